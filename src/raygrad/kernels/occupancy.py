@@ -1,0 +1,64 @@
+"""Where a volume is empty: prepared once, so that marches can skip it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from raygrad.kernels.backends import FAST_DTYPES, load_extension
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """Which bricks of a volume hold a value other than 0, and whose values those were.
+
+    Attributes:
+        bricks: (batch, x, y, z) bytes, 1 where a brick of 16 x 16 x 16 voxels is occupied; None where nothing is
+            to be gained (no compiled kernels).
+        identity: tells the volume's memory and its version apart from others.
+    """
+
+    bricks: Tensor | None
+    identity: tuple[Any, ...]
+
+    def describes(self, volume: Tensor) -> bool:
+        """Whether `volume` still is the tensor, with the values, that was prepared."""
+        return self.identity == _identity(volume)
+
+    def for_march_of(self, volume: Tensor) -> Tensor | None:
+        """The bricks, for a march through `volume` (1 or batch, x, y, z); None when it must see every voxel.
+
+        Raises:
+            ValueError: if the volume's memory or values are not those that were prepared.
+        """
+        if not self.describes(volume):
+            raise ValueError("Expected the occupancy of this volume. Got one of another, or of earlier values of it.")
+        return None if volume.requires_grad else self.bricks
+
+
+def prepare(volume: Tensor) -> Occupancy:
+    """Check that a volume is finite, and find its empty bricks.
+
+    Args:
+        volume: (x, y, z) or (batch, x, y, z), floating point.
+
+    Raises:
+        ValueError: if a voxel is NaN or infinite.
+    """
+    extension, _ = load_extension()
+    values = volume.detach() if volume.dim() == 4 else volume.detach()[None]
+    bricks = None
+    if extension is not None and values.device.type == "cpu" and values.dtype in FAST_DTYPES:
+        from raygrad.kernels import cpu
+
+        bricks, finite = cpu.occupied_bricks(values)
+    else:
+        finite = math.isfinite(values.abs().max().item())
+    if not finite:
+        raise ValueError("Expected a volume of finite values. Got NaN or infinite voxels.")
+    return Occupancy(bricks, _identity(volume))
+
+
+def _identity(volume: Tensor) -> tuple[Any, ...]:
+    return (volume.data_ptr(), volume._version, tuple(volume.shape[-3:]), volume.stride()[-3:], volume.dtype)
