@@ -1,0 +1,80 @@
+# raygrad from a fresh clone: `make demo` or `make test`. Everything is installed into $(VENV), nothing elsewhere.
+#
+#   make test PYTHON=python3.12            another Python (3.10 or newer)
+#   make test TORCH=torch==2.13.0          another PyTorch (a pip requirement)
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo     PyTorch without CUDA: 200 MB, not 3 GB
+
+PYTHON ?= python3
+TORCH ?= torch
+VENV ?= .venv
+DEMO_OUT ?= raygrad-demo
+PYTEST_ARGS ?=
+
+SHELL := /bin/bash
+BIN := $(VENV)/bin
+# A change in any of these installs raygrad anew.
+SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
+           $(shell find src -type f -not -name '*.pyc' -not -name '*.so' -not -path '*/__pycache__/*')
+
+.PHONY: help demo test lint sanitize clean
+.DELETE_ON_ERROR:
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## Install, render the example CT and write PNGs to raygrad-demo/ (about a minute).
+	$(BIN)/raygrad demo --out $(DEMO_OUT)
+
+test: $(VENV)/.with-test ## Install and run the tests.
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.with-lint ## Check style, types and the direction of imports.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The kernel tests on an extension with AddressSanitizer and UndefinedBehaviorSanitizer, in a venv of its own.
+# Both runtimes must be in the process before Python is; libstdc++ too, or ASan cannot follow a C++ exception.
+# Python and torch keep memory until the process ends: no leak check. --capture=sys lets the reports through.
+SANITIZE_TESTS ?= $(wildcard tests/kernels tests/test_kernel*.py tests/test_march*.py)
+SANITIZE_PRELOAD = $(shell gcc -print-file-name=libasan.so) $(shell gcc -print-file-name=libubsan.so) \
+                   $(shell gcc -print-file-name=libstdc++.so)
+
+sanitize: $(VENV)-sanitize/.with-test ## Run the kernel tests under ASan and UBSan (needs gcc).
+	@test -n "$(strip $(SANITIZE_TESTS))" || { echo "make sanitize: there are no kernel tests to run" >&2; exit 1; }
+	LD_PRELOAD="$(strip $(SANITIZE_PRELOAD))" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	    $(VENV)-sanitize/bin/python -m pytest --capture=sys $(SANITIZE_TESTS) $(PYTEST_ARGS)
+
+clean: ## Remove the virtual environments and everything that was built.
+	rm -rf $(VENV) $(VENV)-sanitize build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# --- installing ---------------------------------------------------------------------------------------------------
+
+%/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	    echo "raygrad needs Python 3.10 or newer, and '$(PYTHON)' is: $$($(PYTHON) --version 2>/dev/null || echo not found)." \
+	         "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "'$(PYTHON)' cannot make virtual environments (Debian, Ubuntu: sudo apt install python3-venv)." >&2; exit 1; }
+	$(PYTHON) -m venv $*
+
+$(VENV)/.installed $(VENV)-sanitize/.installed: %/.installed: %/bin/python $(SOURCES)
+	$*/bin/python -m pip install "$(TORCH)"
+	$*/bin/python -m pip install $(INSTALL_ARGS) .
+	@touch $@
+
+$(VENV)-sanitize/.installed: INSTALL_ARGS = -C cmake.define.RAYGRAD_SANITIZE=ON -C cmake.build-type=RelWithDebInfo \
+                                            -C install.strip=false
+
+# raygrad is there already, so this adds what the extra needs and builds nothing again.
+%/.with-test: %/.installed
+	$*/bin/python -m pip install "raygrad[test]"
+	@touch $@
+
+%/.with-lint: %/.installed
+	$*/bin/python -m pip install "raygrad[lint]"
+	@touch $@
+
+.PRECIOUS: %/bin/python %/.with-test %/.with-lint
