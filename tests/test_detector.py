@@ -18,7 +18,7 @@ AP = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 PA = torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 AT_ORIGIN = RigidTransform(torch.eye(4, dtype=torch.float64))
 VIEWS = pytest.mark.parametrize("reverse_x_axis", [True, False])
-SIZES = pytest.mark.parametrize("height, width", [(4, 6), (5, 3), (4, 7), (1, 1)])
+SIZES = pytest.mark.parametrize(("height", "width"), [(4, 6), (5, 3), (4, 7), (1, 1)])
 
 
 def make_detector(height=4, width=6, reverse_x_axis=True, reorient=None, **options):
@@ -32,12 +32,13 @@ def random_poses(batch, seed=0):
 
 
 @pytest.mark.parametrize(
-    "reverse_x_axis, columns", [(True, [10.0, 8.0, 6.0, 4.0, 2.0, 0.0]), (False, [0.0, 2.0, 4.0, 6.0, 8.0, 10.0])]
+    ("reverse_x_axis", "columns"), [(True, [10.0, 8.0, 6.0, 4.0, 2.0, 0.0]), (False, [0.0, 2.0, 4.0, 6.0, 8.0, 10.0])]
 )
 def test_pixel_centres_lie_half_a_pixel_in_from_the_edges(reverse_x_axis, columns):
     source, target = make_detector(reverse_x_axis=reverse_x_axis)(AT_ORIGIN)
     image = target.reshape(4, 6, 3)
-    assert source.shape == (1, 1, 3) and not source.any()
+    assert source.shape == (1, 1, 3)
+    assert not source.any()
     assert image[0, :, 0].tolist() == columns
     assert image[:, 0, 1].tolist() == [-2.5, -5.5, -8.5, -11.5]
     assert (image[..., 2] == 1000).all()
@@ -53,7 +54,8 @@ def test_the_rays_are_the_calibrated_pixels_moved_by_the_pose(height, width, rev
     expected = camera_to_world(detector.calibration(detector.target).double())
     torch.testing.assert_close(target, expected.expand_as(target), rtol=0, atol=1e-9)
     torch.testing.assert_close(source[:, 0], pose.translation, rtol=0, atol=1e-12)
-    assert target.shape == (3, height * width, 3) and target.dtype == torch.float64
+    assert target.shape == (3, height * width, 3)
+    assert target.dtype == torch.float64
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -82,7 +84,8 @@ def test_pinhole_matrix_goes_in_and_out(reverse_x_axis):
     k = torch.tensor([[500.0, 0, 2.7], [0, 400.0, 2.2], [0, 0, 1]], dtype=torch.float64)
     reorient = torch.eye(4, dtype=torch.float64)
     detector = Detector.from_pinhole_matrix(k, 4, 6, 2.0, reorient, reverse_x_axis=reverse_x_axis)
-    assert detector.sdd == 1000.0 and detector.dely == 2.5
+    assert detector.sdd == 1000.0
+    assert detector.dely == 2.5
     torch.testing.assert_close(detector.pinhole_matrix, k)
 
     points = torch.tensor([[[30.0, -20.0, 800.0], [-5.0, 40.0, 600.0]]], dtype=torch.float64)
@@ -112,8 +115,10 @@ def test_x0_and_y0_read_back_with_the_sign_of_the_intrinsic_matrix():
     assert (detector.centre_x, detector.centre_y) == (5.0, -7.0)
     intrinsic = make_intrinsic_matrix(detector)
     assert torch.equal(intrinsic, detector.intrinsic)
-    assert intrinsic[0, 2] == detector.x0 / 2.0 + 3 and intrinsic[1, 2] == pytest.approx(detector.y0 / 3.0 + 2)
-    assert intrinsic[0, 0] == 500 and intrinsic[1, 1] == pytest.approx(1000 / 3)
+    assert intrinsic[0, 2] == detector.x0 / 2.0 + 3
+    assert intrinsic[1, 2] == pytest.approx(detector.y0 / 3.0 + 2)
+    assert intrinsic[0, 0] == 500
+    assert intrinsic[1, 1] == pytest.approx(1000 / 3)
 
 
 @pytest.mark.parametrize("with_sample", [False, True])
@@ -131,7 +136,9 @@ def test_parameters_are_registered_and_floats_stay_floats():
     sdd = nn.Parameter(torch.tensor([1000.0]))
     detector = make_detector(sdd=sdd, delx=torch.tensor(2.0))
     assert dict(detector.named_parameters()) == {"sdd": sdd}
-    assert detector.sdd is sdd and isinstance(detector.delx, torch.Tensor) and isinstance(detector.dely, float)
+    assert detector.sdd is sdd
+    assert isinstance(detector.delx, torch.Tensor)
+    assert isinstance(detector.dely, float)
     assert list(detector.state_dict()) == ["sdd", "_reorient"]
     detector(AT_ORIGIN)[1].sum().backward()
     assert sdd.grad == pytest.approx(24.0)
@@ -152,7 +159,8 @@ def test_autograd_keeps_no_buffer_of_the_size_of_the_image():
     pose = random_poses(2).matrix.requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
         make_detector(40, 30, sdd=torch.tensor(1000.0, requires_grad=True))(RigidTransform(pose))
-    assert kept and max(kept) <= 2 * 40 * 3
+    assert kept
+    assert max(kept) <= 2 * 40 * 3
 
 
 def test_a_subsample_is_a_random_part_of_the_rays():
@@ -162,14 +170,15 @@ def test_a_subsample_is_a_random_part_of_the_rays():
     torch.manual_seed(3)
     again = make_detector(n_subsample=10)
     (sample,) = detector.subsamples
-    assert len(set(sample)) == 10 and again.subsamples == [sample]
+    assert len(set(sample)) == 10
+    assert again.subsamples == [sample]
     assert make_detector(n_subsample=10).subsamples != [sample]
     torch.testing.assert_close(detector(pose)[1], make_detector()(pose)[1][:, sample])
     torch.testing.assert_close(detector.target, make_detector().target[:, sample])
 
 
 @pytest.mark.parametrize(
-    "wrong, message",
+    ("wrong", "message"),
     [
         ({"height": 0}, "height of at least 1"),
         ({"width": 2.5}, "width"),
@@ -198,9 +207,9 @@ def test_poses_that_are_none_are_refused():
         make_detector()(AT_ORIGIN, torch.eye(3))
 
 
-@pytest.mark.parametrize("row, column, value", [(0, 1, 0.1), (2, 2, 2.0), (0, 0, -500.0)])
+@pytest.mark.parametrize(("row", "column", "value"), [(0, 1, 0.1), (2, 2, 2.0), (0, 0, -500.0)])
 def test_a_matrix_that_is_no_pinhole_camera_is_refused(row, column, value):
     k = torch.tensor([[500.0, 0, 2.7], [0, 400.0, 2.2], [0, 0, 1]])
     k[row, column] = value
-    with pytest.raises(ValueError, match="pinhole matrix|positive focal"):
+    with pytest.raises(ValueError, match=r"pinhole matrix|positive focal"):
         Detector.from_pinhole_matrix(k, 4, 6, 2.0, torch.eye(4))

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
-from raygrad.visualization import plot_drr, plot_img_and_mask, plot_mask  # noqa: E402
+from raygrad.visualization import plot_drr, plot_img_and_mask, plot_mask
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,8 @@ def test_every_image_gets_its_axes_title_and_corner_numbers():
     for ax, image, title in zip(axs, images, ["first", "second"], strict=True):
         np.testing.assert_array_equal(pictures(ax)[0], image[0].detach())
         assert ax.get_xlabel() == title
-        assert ax.get_images()[0].get_cmap().name == "gray" and ax.get_images()[0].get_clim()[0] == 0
+        assert ax.get_images()[0].get_cmap().name == "gray"
+        assert ax.get_images()[0].get_clim()[0] == 0
         assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "5"]
         assert [label.get_text() for label in ax.get_yticklabels()] == ["1", "4"]
 
@@ -47,7 +48,8 @@ def test_one_title_serves_all_and_ticks_can_be_left_out():
 def test_given_axes_are_used(wrap):
     _, ax = plt.subplots()
     (drawn,) = plot_drr(make_images(1), axs=wrap(ax))
-    assert drawn is ax and len(pictures(ax)) == 1
+    assert drawn is ax
+    assert len(pictures(ax)) == 1
 
 
 @pytest.mark.parametrize("color", ["rgb(255,0,51)", "#ff0033"])

@@ -42,6 +42,11 @@ class Detector(nn.Module):
         TypeError: a size that is not a whole number.
     """
 
+    sdd: float | Tensor
+    delx: float | Tensor
+    dely: float | Tensor
+    centre_x: float | Tensor
+    centre_y: float | Tensor
     _reorient: Tensor
     _sample: Tensor | None
 
@@ -113,9 +118,8 @@ class Detector(nn.Module):
         k = torch.as_tensor(pinhole_matrix)
         if k.shape != (3, 3) or k[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]].tolist() != [0, 0, 0, 0, 1]:
             raise ValueError(f"Expected a pinhole matrix [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]. Got {k.tolist()}.")
-        fx, fy, cx, cy = k[0, 0], k[1, 1], k[0, 2], k[1, 2]
-        if not k.requires_grad:
-            fx, fy, cx, cy = fx.item(), fy.item(), cx.item(), cy.item()
+        entries = k[0, 0], k[1, 1], k[0, 2], k[1, 2]
+        fx, fy, cx, cy = entries if k.requires_grad else (entry.item() for entry in entries)
         if not (fx > 0 and fy > 0):
             raise ValueError(f"Expected positive focal lengths. Got fx = {float(fx)} and fy = {float(fy)}.")
         sdd = fx * delx

