@@ -1,0 +1,215 @@
+"""The command `raygrad`. Each command imports what it needs when it runs, so that `--help` answers at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+except ImportError as error:
+    raise ImportError('The raygrad command needs typer: pip install "raygrad[cli]"') from error
+
+POSE, CAMERA, CT, IMAGE = "Where the X-ray is taken from", "X-ray system", "What of the CT is rendered", "Image file"
+
+app = typer.Typer(
+    name="raygrad",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Differentiable X-ray imaging: X-ray images (DRRs) of a CT, with exact derivatives.\n\n"
+    "Start with `raygrad demo`, which shows what raygrad does, or render the built-in CT: "
+    "`raygrad drr example -o xray.png`.",
+)
+
+
+@contextmanager
+def mistakes_in_one_sentence() -> Iterator[None]:
+    """Turn what a user can mend (a value, a file, a missing library) into one sentence and exit code 2."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        typer.echo(f"raygrad: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the PNGs; it is made if missing.")] = Path(
+        "raygrad-demo"
+    ),
+    quick: Annotated[bool, typer.Option("--quick", help="Coarser and shorter: a few seconds.")] = False,
+) -> None:
+    """Render the built-in CT, draw a loss landscape and reconstruct from one view.
+
+    Takes about a minute and writes three PNGs.
+    """
+    with mistakes_in_one_sentence():
+        from raygrad.app.demo import run_demo
+
+        for path, meaning in run_demo(out, quick=quick):
+            typer.echo(f"{path}\n    {meaning}")
+
+
+@app.command()
+def info() -> None:
+    """Say what this installation can do, and why."""
+    from raygrad.app.info import describe_installation
+
+    rows = describe_installation()
+    width = max(len(subject) for subject, _ in rows)
+    for subject, text in rows:
+        typer.echo(f"{subject:<{width}}  {text}")
+
+
+@app.command()
+def drr(
+    ct: Annotated[
+        str,
+        typer.Argument(
+            metavar="CT",
+            help="A CT: a NIfTI, NRRD or MetaImage file, a folder with a DICOM series, 'example' (the built-in "
+            "thorax) or 'chest' (a real CT, downloaded once).",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="The image: .png (grey levels), .tif or .nii.gz (line integrals, 32-bit float)."
+        ),
+    ],
+    rotation: Annotated[
+        str | None,
+        typer.Option(
+            help="Rotation of the X-ray system: three angles in degrees.", show_default="0,0,0", rich_help_panel=POSE
+        ),
+    ] = None,
+    translation: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the source is before it is rotated: x,y,z in mm from the CT's centre.",
+            show_default="0,850,0",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    pose: Annotated[
+        str | None,
+        typer.Option(
+            help="Rotation and translation in one: six numbers (degrees, mm), instead of the two above.",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    parameterization: Annotated[
+        str,
+        typer.Option(
+            help="What the numbers of the rotation are: euler_angles, axis_angle, quaternion, rotation_6d, ..., "
+            "or matrix (--pose with the 16 numbers of camera_to_world).",
+            rich_help_panel=POSE,
+        ),
+    ] = "euler_angles",
+    convention: Annotated[
+        str,
+        typer.Option(help="Order of the axes that Euler angles turn about: ZXY, ZYX, xyz, ...", rich_help_panel=POSE),
+    ] = "ZXY",
+    orientation: Annotated[
+        str, typer.Option(help="The view of an unrotated system: AP, PA or none.", rich_help_panel=POSE)
+    ] = "AP",
+    sdd: Annotated[float, typer.Option(help="Source-to-detector distance in mm.", rich_help_panel=CAMERA)] = 1020.0,
+    height: Annotated[int, typer.Option(help="Rows of the image.", rich_help_panel=CAMERA)] = 200,
+    width: Annotated[
+        int | None, typer.Option(help="Columns of the image.", show_default="as many as rows", rich_help_panel=CAMERA)
+    ] = None,
+    delx: Annotated[float, typer.Option(help="Width of a pixel in mm.", rich_help_panel=CAMERA)] = 2.0,
+    dely: Annotated[
+        float | None, typer.Option(help="Height of a pixel in mm.", show_default="as its width", rich_help_panel=CAMERA)
+    ] = None,
+    x0: Annotated[float, typer.Option(help="Offset of the detector along x in mm.", rich_help_panel=CAMERA)] = 0.0,
+    y0: Annotated[float, typer.Option(help="Offset of the detector along y in mm.", rich_help_panel=CAMERA)] = 0.0,
+    renderer: Annotated[
+        str,
+        typer.Option(help="siddon (exact), joseph (smooth and fast) or trilinear (samples).", rich_help_panel=CAMERA),
+    ] = "siddon",
+    labelmap: Annotated[
+        Path | None, typer.Option(help="An image that says which voxel belongs to which structure.", rich_help_panel=CT)
+    ] = None,
+    series_uid: Annotated[str | None, typer.Option(help="Which series of a DICOM folder.", rich_help_panel=CT)] = None,
+    labels: Annotated[str | None, typer.Option(help="Render these structures only: 1,2,3.", rich_help_panel=CT)] = None,
+    bone: Annotated[float, typer.Option(help="Multiply the attenuation of bone by this.", rich_help_panel=CT)] = 1.0,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="PNG: line integrals that become black and white, such as 0,5.",
+            show_default="the image's",
+            rich_help_panel=IMAGE,
+        ),
+    ] = None,
+    bits: Annotated[int, typer.Option(help="PNG: 8 or 16 bits.", rich_help_panel=IMAGE)] = 8,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="PNG: dark bone on a bright background.", rich_help_panel=IMAGE)
+    ] = False,
+) -> None:
+    """Render one X-ray image (DRR) of a CT.
+
+    The example, from the front and from the side:
+
+    raygrad drr example -o front.png
+
+    raygrad drr example -o side.png --rotation 90,0,0
+
+    A CT of your own, 1024 x 1024 pixels of 0.4 mm, as line integrals:
+
+    raygrad drr ct.nii.gz -o xray.tif --height 1024 --delx 0.4
+    """
+    with mistakes_in_one_sentence():
+        from raygrad.app.drr import render_to_file
+        from raygrad.app.images import check_output
+        from raygrad.app.inputs import UserError, load_subject, parse_labels, parse_pose, parse_window
+
+        if bits not in (8, 16):
+            raise UserError(f"--bits is 8 or 16, not {bits}.")
+        check_output(output)  # before the CT is read, which may take a while
+        camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
+        grey_window = parse_window(window)
+        subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid)
+        sentence = render_to_file(
+            subject,
+            camera_to_patient,
+            output,
+            window=grey_window,
+            bits=bits,
+            invert=invert,
+            sdd=sdd,
+            height=height,
+            width=width,
+            delx=delx,
+            dely=dely,
+            x0=x0,
+            y0=y0,
+            renderer=renderer,
+        )
+        typer.echo(sentence)
+
+
+def print_version(wanted: bool) -> bool:
+    """Print the version and end, where that is wanted."""
+    if wanted:
+        from raygrad import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit()
+    return wanted
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of `raygrad` itself."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

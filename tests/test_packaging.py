@@ -1,0 +1,42 @@
+"""What an installation promises: one version, and a core that imports nothing it does not need."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import raygrad
+
+ROOT = Path(__file__).parent.parent
+CORE = ("raygrad.drr", "raygrad.detector", "raygrad.pose", "raygrad.metrics", "raygrad.kernels", "raygrad.data")
+ONLY_WHERE_USED = ("nibabel", "SimpleITK", "pydicom", "torchio", "scipy", "pooch", "matplotlib", "typer", "tqdm")
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern"),
+    [
+        ("pyproject.toml", r'^version = "(.+?)"'),
+        ("CITATION.cff", r"^version: (.+)$"),
+        ("CHANGELOG.md", r"^## \[(\d.+?)\]"),
+    ],
+)
+def test_one_version_everywhere(file, pattern):
+    found = re.search(pattern, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+    assert found is not None
+    assert found[1] == raygrad.__version__
+
+
+def test_the_core_imports_torch_numpy_jaxtyping_and_roma_only():
+    program = (
+        "import importlib, sys, torch, numpy, jaxtyping, roma\nbefore = set(sys.modules)\n"
+        f"for name in {CORE}: importlib.import_module(name)\n"
+        f"print([name for name in {ONLY_WHERE_USED} if name in set(sys.modules) - before])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_is_typed():
+    assert (Path(raygrad.__file__).parent / "py.typed").is_file()
