@@ -1,6 +1,7 @@
 """From what a user typed to a subject and a pose, and a sentence where that fails."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -133,7 +134,11 @@ def load_subject(
     view = None if orientation.lower() == "none" else orientation.upper()
     if view not in ("AP", "PA", None):
         raise UserError(f"--orientation is AP, PA or none, not '{orientation}'.")
-    common = {"orientation": view, "labels": labels, "bone_attenuation_multiplier": bone_attenuation_multiplier}
+    common: dict[str, Any] = {
+        "orientation": view,
+        "labels": labels,
+        "bone_attenuation_multiplier": bone_attenuation_multiplier,
+    }
     if ct in EXAMPLES:
         if labelmap is not None:
             raise UserError(f"The {ct} CT has its own labelmap; leave out --labelmap.")

@@ -20,7 +20,7 @@ NOVEL_VIEWS = {
 class Reconstruction(torch.nn.Module):
     """An X-ray system whose volume is a parameter, at first empty."""
 
-    def __init__(self, drr: DRR, shape: tuple[int, int, int]) -> None:
+    def __init__(self, drr: DRR, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.drr = drr
         self.density = torch.nn.Parameter(torch.zeros(shape))
@@ -31,7 +31,7 @@ class Reconstruction(torch.nn.Module):
         return self.drr.reshape_transform(self.drr.render(self.density, source, target), batch_size=len(pose))
 
 
-def reconstruct(drr: DRR, shape: tuple[int, int, int], pose: RigidTransform, image: Tensor, iterations: int) -> tuple:
+def reconstruct(drr: DRR, shape: tuple[int, ...], pose: RigidTransform, image: Tensor, iterations: int) -> tuple:
     """Fit a volume to one image by Adam on the mean squared error.
 
     Returns:
@@ -75,7 +75,7 @@ def draw_reconstruction(subject: Subject, quick: bool = False) -> tuple[Any, str
         poses = {name: _pose(*view) for name, view in NOVEL_VIEWS.items()}
         novel = {name: (_normalise(drr(view), xray), model(view)) for name, view in poses.items()}
     figure, axes = plt.subplots(2, 5, figsize=(16, 7), layout="constrained")
-    grey = {"ticks": False, "vmin": 0.0, "vmax": 1.0}
+    grey: dict[str, Any] = {"ticks": False, "vmin": 0.0, "vmax": 1.0}
     plot_drr(torch.cat([fixed, fitted]), title=["X-ray", "reconstruction"], axs=axes[0, :2], **grey)
     plot_drr(fitted - fixed, title="reconstruction - X-ray", ticks=False, axs=axes[0, 2])
     for (name, pair), pair_axes in zip(novel.items(), (axes[1, :2], axes[1, 2:4]), strict=True):

@@ -20,7 +20,7 @@ def draw_views(subject: Subject, quick: bool = False) -> tuple[Any, str]:
     drr = DRR(subject, sdd=1020.0, height=pixels, delx=400.0 / pixels)
     rotations = torch.tensor([[angle, 0.0, 0.0] for angle in VIEWS.values()])
     translations = torch.tensor([[0.0, 850.0, 0.0]])
-    euler = {"parameterization": "euler_angles", "convention": "ZXY", "degrees": True}
+    euler: dict[str, Any] = {"parameterization": "euler_angles", "convention": "ZXY", "degrees": True}
     with torch.no_grad():
         drr(rotations[:1], translations, **euler)  # what is done once per volume
         start = time.perf_counter()
