@@ -62,6 +62,7 @@ def draw_landscape(subject: Subject, quick: bool = False) -> tuple[Any, str]:
             axes.contourf(one, other, loss, zdir="z", offset=-1.0, cmap="rainbow", alpha=0.5)
             axes.plot_surface(one, other, loss, rstride=1, cstride=1, cmap="rainbow")
             axes.set(xlabel=NAMES[pairs[index][0]], ylabel=NAMES[pairs[index][1]], zlim=(-1.0, top))
+            axes.locator_params(nbins=5)
     meaning = (
         "The loss (minus mNCC) around the true pose: in each slice two of the six pose parameters move. Its minimum, "
         "-1, is at the true pose; the flattest direction is Y, the depth."

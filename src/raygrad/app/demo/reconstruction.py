@@ -68,7 +68,7 @@ def draw_reconstruction(subject: Subject, quick: bool = False) -> tuple[Any, str
         xray = drr(pose)
     fixed = _normalise(xray, xray)
     shape = tuple(subject.volume.spatial_shape)
-    model, losses = reconstruct(drr, shape, pose, fixed, iterations=10 if quick else 101)
+    model, losses = reconstruct(drr, shape, pose, fixed, iterations=41 if quick else 101)
 
     with torch.no_grad():
         fitted = model(pose)
@@ -77,11 +77,14 @@ def draw_reconstruction(subject: Subject, quick: bool = False) -> tuple[Any, str
     figure, axes = plt.subplots(2, 5, figsize=(16, 7), layout="constrained")
     grey: dict[str, Any] = {"ticks": False, "vmin": 0.0, "vmax": 1.0}
     plot_drr(torch.cat([fixed, fitted]), title=["X-ray", "reconstruction"], axs=axes[0, :2], **grey)
-    plot_drr(fitted - fixed, title="reconstruction - X-ray", ticks=False, axs=axes[0, 2])
+    difference = fitted - fixed
+    reach = difference.abs().max().item()
+    text = f"reconstruction - X-ray, from {-reach:.2g} (blue) to {reach:.2g} (red)"
+    plot_drr(difference, title=text, ticks=False, axs=axes[0, 2], cmap="coolwarm", vmin=-reach, vmax=reach)
     for (name, pair), pair_axes in zip(novel.items(), (axes[1, :2], axes[1, 2:4]), strict=True):
         plot_drr(torch.cat(pair), title=[f"{name}: X-ray", f"{name}: reconstruction"], axs=pair_axes, **grey)
     axes[0, 3].semilogy(losses)
-    axes[0, 3].set(xlabel="iteration", ylabel="mean squared error", box_aspect=1)
+    axes[0, 3].set(xlabel="mean squared error at each iteration", box_aspect=1)
     slices = {"CT": drr.density, "reconstruction": model.density.detach()}
     for (name, volume), ax in zip(slices.items(), axes[:, 4], strict=True):
         plot_drr(_axial_slice(volume), title=f"{name}, a slice", ticks=False, axs=ax)
