@@ -1,0 +1,21 @@
+"""How alike two images are, and how far apart two poses.
+
+Image metrics take two batches (B, C, H, W), of which one may have B = 1, and return scores (B,), higher where the
+images are more alike. All are differentiable in both images.
+"""
+
+from raygrad.metrics.geodesic import DoubleGeodesicSE3 as DoubleGeodesicSE3
+from raygrad.metrics.geodesic import LogGeodesicSE3 as LogGeodesicSE3
+from raygrad.metrics.gradient import GradientDifference as GradientDifference
+from raygrad.metrics.gradient import GradientNormalizedCrossCorrelation2d as GradientNormalizedCrossCorrelation2d
+from raygrad.metrics.gradient import gradient_difference as gradient_difference
+from raygrad.metrics.information import MutualInformation as MutualInformation
+from raygrad.metrics.information import mutual_information as mutual_information
+from raygrad.metrics.ncc import MultiscaleNormalizedCrossCorrelation2d as MultiscaleNormalizedCrossCorrelation2d
+from raygrad.metrics.ncc import NormalizedCrossCorrelation2d as NormalizedCrossCorrelation2d
+from raygrad.metrics.ncc import normalized_cross_correlation as normalized_cross_correlation
+from raygrad.metrics.ncc import patch_normalized_cross_correlation as patch_normalized_cross_correlation
+from raygrad.metrics.points import mean_reprojection_distance as mean_reprojection_distance
+from raygrad.metrics.points import mean_target_registration_error as mean_target_registration_error
+from raygrad.metrics.ssim import StructuralSimilarity2d as StructuralSimilarity2d
+from raygrad.metrics.ssim import structural_similarity as structural_similarity
