@@ -19,25 +19,19 @@ def march_with_jacobian(
     """Line integrals and their derivatives (batch, channel, ray, 6); see raygrad::march_with_jacobian."""
     image = volume.new_empty(target.shape[0], n_channels, target.shape[1])
     jacobian = volume.new_empty(*image.shape, 6)
-    _call(
-        "march_with_jacobian",
-        (image, jacobian),
-        volume,
-        source,
-        target,
-        world_to_voxel,
-        labels,
-        occupied_bricks,
-        *settings,
-    )
+    outputs = (image, jacobian)
+    _call("march_with_jacobian", outputs, volume, source, target, world_to_voxel, labels, occupied_bricks, *settings)
     return image, jacobian
 
 
 def march_adjoint(cotangent, volume, source, target, world_to_voxel, labels, n_channels, *settings) -> Tensor:
     """The gradient of <cotangent, march(volume)> by the volume; see raygrad::march_adjoint."""
     gradient = torch.empty_like(volume)
+    if gradient.stride() != volume.stride():  # the kernel walks both with the same strides
+        volume = volume.contiguous()
+        gradient = torch.empty_like(volume)
     cotangent = cotangent.detach().contiguous()
-    _call("march_adjoint", (cotangent, gradient), volume, source, target, world_to_voxel, labels, None, *settings)
+    _call("march_adjoint", (cotangent, gradient), volume, source, target, world_to_voxel, labels, *settings)
     return gradient
 
 
@@ -51,19 +45,14 @@ def occupied_bricks(volume: Tensor) -> tuple[Tensor, bool]:
     return bricks, finite
 
 
-def _call(name, outputs, volume, source, target, world_to_voxel, labels, bricks, method, n_points, reducefn, width):
+def _call(name, first, volume, source, target, world_to_voxel, *labels_bricks_settings) -> None:
     extension, _ = load_extension()
     getattr(extension, name)(
-        *outputs,
+        *first,
         volume.detach(),
         source.detach(),
         target.detach(),
         world_to_voxel.detach().to("cpu", torch.float64),
-        labels,
-        bricks,
-        method,
-        n_points,
-        reducefn,
-        width,
+        *labels_bricks_settings,
         torch.get_num_threads(),
     )

@@ -54,17 +54,17 @@ def march_with_jacobian(
     volume: VoxelGrid, source: Sources, target: Targets, world_to_voxel: Affine, **options
 ) -> tuple[RayImages, RayJacobians]:
     """Image and the derivative of every ray's value by its own source and target (see `project_with_jacobian`)."""
-    differentiable = torch.is_grad_enabled() and (
-        volume.requires_grad or source.requires_grad or target.requires_grad
-    )
+    differentiable = torch.is_grad_enabled() and (volume.requires_grad or source.requires_grad or target.requires_grad)
     source, target = source.expand(target.shape), target
     with torch.enable_grad():
         ends = [p if p.requires_grad else p.detach().requires_grad_() for p in (source.clone(), target.clone())]
         image = march(volume, *ends, world_to_voxel, **options)
         # A ray's value depends on no other ray, so the gradient of the sum over rays is every ray's own derivative.
+        # The products with 0 are for the maximum of constant voxels, which no derivative leads back from.
+        totals = image.sum(dim=(0, 2)) + 0 * ends[0].sum() + 0 * ends[1].sum()
         rows = [
-            torch.cat(torch.autograd.grad(channel.sum(), ends, create_graph=differentiable, retain_graph=True), -1)
-            for channel in image.unbind(1)
+            torch.cat(torch.autograd.grad(total, ends, create_graph=differentiable, retain_graph=True), -1)
+            for total in totals
         ]
         jacobian = torch.stack(rows, dim=1)
     return (image, jacobian) if differentiable else (image.detach(), jacobian.detach())
@@ -74,10 +74,10 @@ def _march_some(volume, source, target, world_to_voxel, labels, n_channels, meth
     voxel_source = source @ world_to_voxel[:3, :3].mT + world_to_voxel[:3, 3]
     voxel_target = target @ world_to_voxel[:3, :3].mT + world_to_voxel[:3, 3]
     samples = SAMPLERS[method](volume, voxel_source, voxel_target - voxel_source, n_points)
-    if reducefn == "max":
-        readings = torch.where(samples.width > 0, samples.value, 0)
-        return readings.amax(dim=-1, keepdim=True).clamp(min=0).mT
     length = torch.linalg.vector_norm(target - source, dim=-1)
+    if reducefn == "max":
+        readings = torch.where((samples.width > 0) & (length[..., None] > 0), samples.value, 0)
+        return readings.amax(dim=-1, keepdim=True).clamp(min=0).mT
     parts = samples.value * samples.width * length[..., None]
     if labels is None:
         return parts.sum(dim=-1)[:, None]

@@ -1,0 +1,263 @@
+// The Python module: checks nothing but what memory safety needs (the public functions check the rest), chooses the
+// instruction set, releases the GIL.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "problem.hpp"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace nb = nanobind;
+
+namespace raygrad {
+
+#define RAYGRAD_DECLARE(isa)               \
+  namespace isa {                          \
+  extern const Kernels<float> float32;     \
+  extern const Kernels<double> float64;    \
+  }
+RAYGRAD_DECLARE(baseline)
+#ifdef RAYGRAD_HAS_AVX2
+RAYGRAD_DECLARE(avx2)
+#endif
+#ifdef RAYGRAD_HAS_AVX512
+RAYGRAD_DECLARE(avx512)
+#endif
+
+namespace {
+
+const InstructionSet INSTRUCTION_SETS[] = {
+#ifdef RAYGRAD_HAS_AVX512
+    {"avx512",
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");
+     },
+     &avx512::float32, &avx512::float64},
+#endif
+#ifdef RAYGRAD_HAS_AVX2
+    {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, &avx2::float32,
+     &avx2::float64},
+#endif
+    {"baseline", [] { return true; }, &baseline::float32, &baseline::float64},
+};
+
+// The widest instruction set that this machine has, or the one that RAYGRAD_INSTRUCTION_SET names (for tests).
+const InstructionSet& instruction_set() {
+  static const InstructionSet& chosen = []() -> const InstructionSet& {
+    const char* wanted = std::getenv("RAYGRAD_INSTRUCTION_SET");
+    for (const auto& set : INSTRUCTION_SETS)
+      if (wanted ? std::strcmp(wanted, set.name) == 0 && set.supported() : set.supported()) return set;
+    throw std::invalid_argument(std::string("RAYGRAD_INSTRUCTION_SET names one that this machine or build lacks: ") +
+                                wanted);
+  }();
+  return chosen;
+}
+
+template <class T>
+const Kernels<T>& kernels() {
+  if constexpr (sizeof(T) == 4) return *instruction_set().float32;
+  else return *instruction_set().float64;
+}
+
+using Array = nb::ndarray<nb::device::cpu>;
+using ConstArray = nb::ndarray<nb::ro, nb::device::cpu>;
+
+void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+template <class A>
+bool holds(const A& array, size_t dimensions, nb::dlpack::dtype dtype) {
+  return array.ndim() == dimensions && array.dtype() == dtype;
+}
+
+// Everything but the outputs, with pointers into the arrays that the caller holds.
+template <class T>
+Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, const ConstArray& target,
+                        const ConstArray& world_to_voxel, const std::optional<ConstArray>& labels, int64_t channels,
+                        const std::optional<ConstArray>& bricks, const std::string& method, int64_t n_points,
+                        const std::string& reducefn, int64_t image_width, int threads) {
+  Problem<T> p{};
+  require(holds(volume, 4, nb::dtype<T>()), "volume: expected 4 dimensions of the image's dtype");
+  require(holds(source, 3, nb::dtype<T>()) && source.shape(2) == 3, "source: expected (batch, ray, 3)");
+  require(holds(target, 3, nb::dtype<T>()) && target.shape(2) == 3, "target: expected (batch, ray, 3)");
+  require(holds(world_to_voxel, 2, nb::dtype<double>()) && world_to_voxel.shape(0) == 4 && world_to_voxel.shape(1) == 4,
+          "world_to_voxel: expected (4, 4) in float64");
+  p.batch = int64_t(target.shape(0)), p.rays = int64_t(target.shape(1));
+  require(int64_t(source.shape(0)) == p.batch, "source: expected the targets' batch");
+  require(source.shape(1) == 1 || int64_t(source.shape(1)) == p.rays, "source: expected one, or one per target");
+  require(volume.shape(0) == 1 || int64_t(volume.shape(0)) == p.batch, "volume: expected one, or one per batch entry");
+  p.volume = static_cast<const T*>(volume.data());
+  p.volume_batch_stride = volume.shape(0) == 1 ? 0 : volume.stride(0);
+  int64_t farthest = 0;
+  for (int a = 0; a < 3; a++) {
+    p.shape[a] = int64_t(volume.shape(size_t(a) + 1)), p.stride[a] = volume.stride(size_t(a) + 1);
+    farthest += (p.shape[a] - 1) * p.stride[a];
+  }
+  if (sizeof(T) == 4 && farthest > INT32_MAX)
+    throw std::invalid_argument("a float32 volume of over 2^31 elements: use float64 or backend='reference'");
+  p.source = static_cast<const T*>(source.data()), p.target = static_cast<const T*>(target.data());
+  for (size_t i = 0; i < 3; i++) p.source_stride[i] = source.stride(i), p.target_stride[i] = target.stride(i);
+  if (source.shape(1) == 1) p.source_stride[1] = 0;
+  p.image_width = image_width;
+  const double* matrix = static_cast<const double*>(world_to_voxel.data());
+  for (int a = 0; a < 3; a++)
+    for (int i = 0; i < 4; i++)
+      p.world_to_voxel[a][i] = matrix[a * world_to_voxel.stride(0) + i * world_to_voxel.stride(1)];
+  p.channels = channels;
+  p.label_type = LabelType::none;
+  if (labels) {
+    require(labels->ndim() == 3, "labels: expected (x, y, z)");
+    for (int a = 0; a < 3; a++) {
+      require(int64_t(labels->shape(size_t(a))) == p.shape[a], "labels: expected the volume's shape");
+      p.label_stride[a] = labels->stride(size_t(a));
+    }
+    p.labels = labels->data();
+    p.label_type = labels->dtype() == nb::dtype<uint8_t>()   ? LabelType::uint8
+                   : labels->dtype() == nb::dtype<int16_t>() ? LabelType::int16
+                   : labels->dtype() == nb::dtype<int32_t>() ? LabelType::int32
+                   : labels->dtype() == nb::dtype<int64_t>() ? LabelType::int64
+                                                             : LabelType::none;
+    require(p.label_type != LabelType::none, "labels: expected uint8, int16, int32 or int64");
+  } else {
+    require(channels == 1, "channels without labels");
+  }
+  if (bricks) {
+    require(holds(*bricks, 4, nb::dtype<uint8_t>()) && bricks->shape(0) == volume.shape(0), "bricks: expected (batch, x, y, z)");
+    p.bricks = static_cast<const uint8_t*>(bricks->data());
+    for (int a = 0; a < 3; a++) {
+      p.brick_count[a] = int64_t(bricks->shape(size_t(a) + 1));
+      require(p.brick_count[a] == (p.shape[a] + BRICK - 1) / BRICK, "bricks: expected those of the volume");
+    }
+    p.bricks_batch_stride = bricks->shape(0) == 1 ? 0 : p.brick_count[0] * p.brick_count[1] * p.brick_count[2];
+  }
+  require(method == "siddon" || method == "trilinear" || method == "joseph", "method: unknown");
+  p.method = method == "siddon" ? Method::siddon : method == "joseph" ? Method::joseph : Method::trilinear;
+  require(reducefn == "sum" || reducefn == "max", "reducefn: unknown");
+  p.reduction = reducefn == "sum" ? Reduction::sum : Reduction::max;
+  require(n_points > 0, "n_points: expected at least 1");
+  p.n_points = n_points;
+  p.threads = threads > 0 ? threads : 1;
+  return p;
+}
+
+void raise(Status status) {
+  if (status == LABEL_OUTSIDE_CHANNELS)
+    throw std::invalid_argument("Expected labels from 0 to n_channels - 1. Got others on the rays' way.");
+  if (status == OUT_OF_MEMORY) throw std::bad_alloc();
+}
+
+// Calls f(T{}) with the image's dtype.
+template <class A, class F>
+void with_dtype(const A& image, F f) {
+  if (image.dtype() == nb::dtype<float>()) f(float{});
+  else if (image.dtype() == nb::dtype<double>()) f(double{});
+  else throw std::invalid_argument("expected float32 or float64");
+}
+
+void march_with_jacobian(Array image, std::optional<Array> jacobian, ConstArray volume, ConstArray source,
+                         ConstArray target, ConstArray world_to_voxel, std::optional<ConstArray> labels,
+                         std::optional<ConstArray> bricks, const std::string& method, int64_t n_points,
+                         const std::string& reducefn, int64_t image_width, int threads) {
+  with_dtype(image, [&](auto zero) {
+    using T = decltype(zero);
+    require(image.ndim() == 3 && image.shape(0) == target.shape(0) && image.shape(2) == target.shape(1),
+            "image: expected (batch, channel, ray)");
+    require(!jacobian || (holds(*jacobian, 4, nb::dtype<T>()) && jacobian->size() == 6 * image.size()),
+            "jacobian: expected (batch, channel, ray, 6)");
+    const Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(image.shape(1)), bricks,
+                                         method, n_points, reducefn, image_width, threads);
+    T* derivatives = jacobian ? static_cast<T*>(jacobian->data()) : nullptr;
+    Status status;
+    {
+      nb::gil_scoped_release released;
+      status = kernels<T>().march(p, static_cast<T*>(image.data()), derivatives);
+    }
+    raise(status);
+  });
+}
+
+void march(Array image, ConstArray volume, ConstArray source, ConstArray target, ConstArray world_to_voxel,
+           std::optional<ConstArray> labels, std::optional<ConstArray> bricks, const std::string& method,
+           int64_t n_points, const std::string& reducefn, int64_t image_width, int threads) {
+  march_with_jacobian(std::move(image), std::nullopt, std::move(volume), std::move(source), std::move(target),
+                      std::move(world_to_voxel), std::move(labels), std::move(bricks), method, n_points, reducefn,
+                      image_width, threads);
+}
+
+void march_adjoint(ConstArray cotangent, Array gradient, ConstArray volume, ConstArray source, ConstArray target,
+                   ConstArray world_to_voxel, std::optional<ConstArray> labels, const std::string& method,
+                   int64_t n_points, const std::string& reducefn, int64_t image_width, int threads) {
+  with_dtype(gradient, [&](auto zero) {
+    using T = decltype(zero);
+    require(holds(cotangent, 3, nb::dtype<T>()) && cotangent.shape(0) == target.shape(0) &&
+                cotangent.shape(2) == target.shape(1),
+            "cotangent: expected (batch, channel, ray)");
+    const Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(cotangent.shape(1)),
+                                         std::nullopt, method, n_points, reducefn, image_width, threads);
+    require(gradient.ndim() == 4, "gradient: expected (batch, x, y, z)");
+    for (size_t a = 0; a < 4; a++)
+      require(gradient.shape(a) == volume.shape(a) && (a == 0 || gradient.stride(a) == volume.stride(a)),
+              "gradient: expected the volume's shape and strides");
+    Status status;
+    {
+      nb::gil_scoped_release released;
+      status = kernels<T>().march_adjoint(p, static_cast<const T*>(cotangent.data()), static_cast<T*>(gradient.data()));
+    }
+    raise(status);
+  });
+}
+
+bool occupied_bricks(ConstArray volume, Array bricks, int threads) {
+  bool finite = true;
+  with_dtype(volume, [&](auto zero) {
+    using T = decltype(zero);
+    require(volume.ndim() == 4 && holds(bricks, 4, nb::dtype<uint8_t>()), "expected volume and bricks (batch, x, y, z)");
+    int64_t shape[3], stride[3], size = 1;
+    for (int a = 0; a < 3; a++) {
+      shape[a] = int64_t(volume.shape(size_t(a) + 1)), stride[a] = volume.stride(size_t(a) + 1);
+      size *= (shape[a] + BRICK - 1) / BRICK;
+    }
+    require(int64_t(bricks.size()) == size * int64_t(volume.shape(0)), "bricks: expected those of the volume");
+    nb::gil_scoped_release released;
+    for (int64_t b = 0; b < int64_t(volume.shape(0)); b++)
+      finite &= kernels<T>().occupied_bricks(static_cast<const T*>(volume.data()) + b * volume.stride(0), shape, stride,
+                                             static_cast<uint8_t*>(bricks.data()) + b * size, threads);
+  });
+  return finite;
+}
+
+std::string threading() {
+#ifdef _OPENMP
+  return "OpenMP threads";
+#else
+  return "one thread (built without OpenMP)";
+#endif
+}
+
+}  // namespace
+}  // namespace raygrad
+
+NB_MODULE(_march, m) {
+  using namespace raygrad;
+  m.attr("BRICK") = BRICK;
+  m.def("instruction_set", [] { return std::string(instruction_set().name); });
+  m.def("threading", &threading);
+  m.def("occupied_bricks", &occupied_bricks);
+  m.def("march", &march, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(),
+        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
+  m.def("march_with_jacobian", &march_with_jacobian, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
+  m.def("march_adjoint", &march_adjoint, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
+}

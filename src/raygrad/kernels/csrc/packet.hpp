@@ -1,0 +1,183 @@
+// Packets of neighbouring rays, one per lane, and their lines along a main axis.
+#pragma once
+#include <cmath>
+
+#include "problem.hpp"
+#include "simd.hpp"
+
+namespace raygrad {
+namespace {
+
+RAYGRAD_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+RAYGRAD_INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+RAYGRAD_INLINE double least(double a, double b) { return a < b ? a : b; }
+RAYGRAD_INLINE double most(double a, double b) { return a > b ? a : b; }
+
+// The voxels [low, high) that a march may touch: the whole volume, or what one thread owns of it.
+struct Box {
+  int64_t low[3], high[3];
+};
+
+// How an image's pixels are cut into packets of rows x columns = lanes.
+struct Tiling {
+  int64_t height, width, rows, columns;
+  int64_t across() const { return (width + columns - 1) / columns; }
+  int64_t count() const { return (height + rows - 1) / rows * across(); }
+};
+
+// The rays of one packet in double precision: start, direction to the target, length in mm, main axis.
+template <class T>
+struct Packet {
+  static constexpr int N = LANES<T>;
+  int64_t ray[N];  // -1 in lanes beyond the image
+  int axis[N];
+  double start[3][N], step[3][N], world_step[3][N], length[N];
+
+  void load(const Problem<T>& p, int64_t batch, const Tiling& tiling, int64_t tile) {
+    const int64_t row0 = tile / tiling.across() * tiling.rows, column0 = tile % tiling.across() * tiling.columns;
+    for (int l = 0; l < N; l++) {
+      const int64_t row = row0 + l / tiling.columns, column = column0 + l % tiling.columns;
+      const bool inside = row < tiling.height && column < tiling.width;
+      load_lane(p, batch, l, inside ? row * tiling.width + column : -1);
+    }
+  }
+
+  void load_lane(const Problem<T>& p, int64_t batch, int l, int64_t index) {
+    ray[l] = index;
+    axis[l] = -1;
+    if (index < 0) return;
+    const T* s = p.source + batch * p.source_stride[0] + index * p.source_stride[1];
+    const T* t = p.target + batch * p.target_stride[0] + index * p.target_stride[1];
+    double from[3], square = 0;
+    for (int a = 0; a < 3; a++) {
+      from[a] = s[a * p.source_stride[2]];
+      world_step[a][l] = double(t[a * p.target_stride[2]]) - from[a];
+      square += world_step[a][l] * world_step[a][l];
+    }
+    length[l] = std::sqrt(square);
+    double longest = 0;
+    for (int a = 0; a < 3; a++) {
+      const double* row = p.world_to_voxel[a];
+      start[a][l] = row[0] * from[0] + row[1] * from[1] + row[2] * from[2] + row[3] + 0.5;
+      step[a][l] = row[0] * world_step[0][l] + row[1] * world_step[1][l] + row[2] * world_step[2][l];
+      if (std::fabs(step[a][l]) > longest) {  // a ray of no length keeps axis -1 and meets nothing
+        longest = std::fabs(step[a][l]);
+        axis[l] = a;
+      }
+    }
+  }
+};
+
+// Narrow [first, last] to where base + slope x lies in [low, high]; at slope 0, to nothing when base is outside [low, high).
+// Returns true in `entered` / `left` if this axis is what bounds the interval.
+RAYGRAD_INLINE void narrow(double base, double slope, double low, double high, double& first, double& last,
+                           bool& entered, bool& left) {
+  entered = left = false;
+  if (slope == 0) {
+    if (!(base >= low && base < high)) last = first - 1;
+    return;
+  }
+  const double a = (low - base) / slope, b = (high - base) / slope;
+  const double enter = least(a, b), leave = most(a, b);
+  if (enter > first) first = enter, entered = true;
+  if (leave < last) last = leave, left = true;
+}
+
+// What ended a ray's way through the volume: its own end, or a face of the volume across one axis.
+enum End : int8_t { OWN_END = -1 };
+
+// A packet's rays whose main axis is m, as lines over x, the coordinate along m: u(x) = u0 + su x, v(x) = v0 + sv x
+// with u, v = m + 1, m + 2 (mod 3). Lanes that are not among them, or miss, have first = last and harmless slopes.
+template <class T>
+struct Line {
+  static constexpr int N = LANES<T>;
+  int m, u, v;
+  bool hit;  // some lane meets the box
+  bool lane[N];
+  int8_t first_end[N], last_end[N];  // axis of the face crossed at `first` and `last`, or OWN_END
+  Values<T> u0, su, v0, sv, first, last;
+  int64_t slab0, slab1;  // slabs [slab0, slab1) along m that some lane meets
+
+  // `reach`: how far beyond the box's faces across u and v a voxel is still felt (0, or 1/2 for interpolation).
+  // Then `first`, `last` end at the ray's own ends and the faces across m alone, and only slab0 and slab1 narrow.
+  void set(const Packet<T>& packet, int axis, const Box& box, double reach) {
+    m = axis, u = (axis + 1) % 3, v = (axis + 2) % 3;
+    hit = false;
+    double lowest = 1e300, highest = -1e300;
+    int sample = -1;
+    for (int l = 0; l < N; l++) {
+      lane[l] = false;
+      first_end[l] = last_end[l] = OWN_END;
+      set_lane(l, 0, 0, 0, 0, 0, 0);
+      if (packet.axis[l] != m) continue;
+      const double start = packet.start[m][l], step = packet.step[m][l];
+      const double slope_u = packet.step[u][l] / step, slope_v = packet.step[v][l] / step;
+      const double base_u = packet.start[u][l] - start * slope_u, base_v = packet.start[v][l] - start * slope_v;
+      double from = least(start, start + step), to = most(start, start + step);
+      if (from < box.low[m]) from = box.low[m], first_end[l] = int8_t(m);
+      if (to > box.high[m]) to = box.high[m], last_end[l] = int8_t(m);
+      double near = from, far = to;
+      bool entered, left;
+      narrow(base_u, slope_u, box.low[u] - reach, box.high[u] + reach, near, far, entered, left);
+      if (entered && reach == 0) first_end[l] = int8_t(u);
+      if (left && reach == 0) last_end[l] = int8_t(u);
+      narrow(base_v, slope_v, box.low[v] - reach, box.high[v] + reach, near, far, entered, left);
+      if (entered && reach == 0) first_end[l] = int8_t(v);
+      if (left && reach == 0) last_end[l] = int8_t(v);
+      if (!(far > near)) continue;
+      if (reach == 0) from = near, to = far;
+      lane[l] = hit = true;
+      sample = l;
+      set_lane(l, base_u, slope_u, base_v, slope_v, from, to);
+      lowest = least(lowest, near), highest = most(highest, far);
+    }
+    if (!hit) return;
+    slab0 = most(int64_t(std::floor(lowest)), box.low[m]);
+    slab1 = least(int64_t(std::ceil(highest)), box.high[m]);
+    for (int l = 0; l < N; l++)  // idle lanes follow a busy one, so that they neither widen the packet nor stray
+      if (!lane[l]) set_lane(l, u0[sample], su[sample], v0[sample], sv[sample], first[sample], first[sample]);
+  }
+
+ private:
+  void set_lane(int l, double base_u, double slope_u, double base_v, double slope_v, double from, double to) {
+    u0[l] = T(base_u), su[l] = T(slope_u), v0[l] = T(base_v), sv[l] = T(slope_v), first[l] = T(from), last[l] = T(to);
+  }
+};
+
+// Whether a brick that meets the box between two corners (any order, in voxels) is occupied.
+template <class T>
+bool any_occupied(const Problem<T>& p, const uint8_t* bricks, const int64_t low[3], const int64_t high[3]) {
+  int64_t a[3], b[3];
+  for (int i = 0; i < 3; i++) {
+    a[i] = most(low[i], 0) / BRICK;
+    b[i] = least(most(high[i], 0) / BRICK, p.brick_count[i] - 1);
+  }
+  for (int64_t i = a[0]; i <= b[0]; i++)
+    for (int64_t j = a[1]; j <= b[1]; j++)
+      for (int64_t k = a[2]; k <= b[2]; k++)
+        if (bricks[(i * p.brick_count[1] + j) * p.brick_count[2] + k]) return true;
+  return false;
+}
+
+// Whether the packet's rays can meet an occupied brick while x is in [from, to].
+template <class T>
+bool line_meets_occupied(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, int64_t from, int64_t to,
+                         T margin) {
+  const Values<T> x0 = splat<T>(T(from)), x1 = splat<T>(T(to));
+  const Values<T> ua = line.u0 + line.su * x0, ub = line.u0 + line.su * x1;
+  const Values<T> va = line.v0 + line.sv * x0, vb = line.v0 + line.sv * x1;
+  const Values<T> u_low = smaller(ua, ub), u_high = larger(ua, ub), v_low = smaller(va, vb), v_high = larger(va, vb);
+  T ul = u_low[0], uh = u_high[0], vl = v_low[0], vh = v_high[0];
+  for (int l = 1; l < LANES<T>; l++) {
+    ul = ul < u_low[l] ? ul : u_low[l], uh = uh > u_high[l] ? uh : u_high[l];
+    vl = vl < v_low[l] ? vl : v_low[l], vh = vh > v_high[l] ? vh : v_high[l];
+  }
+  int64_t low[3], high[3];
+  low[line.m] = from, high[line.m] = to - 1;
+  low[line.u] = int64_t(std::floor(ul - margin)), high[line.u] = int64_t(std::floor(uh + margin));
+  low[line.v] = int64_t(std::floor(vl - margin)), high[line.v] = int64_t(std::floor(vh + margin));
+  return any_occupied(p, bricks, low, high);
+}
+
+}  // namespace
+}  // namespace raygrad

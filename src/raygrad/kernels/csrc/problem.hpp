@@ -1,0 +1,61 @@
+// What a march is given: plain data, the same for every instruction set.
+//
+// Coordinates inside the C++ code put voxel i over [i, i + 1), so that the voxel of a coordinate is its floor:
+// they are voxel coordinates (centres at integers) plus one half.
+#pragma once
+#include <cstdint>
+
+namespace raygrad {
+
+constexpr int BRICK = 16;  // voxels along each side of the bricks that a march can skip
+
+enum class Method { siddon, trilinear, joseph };
+enum class Reduction { sum, max };
+enum class LabelType { none, uint8, int16, int32, int64 };
+
+// Why a march refused its input; 0 is success.
+enum Status { OK = 0, LABEL_OUTSIDE_CHANNELS = 1, OUT_OF_MEMORY = 2 };
+
+template <class T>
+struct Problem {
+  const T* volume;
+  int64_t volume_batch_stride;  // 0 for one volume shared by the batch
+  int64_t shape[3], stride[3];  // voxels along x, y, z, and elements between neighbours
+
+  const T *source, *target;
+  int64_t source_stride[3], target_stride[3];  // batch, ray, xyz; 0 where sources are shared
+  int64_t batch, rays;
+  int64_t image_width;          // columns of the image that the rays are, or 0
+  double world_to_voxel[3][4];  // to coordinates with voxel centres at integers
+
+  const void* labels;
+  LabelType label_type;
+  int64_t label_stride[3], channels;
+
+  const uint8_t* bricks;  // 1 where occupied, contiguous; null: march through everything
+  int64_t bricks_batch_stride, brick_count[3];
+
+  Method method;
+  Reduction reduction;
+  int64_t n_points;
+  int threads;
+};
+
+// One instruction set's kernels. `jacobian` may be null. All arrays written are contiguous but for `gradient`, which
+// has the volume's strides.
+template <class T>
+struct Kernels {
+  Status (*march)(const Problem<T>&, T* image, T* jacobian);
+  Status (*march_adjoint)(const Problem<T>&, const T* cotangent, T* gradient);
+  bool (*occupied_bricks)(const T* volume, const int64_t shape[3], const int64_t stride[3], uint8_t* bricks,
+                          int threads);  // false if a voxel is NaN or infinite
+};
+
+struct InstructionSet {
+  const char* name;
+  bool (*supported)();
+  const Kernels<float>* float32;
+  const Kernels<double>* float64;
+};
+
+}  // namespace raygrad

@@ -1,0 +1,125 @@
+// Vectors of the widest registers that this translation unit is compiled for, in GCC's and Clang's vector types.
+//
+// Everything here and in the other march headers has internal linkage: the same headers are compiled once for every
+// instruction set, and the linker must not merge code of one with code of another.
+#pragma once
+#include <cstdint>
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define RAYGRAD_INLINE inline __attribute__((always_inline))
+
+namespace raygrad {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int VECTOR_BYTES = 64;
+#elif defined(__AVX2__)
+constexpr int VECTOR_BYTES = 32;
+#else
+constexpr int VECTOR_BYTES = 16;
+#endif
+
+template <class T>
+struct Simd;
+template <>
+struct Simd<float> {
+  using Integer = int32_t;
+  typedef float Values __attribute__((vector_size(VECTOR_BYTES)));
+  typedef int32_t Indices __attribute__((vector_size(VECTOR_BYTES)));
+};
+template <>
+struct Simd<double> {
+  using Integer = int64_t;
+  typedef double Values __attribute__((vector_size(VECTOR_BYTES)));
+  typedef int64_t Indices __attribute__((vector_size(VECTOR_BYTES)));
+};
+
+template <class T>
+using Values = typename Simd<T>::Values;  // one value per lane
+template <class T>
+using Indices = typename Simd<T>::Indices;  // one integer per lane, also what comparisons give: 0 or -1
+template <class T>
+using Integer = typename Simd<T>::Integer;
+template <class T>
+constexpr int LANES = VECTOR_BYTES / int(sizeof(T));
+
+template <class T>
+RAYGRAD_INLINE Values<T> splat(T x) { return x - Values<T>{}; }
+template <class T>
+RAYGRAD_INLINE Indices<T> splat_index(int64_t x) { return Integer<T>(x) - Indices<T>{}; }
+template <class T>
+RAYGRAD_INLINE Values<T> to_values(Indices<T> i) { return __builtin_convertvector(i, Values<T>); }
+
+template <class V>
+RAYGRAD_INLINE V smaller(V a, V b) { return a < b ? a : b; }
+template <class V>
+RAYGRAD_INLINE V larger(V a, V b) { return a > b ? a : b; }
+
+// The largest integer not above x; x must fit an index.
+template <class T>
+RAYGRAD_INLINE Indices<T> floor_index(Values<T> x) {
+  Indices<T> i = __builtin_convertvector(x, Indices<T>);
+  return i + (to_values<T>(i) > x);
+}
+
+template <class T>
+RAYGRAD_INLINE Values<T> gather(const T* base, Indices<T> i) {
+  Values<T> r;
+  for (int l = 0; l < LANES<T>; l++) r[l] = base[i[l]];
+  return r;
+}
+
+template <class I>
+RAYGRAD_INLINE bool any(I mask) {
+  bool r = false;
+  for (unsigned l = 0; l < sizeof(I) / sizeof(mask[0]); l++) r |= mask[l] != 0;
+  return r;
+}
+
+#if defined(__AVX512F__)
+template <>
+RAYGRAD_INLINE Values<float> smaller(Values<float> a, Values<float> b) { return (Values<float>)_mm512_min_ps((__m512)a, (__m512)b); }
+template <>
+RAYGRAD_INLINE Values<float> larger(Values<float> a, Values<float> b) { return (Values<float>)_mm512_max_ps((__m512)a, (__m512)b); }
+template <>
+RAYGRAD_INLINE Indices<float> smaller(Indices<float> a, Indices<float> b) { return (Indices<float>)_mm512_min_epi32((__m512i)a, (__m512i)b); }
+template <>
+RAYGRAD_INLINE Indices<float> larger(Indices<float> a, Indices<float> b) { return (Indices<float>)_mm512_max_epi32((__m512i)a, (__m512i)b); }
+template <>
+RAYGRAD_INLINE Indices<float> floor_index<float>(Values<float> x) {
+  return (Indices<float>)_mm512_cvt_roundps_epi32((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+template <>
+RAYGRAD_INLINE Values<float> gather<float>(const float* base, Indices<float> i) {
+  return (Values<float>)_mm512_i32gather_ps((__m512i)i, base, 4);
+}
+template <>
+RAYGRAD_INLINE bool any(Indices<float> mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0; }
+#elif defined(__AVX2__)
+template <>
+RAYGRAD_INLINE Values<float> smaller(Values<float> a, Values<float> b) { return (Values<float>)_mm256_min_ps((__m256)a, (__m256)b); }
+template <>
+RAYGRAD_INLINE Values<float> larger(Values<float> a, Values<float> b) { return (Values<float>)_mm256_max_ps((__m256)a, (__m256)b); }
+template <>
+RAYGRAD_INLINE Indices<float> smaller(Indices<float> a, Indices<float> b) { return (Indices<float>)_mm256_min_epi32((__m256i)a, (__m256i)b); }
+template <>
+RAYGRAD_INLINE Indices<float> larger(Indices<float> a, Indices<float> b) { return (Indices<float>)_mm256_max_epi32((__m256i)a, (__m256i)b); }
+template <>
+RAYGRAD_INLINE Indices<float> floor_index<float>(Values<float> x) {
+  return (Indices<float>)_mm256_cvttps_epi32(_mm256_floor_ps((__m256)x));
+}
+template <>
+RAYGRAD_INLINE Values<float> gather<float>(const float* base, Indices<float> i) {
+  return (Values<float>)_mm256_i32gather_ps(base, (__m256i)i, 4);
+}
+template <>
+RAYGRAD_INLINE bool any(Indices<float> mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
+#endif
+
+template <class V>
+RAYGRAD_INLINE V clamp(V x, V low, V high) { return smaller(larger(x, low), high); }
+
+}  // namespace
+}  // namespace raygrad
