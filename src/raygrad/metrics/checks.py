@@ -5,6 +5,8 @@ from torch import Tensor
 
 from raygrad.types import Images
 
+Number = float | int
+
 
 def checked_images(x1: Tensor, x2: Tensor, smallest_side: int = 1) -> tuple[Images, Images]:
     """Two batches of images (B, C, H, W) of one shape; a batch of one is repeated for the other.

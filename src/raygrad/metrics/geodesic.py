@@ -3,6 +3,7 @@
 from torch import nn
 from torch.linalg import vector_norm
 
+from raygrad.metrics.checks import Number
 from raygrad.pose import RigidTransform, so3_log_map
 from raygrad.types import Scores
 
@@ -29,7 +30,7 @@ class DoubleGeodesicSE3(nn.Module):
         eps: added (mm^2) below the root of the sum of squares.
     """
 
-    def __init__(self, sdd: float, eps: float = 1e-6) -> None:
+    def __init__(self, sdd: Number, eps: Number = 1e-6) -> None:
         super().__init__()
         self.sdr = sdd / 2
         self.eps = eps

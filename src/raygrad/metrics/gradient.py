@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from raygrad.metrics.checks import checked_images
-from raygrad.metrics.filters import gaussian_blur, gaussian_blur_size, sobel
+from raygrad.metrics.checks import Number, checked_images
+from raygrad.metrics.filters import Filtered, gaussian_blur, gaussian_blur_size, sobel
 from raygrad.metrics.ncc import NormalizedCrossCorrelation2d
 from raygrad.types import Images, Scores
 
@@ -20,7 +20,7 @@ class GradientNormalizedCrossCorrelation2d(NormalizedCrossCorrelation2d):
         eps: added to the variances.
     """
 
-    def __init__(self, patch_size: int | None = None, sigma: float = 1.0, eps: float = 1e-5) -> None:
+    def __init__(self, patch_size: int | None = None, sigma: Number = 1.0, eps: Number = 1e-5) -> None:
         """Raise ValueError for a patch without pixels or a negative deviation."""
         super().__init__(patch_size, eps)
         if sigma < 0:
@@ -32,11 +32,11 @@ class GradientNormalizedCrossCorrelation2d(NormalizedCrossCorrelation2d):
         x1, x2 = checked_images(x1, x2, gaussian_blur_size(self.sigma) // 2 + 1 if self.sigma else 1)
         return super().forward(self._derivatives(x1), self._derivatives(x2))
 
-    def _derivatives(self, images: Images) -> Images:
+    def _derivatives(self, images: Images) -> Filtered:
         return sobel(gaussian_blur(images, self.sigma) if self.sigma else images, padding=1)
 
 
-def gradient_difference(fixed: Images, moving: Images, scale: float = 1.0) -> Scores:
+def gradient_difference(fixed: Images, moving: Images, scale: Number = 1.0) -> Scores:
     """Penney's gradient difference as a share of its maximum: in (0, 1], 1 where scale x moving equals fixed.
 
     The mean over pixels and both directions of A / (A + (d fixed - scale d moving)^2), d Sobel's derivative where it
@@ -60,7 +60,7 @@ class GradientDifference(torch.nn.Module):
         scale: what the intensities of x2 are multiplied by to be those of x1.
     """
 
-    def __init__(self, scale: float = 1.0) -> None:
+    def __init__(self, scale: Number = 1.0) -> None:
         super().__init__()
         self.scale = scale
 

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from raygrad.metrics.checks import checked_images
+from raygrad.metrics.checks import Number, checked_images
 from raygrad.types import Images, Scores
 
 Samples = Float[Tensor, "batch sample"]
@@ -15,13 +15,15 @@ _KERNEL_VALUES = 2**21
 
 
 def mutual_information(
-    x1: Images, x2: Images, sigma: float = 0.1, num_bins: int = 256, epsilon: float = 1e-10, normalize: bool = True
+    x1: Images, x2: Images, sigma: Number = 0.1, num_bins: int = 256, epsilon: Number = 1e-10, normalize: bool = True
 ) -> Scores:
     """The mutual information in bits of the intensities of each pair of images, or normalised into [0, 1].
 
     Probabilities are Parzen estimates: a Gaussian of deviation sigma about every pixel's intensity, at num_bins
     intensities from 0 to 1. I = H(x1) + H(x2) - H(x1, x2), normalised 2 I / (H(x1) + H(x2)) (Studholme et al., "An
     overlap invariant entropy measure of 3D medical image alignment", Pattern Recognition 32, 1999).
+
+    Intensities far outside [0, 1] fall on no bin; an image of nothing else has no entropy, and its score is NaN.
 
     The pixels are taken in pieces whose kernel values are computed again for the gradient, so memory does not grow
     with pixels x bins.
@@ -40,13 +42,13 @@ def mutual_information(
     return 2 * information / (entropy_1 + entropy_2) if normalize else information
 
 
-def _kernel_sums(x1: Samples, x2: Samples, bins: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+def _kernel_sums(x1: Samples, x2: Samples, bins: Tensor, sigma: Number) -> tuple[Tensor, Tensor, Tensor]:
     """The sums over samples of both kernels (B, bins), and of their products (B, bins, bins)."""
     kernel_1, kernel_2 = (torch.exp(-0.5 * ((x[:, :, None] - bins) / sigma).square()) for x in (x1, x2))
     return kernel_1.sum(1), kernel_2.sum(1), kernel_1.mT @ kernel_2
 
 
-def _entropy(weights: Float[Tensor, "batch bin"], floor: float, epsilon: float) -> Scores:
+def _entropy(weights: Float[Tensor, "batch bin"], floor: Number, epsilon: Number) -> Scores:
     """The entropy in bits of weights, made to sum to one."""
     probability = weights / (weights.sum(dim=1, keepdim=True) + floor)
     return -(probability * (probability + epsilon).log2()).sum(dim=1)
@@ -64,7 +66,9 @@ class MutualInformation(nn.Module):
         normalize: divide by the mean of both entropies.
     """
 
-    def __init__(self, sigma: float = 0.1, num_bins: int = 256, epsilon: float = 1e-10, normalize: bool = True) -> None:
+    def __init__(
+        self, sigma: Number = 0.1, num_bins: int = 256, epsilon: Number = 1e-10, normalize: bool = True
+    ) -> None:
         """Raise ValueError unless sigma is positive and there are two bins."""
         super().__init__()
         if sigma <= 0 or num_bins < 2:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from raygrad.metrics.checks import checked_images
+from raygrad.metrics.checks import Number, checked_images
 from raygrad.metrics.filters import box_mean
 from raygrad.types import Images, Scores
 
 
-def normalized_cross_correlation(x1: Images, x2: Images, eps: float = 1e-5) -> Scores:
+def normalized_cross_correlation(x1: Images, x2: Images, eps: Number = 1e-5) -> Scores:
     """The correlation of each pair of channels, averaged over the channels: in [-1, 1], 1 for equal images.
 
     cov / sqrt((var_1 + eps) (var_2 + eps)) with biased variances, so it is 0 where an image is constant.
@@ -20,7 +20,7 @@ def normalized_cross_correlation(x1: Images, x2: Images, eps: float = 1e-5) -> S
     return _correlation(covariance, variance_1, variance_2, eps).mean(dim=1)
 
 
-def patch_normalized_cross_correlation(x1: Images, x2: Images, patch_size: int, eps: float = 1e-5) -> Scores:
+def patch_normalized_cross_correlation(x1: Images, x2: Images, patch_size: int, eps: Number = 1e-5) -> Scores:
     """The correlation of each pair of patch_size x patch_size patches, averaged over all patches and channels.
 
     The moments of all patches come from summed-area tables, so neither time nor memory grows with the patch.
@@ -38,7 +38,7 @@ def patch_normalized_cross_correlation(x1: Images, x2: Images, patch_size: int, 
     return _correlation(covariance, variance_1, variance_2, eps).mean(dim=(1, 2, 3)).to(dtype)
 
 
-def _correlation(covariance: Tensor, variance_1: Tensor, variance_2: Tensor, eps: float) -> Tensor:
+def _correlation(covariance: Tensor, variance_1: Tensor, variance_2: Tensor, eps: Number) -> Tensor:
     # Two roots, not the root of a product: the product of two small variances would underflow in float32.
     return covariance / ((variance_1 + eps).sqrt() * (variance_2 + eps).sqrt())
 
@@ -51,7 +51,7 @@ class NormalizedCrossCorrelation2d(nn.Module):
         eps: added to the variances.
     """
 
-    def __init__(self, patch_size: int | None = None, eps: float = 1e-5) -> None:
+    def __init__(self, patch_size: int | None = None, eps: Number = 1e-5) -> None:
         """Raise ValueError unless the patch has at least one pixel."""
         super().__init__()
         if patch_size is not None and patch_size < 1:
@@ -79,8 +79,8 @@ class MultiscaleNormalizedCrossCorrelation2d(nn.Module):
     def __init__(
         self,
         patch_sizes: Sequence[int | None] = (None,),
-        patch_weights: Sequence[float] = (1.0,),
-        eps: float = 1e-5,
+        patch_weights: Sequence[Number] = (1.0,),
+        eps: Number = 1e-5,
     ) -> None:
         """Raise ValueError unless every patch size has a weight."""
         super().__init__()

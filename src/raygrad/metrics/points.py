@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from raygrad.metrics.checks import Number
 from raygrad.pose import RigidTransform
 from raygrad.types import Scores
 
@@ -33,7 +34,7 @@ def mean_reprojection_distance(
     pose_2: RigidTransform,
     points: Tensor,
     project: Callable[[RigidTransform, Tensor], Tensor],
-    pixel_spacing: tuple[float, float] = (1.0, 1.0),
+    pixel_spacing: tuple[Number, Number] = (1.0, 1.0),
 ) -> Scores:
     """The mean distance (B) on the detector between the projections of points under two poses.
 

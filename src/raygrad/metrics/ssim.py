@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from raygrad.metrics.checks import checked_images
+from raygrad.metrics.checks import Number, checked_images
 from raygrad.metrics.filters import gaussian_window, separable
 from raygrad.types import Images, Scores
 
 
 def structural_similarity(
-    x1: Images, x2: Images, data_range: float = 1.0, window_size: int = 11, sigma: float = 1.5
+    x1: Images, x2: Images, data_range: Number = 1.0, window_size: int = 11, sigma: Number = 1.5
 ) -> Scores:
     """The mean structural similarity over all windows inside the images and all channels: in [-1, 1], 1 if equal.
 
@@ -41,7 +41,7 @@ class StructuralSimilarity2d(nn.Module):
         sigma: its deviation in pixels.
     """
 
-    def __init__(self, data_range: float = 1.0, window_size: int = 11, sigma: float = 1.5) -> None:
+    def __init__(self, data_range: Number = 1.0, window_size: int = 11, sigma: Number = 1.5) -> None:
         """Raise ValueError unless all three are positive."""
         super().__init__()
         if data_range <= 0 or window_size < 1 or sigma <= 0:
