@@ -19,6 +19,15 @@ RENDERERS = ["siddon", "trilinear", "joseph"]
 STANDPOINTS = {"AP": (0.0, 850.0, 0.0), "PA": (0.0, -850.0, 0.0), None: (0.0, 0.0, -850.0)}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Images this small gain nothing from more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(params=BACKENDS)
 def backend(request):
     return request.param
@@ -170,7 +179,9 @@ def test_voxel_shift_moves_the_grid_by_half_a_voxel(backend):
     corner_to_centre[:3, 3] = 0.5
     by_corners = make_subject(affine=subject.volume.affine @ corner_to_centre)
     pose = make_poses(1)
-    torch.testing.assert_close(make_drr(subject, voxel_shift=0.0, backend=backend)(pose), make_drr(by_corners)(pose))
+    shifted, expected = make_drr(subject, voxel_shift=0.0, backend=backend), make_drr(by_corners, backend=backend)
+    torch.testing.assert_close(shifted(pose), expected(pose))
+    assert (shifted(pose) - make_drr(subject, backend=backend)(pose)).abs().max() > 1
 
 
 def test_structures_are_channels_that_add_up(backend):
@@ -250,9 +261,10 @@ def test_rays_left_out_are_zero(backend, mask_to_channels):
     assert image.shape == full.shape
     expected = torch.zeros_like(full).flatten(2)
     expected[..., sample] = full.flatten(2)[..., sample]
-    torch.testing.assert_close(image, expected.reshape(full.shape))
+    torch.testing.assert_close(image, expected.reshape(full.shape), rtol=1e-5, atol=1e-3)
+    assert torch.equal(image == 0, expected.reshape(full.shape) == 0)
     part.reshape = False
-    torch.testing.assert_close(part(pose, mask_to_channels=mask_to_channels), full.flatten(2)[..., sample])
+    assert torch.equal(part(pose, mask_to_channels=mask_to_channels), image.flatten(2)[..., sample])
 
 
 def test_the_jacobian_is_what_autograd_gives(backend):
