@@ -17,7 +17,7 @@ ANGLES, LENGTHS = (0, 1, 2), (3, 4, 5)
 REACH = (torch.pi / 4, torch.pi / 4, torch.pi / 8, 15.0, 15.0, 15.0)
 
 
-def compute_slice(drr: DRR, first: int, second: int, steps: int, batch_size: int = 13) -> tuple[Tensor, Tensor, Tensor]:
+def compute_slice(drr: DRR, first: int, second: int, steps: int, batch_size: int = 11) -> tuple[Tensor, Tensor, Tensor]:
     """Minus the mNCC with the image at the true pose while two of the six parameters move.
 
     Returns:
@@ -47,7 +47,7 @@ def draw_landscape(subject: Subject, quick: bool = False) -> tuple[Any, str]:
     """A figure of the six slices, and a sentence about it."""
     from matplotlib import pyplot as plt
 
-    pixels, steps = (50, 7) if quick else (100, 13)
+    pixels, steps = (50, 7) if quick else (100, 11)
     drr = DRR(subject, sdd=1020.0, height=pixels, delx=400.0 / pixels)
     pairs = [*combinations(LENGTHS, 2), *combinations(ANGLES, 2)]
     slices = [compute_slice(drr, *pair, steps) for pair in pairs]

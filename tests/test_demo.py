@@ -1,0 +1,51 @@
+"""The demo writes pictures, and what it says of them is true."""
+
+import pytest
+import SimpleITK as sitk
+import torch
+
+from raygrad.app.demo import landscape, run_demo
+from raygrad.app.demo.reconstruction import reconstruct
+from raygrad.data import load_example_ct
+from raygrad.drr import DRR
+from raygrad.pose import convert
+
+
+@pytest.fixture(scope="module")
+def subject():
+    return load_example_ct(shape=(64, 64, 33))
+
+
+def test_run_demo_writes_every_picture(tmp_path, subject, monkeypatch, capsys):
+    monkeypatch.setattr("raygrad.app.demo.run.load_example_ct", lambda **_: subject)
+    pictures = list(run_demo(tmp_path / "made" / "for it", quick=True))
+    assert [path.name for path, _ in pictures] == ["01_views.png", "02_landscape.png", "03_reconstruction.png"]
+    for path, meaning in pictures:
+        pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        assert pixels[..., :3].std() > 10
+        assert len(meaning) > 40
+    assert "64 x 64 x 33" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 4), (0, 2)])
+def test_the_landscape_is_lowest_at_the_true_pose(subject, first, second):
+    drr = DRR(subject, sdd=1020.0, height=50, delx=8.0)
+    one, other, loss = landscape.compute_slice(drr, first, second, steps=5, batch_size=7)
+    assert one[:, 0].tolist() == pytest.approx([x * landscape.REACH[first] for x in (-1, -0.5, 0, 0.5, 1)])
+    assert other[0].tolist() == pytest.approx([x * landscape.REACH[second] for x in (-1, -0.5, 0, 0.5, 1)])
+    assert loss.argmin() == 12
+    assert loss[2, 2].item() == pytest.approx(-1.0, abs=1e-3)
+
+
+def test_reconstruction_fits_its_image(subject):
+    drr = DRR(subject, sdd=1020.0, height=50, delx=8.0)
+    pose = convert(
+        torch.zeros(1, 3), torch.tensor([[0.0, 850.0, 0.0]]), parameterization="euler_angles", convention="ZXY"
+    )
+    with torch.no_grad():
+        image = drr(pose)
+    image = image / image.max()
+    model, losses = reconstruct(drr, subject.volume.spatial_shape, pose, image, iterations=60)
+    assert losses[0] == pytest.approx(image.square().mean().item(), rel=1e-5)
+    assert losses[-1] < losses[0] / 20
+    assert model.density.shape == subject.volume.spatial_shape
