@@ -135,6 +135,11 @@ def test_a_labelmap_on_another_grid_is_brought_to_the_cts():
     assert mask.data.dtype == torch.uint8
     assert x_contiguous(mask.data)
 
+    aside = np.eye(4)
+    aside[0, 3] = 0.2  # mm, of voxels of 0.5 mm: the nearest label stays the same, a mean of two labels would not
+    mask = read(ct(), Volume(LABELS, AFFINE).moved(aside)).mask
+    assert torch.equal(mask.data, expected.data)
+
     part = Volume(LABELS[2:5], AFFINE @ np.array([[1, 0, 0, 2], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
     inside = torch.from_numpy(LABELS.copy())
     inside[:2], inside[5:] = 0, 0

@@ -6,6 +6,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,10 +36,9 @@ def load_or_make(name: str, make: Callable[[], Phantom]) -> Phantom:
     seen. It takes its name only when complete. If the folder cannot be written, a warning says so.
     """
     file = cache_folder() / f"{name}.npz"
-    try:
+    with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return _load(file)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        phantom = make()
+    phantom = make()
     try:
         _save(file, phantom)
     except OSError as error:
