@@ -34,6 +34,12 @@ def test_float32_patches_against_float64_unfolding(patch_size, offset):
     torch.testing.assert_close(score.double(), by_unfolding(x1, x2, patch_size), rtol=0, atol=1e-6)
 
 
+def test_rounding_of_uniform_patches_does_not_become_a_negative_variance():
+    x1, x2 = radiographs()
+    x1[..., :60, :], x2[..., 70:, :] = 4.2, 2.3
+    assert NormalizedCrossCorrelation2d(5, eps=1e-18)(x1, x2).isfinite().all()
+
+
 def test_float64_patches_of_several_channels():
     generator = torch.Generator().manual_seed(1)
     x1, x2 = torch.rand(2, 2, 3, 20, 17, generator=generator, dtype=torch.float64)
