@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import subprocess
 import sys
 import threading
 import types
@@ -92,6 +93,22 @@ def test_a_change_of_the_generator_makes_a_new_phantom(made, monkeypatch):
     monkeypatch.setattr(examples, "_generator_version", lambda: "next")
     load_example_ct(shape=SHAPE)
     assert len(made) == 2
+
+
+def test_the_version_follows_the_generators_source(tmp_path, monkeypatch):
+    monkeypatch.setattr(examples, "__file__", str(tmp_path / "examples.py"))
+    (tmp_path / "thorax.py").write_text("ribs = 12")
+    before = examples._generator_version()
+    assert examples._generator_version() == before
+    (tmp_path / "thorax.py").write_text("ribs = 11")
+    assert examples._generator_version() != before
+
+
+def test_importing_the_package_imports_no_reader():
+    readers = {"nibabel", "SimpleITK", "pooch", "torchio", "scipy"}
+    code = f"import sys, raygrad.data; print(sorted({readers} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 def test_an_interrupted_write_leaves_nothing(made, tmp_path, monkeypatch):
