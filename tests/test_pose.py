@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from raygrad.pose import (
     PARAMETERIZATIONS,
@@ -328,6 +329,29 @@ def test_inference_mode_leaves_no_trace():
     rotation.requires_grad_()
     convert(rotation, xyz, **arguments("euler_angles")).matrix.sum().backward()
     assert rotation.grad.isfinite().all()
+
+
+class CountOperations(TorchDispatchMode):
+    """Counts what torch is asked to do: a small pose costs as many launches, whatever its batch."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_pose_costs_few_operations():
+    """It stands before every render of a few milliseconds, so an operation counts (about 2 microseconds each)."""
+    rotation, xyz, reorient = torch.zeros(1, 3), torch.ones(1, 3), identity_pose()
+    for call, most in [
+        (lambda: convert(rotation, xyz, **arguments("euler_angles")), 40),
+        (lambda: reorient.compose(reorient), 8),
+        (lambda: reorient(torch.ones(1, 4, 3)), 20),
+    ]:
+        with CountOperations() as operations:
+            call()
+        assert operations.count <= most
 
 
 ZERO = torch.zeros(1, 3)
