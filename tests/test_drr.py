@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from raygrad.data import Subject, Volume
-from raygrad.drr import DRR
+from raygrad.drr import DRR, _OncePerTensor
 from raygrad.kernels import available_backends
 from raygrad.pose import RigidTransform, convert, random_rigid_transform
 
@@ -234,6 +234,17 @@ def test_a_changed_volume_is_rendered_as_it_is_now(backend, change):
     expected = new(pose)
     assert expected.max() > 10
     torch.testing.assert_close(drr(pose), expected)
+
+
+def test_what_is_prepared_of_a_volume_is_renewed_with_it():
+    prepared = []
+    once = _OncePerTensor(lambda tensor: prepared.append(tensor) or len(prepared))
+    volume = torch.zeros(3)
+    assert (once(volume), once(volume)) == (1, 1)
+    volume += 1
+    assert once(volume) == 2
+    assert once(volume.detach()) == 3  # another tensor, though in the same memory
+    assert copy.deepcopy(once)(volume) == 4
 
 
 def test_any_volume_on_the_grid_can_be_rendered_and_learns(backend):
