@@ -122,14 +122,15 @@ def test_missed_and_empty_rays_have_zero_gradients(shape):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
 def test_voxels_sum_to_the_volume(shape):
-    spacing = np.array([2.0, 3.0, 2.5])
+    spacing = np.array([4.0, 6.0, 5.0])
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = [-70, -80, -60]
-    voxels = shape.voxelize((80, 50, 52), affine, supersample=4, dtype=DTYPE)
+    voxels = shape.voxelize((40, 25, 26), affine, supersample=4, dtype=DTYPE)
     extent = shape._tensors[1].prod().item()
     ideal = {"Ellipsoid": 4 / 3 * math.pi, "Box": 8.0, "Gaussian": (2 * math.pi) ** 1.5}[type(shape).__name__]
-    assert voxels.sum().item() * spacing.prod() == pytest.approx(0.7 * ideal * extent, rel=2e-3)
-    assert 0 <= voxels.min() and voxels.max() <= 0.7 + 1e-12
+    assert voxels.sum().item() * spacing.prod() == pytest.approx(0.7 * ideal * extent, rel=3e-3)
+    assert voxels.min() >= 0
+    assert voxels.max() <= 0.7 + 1e-12
 
 
 def test_voxels_are_centred_on_integers_and_clipped():

@@ -220,14 +220,18 @@ def draw_rods(canvas: Canvas, points: Sequence[Values], hu: Number, label: int, 
     The coverage is that of a box as wide as the voxel seen along the vessel's normal. With `over` only voxels that
     hold that label change.
     """
-    grid = canvas.grid
-    spacing = np.asarray(grid.spacing, dtype=np.float32)
-    for a, b in np.asarray(points, dtype=np.float64):
-        reach = max(a[3], b[3]) + spacing / 2 + 0.2
-        box = grid.box(np.minimum(a, b)[:3] - reach, np.maximum(a, b)[:3] + reach)
-        if box is None:
-            continue
-        x, y, z = grid.points(box)
+    axes = canvas.grid.axes
+    spacing = np.asarray(canvas.grid.spacing, dtype=np.float32)
+    pieces = np.asarray(points, dtype=np.float32).reshape(-1, 2, 4)
+    reach = pieces[:, :, 3].max(1)[:, None] + spacing / 2 + np.float32(0.2)
+    low, high = pieces[:, :, :3].min(1) - reach, pieces[:, :, :3].max(1) + reach
+    first = np.stack([np.searchsorted(axis, low[:, i]) for i, axis in enumerate(axes)], axis=1)
+    last = np.stack([np.searchsorted(axis, high[:, i]) for i, axis in enumerate(axes)], axis=1)
+    for i in np.flatnonzero((first < last).all(1)):
+        a, b = pieces[i]
+        cut = [slice(int(first[i, axis]), int(last[i, axis])) for axis in range(3)]
+        box = cut[2], cut[1], cut[0]
+        x, y, z = axes[0][cut[0]], axes[1][cut[1]][:, None], axes[2][cut[2]][:, None, None]
         d = (b - a)[:3].astype(np.float32)
         dx, dy, dz = x - np.float32(a[0]), y - np.float32(a[1]), z - np.float32(a[2])
         t = np.clip((dx * d[0] + dy * d[1] + dz * d[2]) / np.float32(max(float(d @ d), 1e-6)), 0, 1)

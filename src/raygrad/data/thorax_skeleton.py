@@ -224,7 +224,7 @@ def _draw_scapula(canvas: Canvas, mirror: NDArray, offset: NDArray, label: int) 
         np.array(p) * mirror + offset
         for p in (
             (78.0, -68, 140),
-            (128.0, -86, 22),
+            (117.0, -84, 26),
             (114.0, -36, 128),
             (84.0, -82, 124),
             (115.5, -27, 134),
