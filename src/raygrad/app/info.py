@@ -12,7 +12,7 @@ from raygrad.data.cache import cache_folder
 from raygrad.data.chest import CHEST_SHA256, find_chest
 from raygrad.kernels import available_backends
 
-OPTIONAL = ("nibabel", "SimpleITK", "pydicom", "scipy", "matplotlib", "pooch", "torchio")
+OPTIONAL = ("nibabel", "SimpleITK", "matplotlib", "pooch", "torchio")
 
 
 def describe_installation() -> list[tuple[str, str]]:
