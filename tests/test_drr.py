@@ -365,7 +365,8 @@ def test_images_can_be_made_in_inference_mode(backend):
     expected = drr(pose)
     with torch.inference_mode():
         torch.testing.assert_close(drr(pose), expected)
-        inside = make_drr(backend=backend)
+        inside = make_drr(make_subject(labels=True), backend=backend)
+        assert inside(pose, mask_to_channels=True).shape[1] == 3
         inside.density = inside.density * 2
         torch.testing.assert_close(inside(pose), 2 * expected)
 

