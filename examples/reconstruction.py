@@ -92,7 +92,7 @@ def main():
         for ax, name, volume in zip(
             column, ("reconstruction", "CT"), (reconstruction.density, drr.density), strict=True
         ):
-            ax.imshow(volume[..., k].detach().cpu().T, cmap="gray", origin="lower")
+            ax.imshow(volume[..., k].detach().cpu().numpy().T, cmap="gray", origin="lower")
             ax.set(title=f"{name}, slice {k}", xticks=[], yticks=[])
     figure.savefig(arguments.out / "reconstruction_slices.png", dpi=150)
     print(f"Drawn to {arguments.out / 'reconstruction_views.png'} and {arguments.out / 'reconstruction_slices.png'}")

@@ -51,11 +51,11 @@ def measure_slice(drr, target, criterion, name, coarse):
 
 
 def plot_slice(ax, name, first, second, loss):
-    grid = torch.meshgrid(first, second, indexing="ij")
-    ax.contourf(*grid, loss, zdir="z", offset=-1, cmap="rainbow", alpha=0.5)
-    ax.plot_surface(*grid, loss, rstride=1, cstride=1, cmap="rainbow")
+    surface = [values.numpy() for values in (*torch.meshgrid(first, second, indexing="ij"), loss)]
+    ax.contourf(*surface, zdir="z", offset=-1, cmap="rainbow", alpha=0.5)
+    ax.plot_surface(*surface, rstride=1, cstride=1, cmap="rainbow")
     unit = "radians" if name[0] in RADIANS else "mm"
-    ax.set(xlabel=f"Δ{name[0]} ({unit})", ylabel=f"Δ{name[1]} ({unit})", zlabel="- mNCC", zlim=(-1, None))
+    ax.set(xlabel=f"Δ{name[0]} ({unit})", ylabel=f"Δ{name[1]} ({unit})", zlabel="- mNCC", zlim=(-1, loss.max().item()))
 
 
 def main():
@@ -74,7 +74,7 @@ def main():
     plot_drr(target, ticks=False)
     plt.savefig(arguments.out / "landscape_target.png")
 
-    figure, axes = plt.subplots(2, 3, figsize=(15, 9), subplot_kw={"projection": "3d"})
+    figure, axes = plt.subplots(2, 3, figsize=(15, 9), layout="constrained", subplot_kw={"projection": "3d"})
     for ax, name in zip(axes.flat, SLICES, strict=True):
         plot_slice(ax, name, *measure_slice(drr, target, criterion, name, arguments.coarse))
     figure.savefig(arguments.out / "landscape.png", dpi=150)

