@@ -67,12 +67,15 @@ def scenes() -> dict[str, Scene]:
     labels = (random_volume(7, 6, 5, seed=9) * 4).to(torch.uint8)
     volume = random_volume(7, 6, 5)
     return {
-        "cone along y": Scene(volume, *cone((3.1, -20, 2.2), (2.9, 18, 2.1), 5, 6, 2.3), affine(), 6),
+        "cone along y": Scene(volume, *cone((3.117, -20.03, 2.213), (2.934, 18.1, 2.171), 5, 6, 2.317), affine(), 6),
         "cone along x": Scene(
             volume, *cone((-20, 2.6, 2.1), (17, 2.4, 2.2), 4, 5, 2.1, ((0, 1.0, 0), (0, 0, 1.0))), affine(), 5
         ),
         "cone along z": Scene(
-            volume, *cone((3.31, 2.67, 25), (3.13, 2.43, -18), 5, 5, 2.1, ((1.0, 0, 0), (0, 1.0, 0))), affine(), 5
+            volume,
+            *cone((3.317, 2.671, 25.03), (3.134, 2.437, -18.2), 5, 5, 2.137, ((1.0, 0, 0), (0, 1.0, 0))),
+            affine(),
+            5,
         ),
         "oblique cone, mixed main axes": Scene(
             volume, *cone((-9, -9.5, 1), (12, 11, 3.3), 9, 9, 2.1, tuple(a.tolist() for a in tilted)), affine(), 9
@@ -84,7 +87,7 @@ def scenes() -> dict[str, Scene]:
             7,
         ),
         "rays in all directions": Scene(volume, *_scattered(1, 41), affine()),
-        "source inside": Scene(volume, *cone((3.2, 2.3, 1.9), (2.9, 18, 2.1), 5, 6, 2.3), affine(), 6),
+        "source inside": Scene(volume, *cone((3.217, 2.334, 1.913), (2.934, 18.1, 2.171), 5, 6, 2.317), affine(), 6),
         "target inside": Scene(volume, *cone((3.1, -20, 2.2), (2.9, 2.8, 2.1), 5, 6, 0.9), affine(), 6),
         "both ends inside": Scene(
             volume,
@@ -101,11 +104,15 @@ def scenes() -> dict[str, Scene]:
         ),
         "one voxel": Scene(random_volume(1, 1, 1), *_scattered(2, 30, (1, 1, 1), width=1.5), affine()),
         "long volume": Scene(random_volume(40, 3, 35), *_scattered(3, 30, (40, 3, 35), 60.0), affine()),
-        "batch of poses": Scene(volume, *(torch.cat(t) for t in zip(_scattered(4, 20), _scattered(5, 20))), affine()),
-        "batch of volumes": Scene(
-            random_volume(2, 7, 6, 5), *(torch.cat(t) for t in zip(_scattered(4, 20), _scattered(5, 20))), affine()
+        "batch of poses": Scene(
+            volume, *(torch.cat(t) for t in zip(_scattered(4, 20), _scattered(5, 20), strict=True)), affine()
         ),
-        "labels": Scene(volume, *cone((3.1, -20, 2.2), (2.9, 18, 2.1), 5, 6, 2.3), affine(), 6, labels),
+        "batch of volumes": Scene(
+            random_volume(2, 7, 6, 5),
+            *(torch.cat(t) for t in zip(_scattered(4, 20), _scattered(5, 20), strict=True)),
+            affine(),
+        ),
+        "labels": Scene(volume, *cone((3.117, -20.03, 2.213), (2.934, 18.1, 2.171), 5, 6, 2.317), affine(), 6, labels),
         "labels, rays in all directions": Scene(volume, *_scattered(6, 40), affine(), None, labels),
         "labels, ends inside": Scene(
             volume, *cone((3.21, 2.33, 1.94), (2.97, 3.92, 2.15), 5, 6, 1.37), affine(), 6, labels

@@ -1,5 +1,7 @@
 """Which implementation marches the rays, and why."""
 
+import importlib
+import warnings
 from functools import cache
 from typing import Any
 
@@ -14,10 +16,10 @@ FAST_DTYPES = (torch.float32, torch.float64)
 def load_extension() -> tuple[Any, str]:
     """The compiled extension (None without one) and a sentence about it."""
     try:
-        from raygrad.kernels import _march
+        extension = importlib.import_module("raygrad.kernels._march")
     except ImportError as error:
         return None, f"the compiled extension is missing ({error}); install raygrad with a C++17 compiler at hand"
-    return _march, f"compiled kernels, {_march.instruction_set()} instructions, {_march.threading()}"
+    return extension, f"compiled kernels, {extension.instruction_set()} instructions, {extension.threading()}"
 
 
 def available_backends() -> dict[str, tuple[bool, str]]:
@@ -58,6 +60,4 @@ def choose_backend(backend: str, volume: Tensor) -> str:
 
 @cache
 def _say_once(message: str) -> None:
-    import warnings
-
     warnings.warn(message, RuntimeWarning, stacklevel=4)

@@ -58,7 +58,7 @@ def march_with_jacobian(
     source, target = source.expand(target.shape), target
     with torch.enable_grad():
         ends = [p if p.requires_grad else p.detach().requires_grad_() for p in (source.clone(), target.clone())]
-        image = march(volume, *ends, world_to_voxel, **options)
+        image = march(volume, ends[0], ends[1], world_to_voxel, **options)
         # A ray's value depends on no other ray, so the gradient of the sum over rays is every ray's own derivative.
         # The products with 0 are for the maximum of constant voxels, which no derivative leads back from.
         totals = image.sum(dim=(0, 2)) + 0 * ends[0].sum() + 0 * ends[1].sum()

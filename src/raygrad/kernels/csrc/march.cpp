@@ -22,38 +22,36 @@ Box whole(const Problem<T>& p) {
   return {{0, 0, 0}, {p.shape[0], p.shape[1], p.shape[2]}};
 }
 
-// The shape of packet that touches the fewest cache lines: judged where the image's central ray is nearest to the
-// middle of the volume, from how far apart its neighbours in the next row and column are there.
+// Packets two pixels wide in the image direction that runs along contiguous memory, and long in the other: neighbours
+// in memory share cache lines from one packet to the next, and packets are taken in that order. Judged at the image's
+// central ray, where it is nearest to the middle of the volume.
 template <class T>
 Tiling choose_tiling(const Problem<T>& p, int64_t batch) {
   constexpr int N = LANES<T>;
   const bool known = p.image_width > 0 && p.rays % p.image_width == 0;
-  Tiling tiling{known ? p.rays / p.image_width : 1, known ? p.image_width : p.rays, 1, N};
-  if (tiling.height == 1) return tiling;
-  const int64_t row = least((tiling.height - 1) / 2, tiling.height - 2), column = (tiling.width - 1) / 2;
-  const int64_t centre = row * tiling.width + column, below = centre + tiling.width;
-  const int64_t beside = column + 1 < tiling.width ? centre + 1 : centre;
+  Tiling tiling{known ? p.rays / p.image_width : 1, known ? p.image_width : p.rays, 1, N, false};
+  if (tiling.height == 1 || tiling.width == 1) return tiling;
+  const int64_t row = (tiling.height - 2) / 2, column = (tiling.width - 2) / 2, centre = row * tiling.width + column;
   Packet<T> packet;
   packet.load_lane(p, batch, 0, centre);
-  packet.load_lane(p, batch, 1, below);
-  packet.load_lane(p, batch, 2, beside);
+  packet.load_lane(p, batch, 1, centre + tiling.width);
+  packet.load_lane(p, batch, 2, centre + 1);
   double along = 0, square = 0;
   for (int a = 0; a < 3; a++) {
     along += (0.5 * double(p.shape[a]) - packet.start[a][0]) * packet.step[a][0];
     square += packet.step[a][0] * packet.step[a][0];
   }
   const double fraction = square > 0 ? along / square : 0;
-  double best = 1e300;
-  for (int64_t rows = 1; rows <= N; rows *= 2) {
-    const int64_t columns = N / rows;
-    double lines = 1;
-    for (int a = 0; a < 3; a++) {
-      auto at = [&](int l) { return packet.start[a][l] + fraction * packet.step[a][l]; };
-      const double extent = double(rows - 1) * std::fabs(at(1) - at(0)) + double(columns - 1) * std::fabs(at(2) - at(0));
-      lines *= 1 + extent / (p.stride[a] == 1 ? 64.0 / sizeof(T) : 1.0);
-    }
-    if (lines < best) best = lines, tiling.rows = rows, tiling.columns = columns;
-  }
+  int contiguous = 0;
+  for (int a = 1; a < 3; a++)
+    if (p.stride[a] < p.stride[contiguous]) contiguous = a;
+  auto shift = [&](int l) {  // to the neighbouring ray, along contiguous memory
+    auto at = [&](int i) { return packet.start[contiguous][i] + fraction * packet.step[contiguous][i]; };
+    return std::fabs(at(l) - at(0));
+  };
+  tiling.down = shift(1) > shift(2);
+  tiling.rows = tiling.down ? 2 : N / 2;
+  tiling.columns = N / tiling.rows;
   return tiling;
 }
 
@@ -124,7 +122,7 @@ struct OwnEnds {
     } else {
       SlabSample<T> s;
       s.base = volume + k * p.stride[line.m];
-      s.set(p, line, box, splat<T>(T(k)));
+      s.template set<false>(p, line, box, splat<T>(T(k)));
       T slope_u, slope_v;
       read_lane(s, l, value[e], slope_u, slope_v);
       if (labels) channel[e] = labels->nearest_on_line(line, l, k, s.x[l]);
@@ -535,7 +533,7 @@ Status scatter_sum(const Problem<T>& p, const T* cotangent, T* gradient) {
 template <class T>
 Status scatter_maximum(const Problem<T>& p, const T* cotangent, T* gradient) {
   constexpr int N = LANES<T>;
-  const Tiling tiling{1, p.rays, 1, N};
+  const Tiling tiling{1, p.rays, 1, N, false};
   const int64_t voxels = p.shape[0] * p.shape[1] * p.shape[2];
   std::memset(gradient, 0, size_t(voxels * (p.volume_batch_stride ? p.batch : 1)) * sizeof(T));
   Buffer<Reading<T>> readings(tiling.count() * N);

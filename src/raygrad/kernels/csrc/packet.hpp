@@ -10,6 +10,7 @@ namespace {
 
 RAYGRAD_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 RAYGRAD_INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+RAYGRAD_INLINE int64_t clamp_to(int64_t x, int64_t low, int64_t high) { return most(low, least(x, high)); }
 RAYGRAD_INLINE double least(double a, double b) { return a < b ? a : b; }
 RAYGRAD_INLINE double most(double a, double b) { return a > b ? a : b; }
 
@@ -18,11 +19,13 @@ struct Box {
   int64_t low[3], high[3];
 };
 
-// How an image's pixels are cut into packets of rows x columns = lanes.
+// How an image's pixels are cut into packets of rows x columns = lanes, and the order the packets are taken in.
 struct Tiling {
   int64_t height, width, rows, columns;
+  bool down;  // column by column, not row by row
   int64_t across() const { return (width + columns - 1) / columns; }
-  int64_t count() const { return (height + rows - 1) / rows * across(); }
+  int64_t along() const { return (height + rows - 1) / rows; }
+  int64_t count() const { return along() * across(); }
 };
 
 // The rays of one packet in double precision: start, direction to the target, length in mm, main axis.
@@ -34,7 +37,8 @@ struct Packet {
   double start[3][N], step[3][N], world_step[3][N], length[N];
 
   void load(const Problem<T>& p, int64_t batch, const Tiling& tiling, int64_t tile) {
-    const int64_t row0 = tile / tiling.across() * tiling.rows, column0 = tile % tiling.across() * tiling.columns;
+    const int64_t row0 = (tiling.down ? tile % tiling.along() : tile / tiling.across()) * tiling.rows;
+    const int64_t column0 = (tiling.down ? tile / tiling.along() : tile % tiling.across()) * tiling.columns;
     for (int l = 0; l < N; l++) {
       const int64_t row = row0 + l / tiling.columns, column = column0 + l % tiling.columns;
       const bool inside = row < tiling.height && column < tiling.width;
@@ -96,14 +100,15 @@ struct Line {
   bool lane[N];
   int8_t first_end[N], last_end[N];  // axis of the face crossed at `first` and `last`, or OWN_END
   Values<T> u0, su, v0, sv, first, last;
-  int64_t slab0, slab1;  // slabs [slab0, slab1) along m that some lane meets
+  int64_t slab0, slab1;    // slabs [slab0, slab1) along m that some lane meets
+  int64_t inner0, inner1;  // slabs that all lanes fill, with interpolation between voxels inside the box
 
   // `reach`: how far beyond the box's faces across u and v a voxel is still felt (0, or 1/2 for interpolation).
   // Then `first`, `last` end at the ray's own ends and the faces across m alone, and only slab0 and slab1 narrow.
   void set(const Packet<T>& packet, int axis, const Box& box, double reach) {
     m = axis, u = (axis + 1) % 3, v = (axis + 2) % 3;
     hit = false;
-    double lowest = 1e300, highest = -1e300;
+    double lowest = 1e300, highest = -1e300, inner_lowest = -1e300, inner_highest = 1e300;
     int sample = -1;
     for (int l = 0; l < N; l++) {
       lane[l] = false;
@@ -130,15 +135,24 @@ struct Line {
       sample = l;
       set_lane(l, base_u, slope_u, base_v, slope_v, from, to);
       lowest = least(lowest, near), highest = most(highest, far);
+      if (reach == 0) continue;
+      double inner_from = from + 0.5, inner_to = to - 0.5;  // where the middles of such slabs lie
+      narrow(base_u, slope_u, box.low[u] + 0.5 + MARGIN, box.high[u] - 0.5 - MARGIN, inner_from, inner_to, entered, left);
+      narrow(base_v, slope_v, box.low[v] + 0.5 + MARGIN, box.high[v] - 0.5 - MARGIN, inner_from, inner_to, entered, left);
+      inner_lowest = most(inner_lowest, inner_from), inner_highest = least(inner_highest, inner_to);
     }
     if (!hit) return;
     slab0 = most(int64_t(std::floor(lowest)), box.low[m]);
     slab1 = least(int64_t(std::ceil(highest)), box.high[m]);
+    inner0 = int64_t(std::ceil(most(inner_lowest, double(slab0)) - 0.5));
+    inner1 = int64_t(std::floor(least(inner_highest, double(slab1)) - 0.5)) + 1;
     for (int l = 0; l < N; l++)  // idle lanes follow a busy one, so that they neither widen the packet nor stray
       if (!lane[l]) set_lane(l, u0[sample], su[sample], v0[sample], sv[sample], first[sample], first[sample]);
   }
 
  private:
+  static constexpr double MARGIN = 1e-3;  // voxels; far above the rounding of coordinates in float32
+
   void set_lane(int l, double base_u, double slope_u, double base_v, double slope_v, double from, double to) {
     u0[l] = T(base_u), su[l] = T(slope_u), v0[l] = T(base_v), sv[l] = T(slope_v), first[l] = T(from), last[l] = T(to);
   }

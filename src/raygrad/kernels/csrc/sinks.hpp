@@ -65,6 +65,10 @@ struct LineSums {
   Values<T> value{}, u{}, ux{}, v{}, vx{};
 
   RAYGRAD_INLINE void add(const Slab<T>& s) {
+    if (!any(s.before != s.after)) {  // no ray leaves its column: common enough to be worth a branch
+      value += (s.x1 - s.x0) * gather<T>(s.base, s.before);
+      return;
+    }
     const Values<T> f0 = gather<T>(s.base, s.before), f1 = gather<T>(s.base, s.between), f2 = gather<T>(s.base, s.after);
     value += (s.first - s.x0) * f0 + (s.second - s.first) * f1 + (s.x1 - s.second) * f2;
     if constexpr (DERIVATIVES) {  // jumps of f; where a plane is not crossed both sides are the same voxel

@@ -3,6 +3,8 @@
 // A walk calls visit(...) for each step of the march; what to do with it (sum, differentiate, scatter, ...) is the
 // visitor's affair. All three walks have a closed form in the step number: rounding does not build up along a ray.
 #pragma once
+#include <type_traits>
+
 #include "packet.hpp"
 
 namespace raygrad {
@@ -75,8 +77,20 @@ struct Between {
   Values<T> weight_below, weight_above;
   Values<T> slope_below, slope_above;  // derivatives of the weights: -1 and 1, or 0 outside the box
 
+  // With INTERIOR both voxels are known to lie inside the box.
+  template <bool INTERIOR>
   RAYGRAD_INLINE void set(Values<T> coordinate, int64_t low, int64_t high) {
     const Values<T> zero{}, one = splat<T>(1);
+    if constexpr (INTERIOR) {
+      const Values<T> x = coordinate - T(0.5);
+      below = floor_index<T>(x);
+      above = below + 1;
+      weight_above = x - to_values<T>(below);
+      weight_below = one - weight_above;
+      slope_below = -one;
+      slope_above = one;
+      return;
+    }
     const Indices<T> first = splat_index<T>(low), last = splat_index<T>(high - 1);
     const Values<T> x = clamp(coordinate - T(0.5), splat<T>(T(low) - 2), splat<T>(T(high) + 1));
     const Indices<T> i = floor_index<T>(x), j = i + 1;
@@ -100,11 +114,14 @@ struct SlabSample {
   Between<T> u, v;
   Indices<T> corner[2][2];  // offsets from base, [above in u][above in v]
 
+  // With INTERIOR all rays fill the slab, between voxels inside the box.
+  template <bool INTERIOR>
   RAYGRAD_INLINE void set(const Problem<T>& p, const Line<T>& line, const Box& box, Values<T> slab) {
     x = slab + T(0.5);
-    share = larger(smaller(slab + T(1), line.last) - larger(slab, line.first), Values<T>{});
-    u.set(line.u0 + line.su * x, box.low[line.u], box.high[line.u]);
-    v.set(line.v0 + line.sv * x, box.low[line.v], box.high[line.v]);
+    if constexpr (INTERIOR) share = splat<T>(1);
+    else share = larger(smaller(slab + T(1), line.last) - larger(slab, line.first), Values<T>{});
+    u.template set<INTERIOR>(line.u0 + line.su * x, box.low[line.u], box.high[line.u]);
+    v.template set<INTERIOR>(line.v0 + line.sv * x, box.low[line.v], box.high[line.v]);
     const Indices<T> stride_u = splat_index<T>(p.stride[line.u]), stride_v = splat_index<T>(p.stride[line.v]);
     const Indices<T> below_u = u.below * stride_u, above_u = u.above * stride_u;
     const Indices<T> below_v = v.below * stride_v, above_v = v.above * stride_v;
@@ -117,6 +134,13 @@ template <class T, class Visit>
 RAYGRAD_INLINE void walk_joseph(const Problem<T>& p, const T* volume, const uint8_t* bricks, const Line<T>& line,
                                 const Box& box, Visit visit) {
   SlabSample<T> s;
+  auto run = [&](int64_t from, int64_t to, auto interior) __attribute__((always_inline)) {
+    s.base = volume + from * p.stride[line.m];
+    for (s.k = from; s.k < to; s.k++, s.base += p.stride[line.m]) {
+      s.template set<decltype(interior)::value>(p, line, box, splat<T>(T(s.k)));
+      visit(s);
+    }
+  };
   for (int64_t start = line.slab0; start < line.slab1;) {
     int64_t stop = line.slab1;
     if (bricks) {
@@ -126,11 +150,10 @@ RAYGRAD_INLINE void walk_joseph(const Problem<T>& p, const T* volume, const uint
         continue;
       }
     }
-    s.base = volume + start * p.stride[line.m];
-    for (s.k = start; s.k < stop; s.k++, s.base += p.stride[line.m]) {
-      s.set(p, line, box, splat<T>(T(s.k)));
-      visit(s);
-    }
+    const int64_t inner0 = clamp_to(line.inner0, start, stop), inner1 = clamp_to(line.inner1, inner0, stop);
+    run(start, inner0, std::false_type{});
+    run(inner0, inner1, std::true_type{});
+    run(inner1, stop, std::false_type{});
     start = stop;
   }
 }
@@ -193,7 +216,7 @@ struct PointSample {
   RAYGRAD_INLINE void set(const Problem<T>& p, const Points<T>& points, const Box& box, int64_t index) {
     i = index;
     for (int a = 0; a < 3; a++)
-      axis[a].set(points.base[a] + points.step[a] * (T(index) + T(0.5)), box.low[a], box.high[a]);
+      axis[a].template set<false>(points.base[a] + points.step[a] * (T(index) + T(0.5)), box.low[a], box.high[a]);
     for (int x = 0; x < 2; x++)
       for (int y = 0; y < 2; y++)
         for (int z = 0; z < 2; z++)

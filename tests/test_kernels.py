@@ -1,0 +1,340 @@
+"""Every operator on every scene: values and derivatives against the reference, adjoints, rounding, errors."""
+
+import os
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from kernel_cases import Scene, affine, cone, degenerate_scenes, random_volume, scenes
+from torch import Tensor
+
+from raygrad.kernels import available_backends, backproject, prepare, project, project_with_jacobian
+
+METHODS = ("siddon", "joseph", "trilinear")
+SCENES = scenes()
+DEGENERATE = degenerate_scenes()
+FAST = available_backends()["cpu"][0]
+BACKENDS = [pytest.param("cpu", marks=pytest.mark.skipif(not FAST, reason="no compiled extension")), "reference"]
+
+needs_extension = pytest.mark.skipif(not FAST, reason="no compiled extension")
+
+
+def options(scene: Scene, method: str, **more) -> dict:
+    return {
+        "method": method,
+        "n_points": 38,
+        "labels": scene.labels,
+        "image_width": scene.image_width,
+        **more,
+    }
+
+
+def random_like(image: Tensor, seed: int = 7) -> Tensor:
+    return torch.rand(image.shape, generator=torch.Generator().manual_seed(seed), dtype=image.dtype) - 0.5
+
+
+def gradients(scene: Scene, cotangent_seed: int = 7, **settings) -> tuple[Tensor, ...]:
+    leaves = [t.clone().requires_grad_() for t in (scene.volume, scene.source, scene.target)]
+    image = project(*leaves, scene.world_to_voxel, **settings)
+    return image.detach(), *torch.autograd.grad(
+        image, leaves, random_like(image, cotangent_seed), materialize_grads=True
+    )
+
+
+@needs_extension
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SCENES)
+def test_march_matches_reference(name, method):
+    scene = SCENES[name]
+    expected = gradients(scene, **options(scene, method, backend="reference"))
+    result = gradients(scene, **options(scene, method, backend="cpu"))
+    assert expected[0].abs().max() > 0
+    for ours, theirs in zip(result, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@needs_extension
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", [n for n, s in SCENES.items() if s.labels is None])
+def test_maximum_matches_reference(name, method):
+    scene = SCENES[name]
+    settings = options(scene, method, reducefn="max")
+    for ours, theirs in zip(
+        gradients(scene, **settings, backend="cpu"), gradients(scene, **settings, backend="reference"), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@needs_extension
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SCENES)
+def test_jacobian_matches_reference(name, method):
+    scene = SCENES[name]
+    expected = project_with_jacobian(scene.volume, *scene.rays, **options(scene, method, backend="reference"))
+    result = project_with_jacobian(scene.volume, *scene.rays, **options(scene, method, backend="cpu"))
+    for ours, theirs in zip(result, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@needs_extension
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_rays_match_reference_in_value_and_adjoint(name, method):
+    scene = DEGENERATE[name]
+    for reducefn in ("sum", "max"):
+        expected = project(scene.volume, *scene.rays, **options(scene, method, backend="reference", reducefn=reducefn))
+        result = project(scene.volume, *scene.rays, **options(scene, method, backend="cpu", reducefn=reducefn))
+        torch.testing.assert_close(result, expected, rtol=1e-9, atol=1e-9)
+    spread = [
+        backproject(random_like(expected), scene.volume, *scene.rays, **options(scene, method, backend=b))
+        for b in ("cpu", "reference")
+    ]
+    torch.testing.assert_close(*spread, rtol=1e-9, atol=1e-9)
+    _, jacobian = project_with_jacobian(scene.volume, *scene.rays, **options(scene, method, backend="cpu"))
+    assert jacobian.isfinite().all()
+
+
+def test_values_of_degenerate_rays():
+    """Axis-parallel rays cross one row of voxels, whole; a ray on a face belongs to the voxels above it."""
+    scene = DEGENERATE["parallel to the axes"]
+    rows = torch.stack([scene.volume[i, :, 2].sum() for i in (0, 0, 3, 6)])
+    scene_faces = DEGENERATE["on the outer faces"]
+    faces = torch.stack([scene.volume[0, :, 2].sum(), torch.zeros(()), scene.volume[3, :, 0].sum()])
+    for backend in ["reference", *(["cpu"] if FAST else [])]:
+        image = project(scene.volume, *scene.rays, backend=backend)
+        torch.testing.assert_close(image[0, 0], rows, rtol=1e-12, atol=1e-12)
+        image = project(scene_faces.volume, *scene_faces.rays, backend=backend)
+        torch.testing.assert_close(image[0, 0], faces.to(image), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_gradcheck(method, backend):
+    volume = random_volume(4, 5, 3, seed=3)
+    source, target = cone((1.61, -14.0, 1.13), (1.27, 11.0, 0.91), 3, 4, 1.37)
+    leaves = [t.requires_grad_() for t in (volume, source, target)]
+
+    def image(*leaves):
+        return project(*leaves, affine((0.9, 1.1, 1.3)), method=method, n_points=9, image_width=4, backend=backend)
+
+    assert torch.autograd.gradcheck(image, leaves, eps=1e-7, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_gradcheck_by_label(method, backend):
+    scene = SCENES["labels"]
+    leaves = [t.clone().requires_grad_() for t in (scene.volume, scene.source, scene.target[:, 12:16])]
+
+    def image(*leaves):
+        return project(*leaves, scene.world_to_voxel, **options(scene, method, backend=backend, image_width=None))
+
+    assert torch.autograd.gradcheck(image, leaves, eps=1e-7, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_reference_is_twice_differentiable(method):
+    volume = random_volume(4, 5, 3, seed=3)
+    source, target = cone((1.61, -14.0, 1.13), (1.27, 11.0, 0.91), 2, 2, 1.37)
+    leaves = [t.requires_grad_() for t in (volume, source, target)]
+
+    def image(*leaves):
+        return project(*leaves, affine(), method=method, n_points=9, backend="reference")
+
+    assert torch.autograd.gradgradcheck(image, leaves, eps=1e-7, atol=1e-5, fast_mode=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SCENES)
+def test_adjoint(name, method, backend):
+    """<A x, y> = <x, A^T y>, to rounding in float64 and to 1e-6 in float32."""
+    scene = SCENES[name]
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
+        volume, source, target = (t.to(dtype) for t in (scene.volume, scene.source, scene.target))
+        settings = options(scene, method, backend=backend)
+        image = project(volume, source, target, scene.world_to_voxel, **settings)
+        cotangent = torch.rand(image.shape, generator=torch.Generator().manual_seed(3), dtype=dtype)
+        spread = backproject(cotangent, volume, source, target, scene.world_to_voxel, **settings)
+        left, right = (image.double() * cotangent).sum(), (volume.double() * spread).sum()
+        assert abs(left - right) <= tolerance * left.abs()
+
+
+@needs_extension
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SCENES)
+def test_float32_against_float64_reference(name, method):
+    scene = SCENES[name]
+    expected = project(scene.volume, *scene.rays, **options(scene, method, backend="reference"))
+    rays = (scene.source.float(), scene.target.float(), scene.world_to_voxel)
+    result = project(scene.volume.float(), *rays, **options(scene, method, backend="cpu"))
+    assert (result - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@needs_extension
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("operator", ["march", "march_with_jacobian", "march_adjoint"])
+def test_opcheck(operator, method):
+    scene = SCENES["cone along y"]
+    volume, source, target = (t.clone().requires_grad_() for t in (scene.volume[None], scene.source, scene.target))
+    rays = (source, target, scene.world_to_voxel, None)
+    settings = (1, method, 9, "sum", 6)
+    if operator == "march_adjoint":
+        cotangent = random_like(scene.target[:, None, :, 0]).requires_grad_()
+        rays = tuple(r if r is None else r.detach() for r in rays)
+        arguments = (cotangent, volume.detach(), *rays, *settings)
+    else:
+        arguments = (volume, *rays, None, *settings)
+    checks = ["test_schema", "test_autograd_registration", "test_faketensor"]
+    if operator != "march_with_jacobian":  # this check differentiates every output, and the Jacobian refuses
+        checks.append("test_aot_dispatch_dynamic")
+    torch.library.opcheck(getattr(torch.ops.raygrad, operator).default, arguments, test_utils=checks)
+
+
+@needs_extension
+@pytest.mark.parametrize("which", ["volume", "source", "target"])
+def test_second_derivatives_of_the_fast_kernels_are_refused(which):
+    scene = SCENES["cone along y"]
+    leaves = {"volume": scene.volume, "source": scene.source, "target": scene.target}
+    leaves[which] = leaves[which].clone().requires_grad_()
+    image = project(*leaves.values(), scene.world_to_voxel, backend="cpu")
+    (gradient,) = torch.autograd.grad(image.square().sum(), leaves[which], create_graph=True)
+    with pytest.raises(RuntimeError, match="backend='reference'"):
+        gradient.sum().backward()
+
+
+@needs_extension
+def test_jacobian_of_the_fast_kernels_is_not_differentiable():
+    scene = SCENES["cone along y"]
+    source = scene.source.clone().requires_grad_()
+    image, jacobian = project_with_jacobian(scene.volume, source, scene.target, scene.world_to_voxel, backend="cpu")
+    (gradient,) = torch.autograd.grad(image.sum(), source, retain_graph=True)
+    torch.testing.assert_close(gradient, jacobian[..., :3].sum(dim=(1, 2))[:, None])
+    with pytest.raises(RuntimeError, match="backend='reference'"):
+        jacobian.sum().backward()
+
+
+@needs_extension
+def test_adjoint_is_differentiable_by_its_cotangent():
+    scene = SCENES["cone along y"]
+    cotangent = random_like(scene.target[:, None, :, 0]).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda y: backproject(y, scene.volume, *scene.rays, backend="cpu"), cotangent, fast_mode=True
+    )
+    target = scene.target.clone().requires_grad_()
+    spread = backproject(cotangent, scene.volume, scene.source, target, scene.world_to_voxel, backend="cpu")
+    with pytest.raises(RuntimeError, match="backend='reference'"):
+        spread.sum().backward()
+
+
+@needs_extension
+@pytest.mark.parametrize("method", METHODS)
+def test_results_do_not_depend_on_threads(method):
+    volume = random_volume(30, 40, 50).float()
+    source, target = (t.float() for t in cone((14.2, -90, 26.1), (15.3, 80, 25.2), 30, 30, 3.1))
+    results = []
+    threads = torch.get_num_threads()
+    for n in (1, 2, 3):
+        torch.set_num_threads(n)
+        image, jacobian = project_with_jacobian(
+            volume, source, target, affine(), method=method, image_width=30, backend="cpu"
+        )
+        spread = backproject(random_like(image), volume, source, target, affine(), method=method, image_width=30)
+        results.append((image, jacobian, spread))
+    torch.set_num_threads(threads)
+    for result in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(result, results[0], strict=True))
+
+
+@needs_extension
+@pytest.mark.parametrize("method", METHODS)
+def test_any_strides_without_a_copy(method):
+    """Every memory order gives the same image, and a gradient in the volume's own memory order."""
+    scene = SCENES["oblique cone, mixed main axes"]
+    expected = gradients(scene, **options(scene, method, backend="reference"))
+    for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)):
+        back = [order.index(i) for i in range(3)]
+        volume = scene.volume.permute(order).contiguous().permute(back)
+        permuted = Scene(volume, *scene.rays, scene.image_width)
+        for ours, theirs in zip(gradients(permuted, **options(scene, method)), expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+        leaf = volume.detach().requires_grad_()
+        project(leaf, *scene.rays, **options(scene, method, backend="cpu")).sum().backward()
+        assert leaf.grad.stride() == leaf.stride()
+    padded = torch.zeros(9, 8, 14)
+    padded[1:8, 1:7, ::3] = scene.volume
+    view = Scene(padded[1:8, 1:7, ::3].double(), *scene.rays, scene.image_width)
+    strided_source = torch.stack([scene.source, scene.source], dim=-1)[..., 0]
+    image = project(view.volume, strided_source, scene.target, scene.world_to_voxel, **options(view, method))
+    torch.testing.assert_close(image, expected[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rays_that_miss_give_exactly_zero(backend):
+    volume = random_volume(5, 5, 5)
+    source = torch.tensor([[[0.0, -50, 0]]], dtype=torch.float64)
+    target = torch.tensor([[[100.0, 50, 0], [0, -20, 0], [0, -60, 0], [4.51, 50, 0]]], dtype=torch.float64)
+    source = source.expand_as(target).clone()
+    source[0, 3, 0] = 4.51
+    for method, reducefn in product(METHODS, ("sum", "max")):
+        settings = {"method": method, "reducefn": reducefn, "backend": backend}
+        image, jacobian = project_with_jacobian(volume, source, target, affine(), **settings)
+        missing = slice(0, 4 if method == "siddon" else 3)  # interpolation is felt half a voxel beyond the faces
+        assert (image[..., missing] == 0).all()
+        assert (jacobian[:, :, missing] == 0).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_parallel_beam_is_a_source_per_ray(backend):
+    volume = random_volume(6, 5, 4)
+    x, z = torch.meshgrid(torch.arange(6.0), torch.arange(4.0), indexing="ij")
+    source = torch.stack([x, torch.full_like(x, -9), z], -1).reshape(1, -1, 3).double()
+    target = source + torch.tensor([0, 20.0, 0])
+    for method in ("siddon", "joseph"):
+        image = project(volume, source, target, affine(), method=method, backend=backend)
+        torch.testing.assert_close(image.reshape(6, 4), volume.sum(dim=1))
+
+
+@needs_extension
+@pytest.mark.parametrize("method", METHODS)
+def test_skipping_empty_bricks_changes_nothing(method):
+    volume = torch.zeros(70, 60, 50)
+    volume[20:27, 33:50, 17:18] = random_volume(7, 17, 1).float()
+    volume[60:, 2:5, 40:] = random_volume(10, 3, 10).float()
+    source, target = (t.float() for t in cone((33, -190, 26.1), (35.3, 180, 25.2), 40, 40, 4.1))
+    occupancy = prepare(volume)
+    assert 0 < occupancy.bricks.float().mean() < 0.3
+    settings = {"method": method, "image_width": 40, "backend": "cpu", "n_points": 200}
+    with_skipping = project_with_jacobian(volume, source, target, affine(), occupancy=occupancy, **settings)
+    without = project_with_jacobian(volume, source, target, affine(), **settings)
+    for ours, theirs in zip(with_skipping, without, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert without[0].max() > 1
+
+
+@needs_extension
+def test_occupancy_belongs_to_its_values():
+    volume = torch.zeros(20, 20, 20)
+    occupancy = prepare(volume)
+    source, target = (t.float() for t in cone((10, -90, 10), (10, 80, 10), 5, 5, 3.1))
+    volume[3] = 1
+    assert not occupancy.describes(volume)
+    with pytest.raises(ValueError, match="earlier values"):
+        project(volume, source, target, affine(), occupancy=occupancy)
+    assert prepare(volume).describes(volume)
+
+
+@needs_extension
+@pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512"])
+def test_every_instruction_set(instruction_set):
+    """The extension chooses by itself; here each set that this machine has must agree with the reference."""
+    program = Path(__file__).with_name("check_instruction_set.py")
+    environment = {**os.environ, "RAYGRAD_INSTRUCTION_SET": instruction_set}
+    run = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    if run.stdout.strip() == "absent":
+        pytest.skip(f"this machine or build has no {instruction_set}")
+    assert run.stdout.strip() == instruction_set
