@@ -71,6 +71,12 @@ RAYGRAD_INLINE Values<T> gather(const T* base, Indices<T> i) {
   return r;
 }
 
+// base[i] and base[i + 1], read together.
+template <class T>
+RAYGRAD_INLINE void gather_pair(const T* base, Indices<T> i, Values<T>& first, Values<T>& second) {
+  for (int l = 0; l < LANES<T>; l++) first[l] = base[i[l]], second[l] = base[i[l] + 1];
+}
+
 template <class I>
 RAYGRAD_INLINE bool any(I mask) {
   bool r = false;
@@ -96,6 +102,14 @@ RAYGRAD_INLINE Values<float> gather<float>(const float* base, Indices<float> i) 
   return (Values<float>)_mm512_i32gather_ps((__m512i)i, base, 4);
 }
 template <>
+RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Values<float>& first, Values<float>& second) {
+  const __m512 low = (__m512)_mm512_i32gather_pd(_mm512_castsi512_si256((__m512i)i), base, 4);
+  const __m512 high = (__m512)_mm512_i32gather_pd(_mm512_extracti64x4_epi64((__m512i)i, 1), base, 4);
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  first = (Values<float>)_mm512_permutex2var_ps(low, even, high);
+  second = (Values<float>)_mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), high);
+}
+template <>
 RAYGRAD_INLINE bool any(Indices<float> mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0; }
 #elif defined(__AVX2__)
 template <>
@@ -113,6 +127,15 @@ RAYGRAD_INLINE Indices<float> floor_index<float>(Values<float> x) {
 template <>
 RAYGRAD_INLINE Values<float> gather<float>(const float* base, Indices<float> i) {
   return (Values<float>)_mm256_i32gather_ps(base, (__m256i)i, 4);
+}
+template <>
+RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Values<float>& first, Values<float>& second) {
+  const double* pairs = reinterpret_cast<const double*>(base);
+  const __m256 low = (__m256)_mm256_i32gather_pd(pairs, _mm256_castsi256_si128((__m256i)i), 4);
+  const __m256 high = (__m256)_mm256_i32gather_pd(pairs, _mm256_extracti128_si256((__m256i)i, 1), 4);
+  const auto in_order = [](__m256 x) { return (Values<float>)_mm256_permute4x64_pd((__m256d)x, 0b11011000); };
+  first = in_order(_mm256_shuffle_ps(low, high, 0b10001000));
+  second = in_order(_mm256_shuffle_ps(low, high, 0b11011101));
 }
 template <>
 RAYGRAD_INLINE bool any(Indices<float> mask) { return _mm256_movemask_ps((__m256)mask) != 0; }

@@ -80,15 +80,15 @@ struct LineSums {
   }
 
   RAYGRAD_INLINE void add(const SlabSample<T>& s) {
-    const Values<T> f00 = gather<T>(s.base, s.corner[0][0]), f01 = gather<T>(s.base, s.corner[0][1]);
-    const Values<T> f10 = gather<T>(s.base, s.corner[1][0]), f11 = gather<T>(s.base, s.corner[1][1]);
-    const Values<T> below = s.v.weight_below * f00 + s.v.weight_above * f01;
-    const Values<T> above = s.v.weight_below * f10 + s.v.weight_above * f11;
+    Values<T> f[2][2];
+    s.read(f);
+    const Values<T> below = s.v.weight_below * f[0][0] + s.v.weight_above * f[0][1];
+    const Values<T> above = s.v.weight_below * f[1][0] + s.v.weight_above * f[1][1];
     value += s.share * (s.u.weight_below * below + s.u.weight_above * above);
     if constexpr (DERIVATIVES) {
       const Values<T> slope_u = s.share * (s.u.slope_below * below + s.u.slope_above * above);
-      const Values<T> left = s.u.weight_below * f00 + s.u.weight_above * f10;
-      const Values<T> right = s.u.weight_below * f01 + s.u.weight_above * f11;
+      const Values<T> left = s.u.weight_below * f[0][0] + s.u.weight_above * f[1][0];
+      const Values<T> right = s.u.weight_below * f[0][1] + s.u.weight_above * f[1][1];
       const Values<T> slope_v = s.share * (s.v.slope_below * left + s.v.slope_above * right);
       u += slope_u, ux += slope_u * s.x;
       v += slope_v, vx += slope_v * s.x;

@@ -113,6 +113,7 @@ struct SlabSample {
   Values<T> x, share;
   Between<T> u, v;
   Indices<T> corner[2][2];  // offsets from base, [above in u][above in v]
+  bool paired_u, paired_v;  // the voxels below and above are neighbours in memory
 
   // With INTERIOR all rays fill the slab, between voxels inside the box.
   template <bool INTERIOR>
@@ -127,6 +128,20 @@ struct SlabSample {
     const Indices<T> below_v = v.below * stride_v, above_v = v.above * stride_v;
     corner[0][0] = below_u + below_v, corner[0][1] = below_u + above_v;
     corner[1][0] = above_u + below_v, corner[1][1] = above_u + above_v;
+    paired_u = INTERIOR && p.stride[line.u] == 1, paired_v = INTERIOR && p.stride[line.v] == 1;
+  }
+
+  RAYGRAD_INLINE void read(Values<T> f[2][2]) const {  // the four voxels
+    if (paired_v) {
+      gather_pair<T>(base, corner[0][0], f[0][0], f[0][1]);
+      gather_pair<T>(base, corner[1][0], f[1][0], f[1][1]);
+    } else if (paired_u) {
+      gather_pair<T>(base, corner[0][0], f[0][0], f[1][0]);
+      gather_pair<T>(base, corner[0][1], f[0][1], f[1][1]);
+    } else {
+      for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++) f[i][j] = gather<T>(base, corner[i][j]);
+    }
   }
 };
 
