@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scene import CT, Scene
@@ -38,17 +39,22 @@ def limit_memory(gigabytes: float) -> None:
         print("memory: this system sets no limit", file=sys.stderr)
 
 
-def measure_memory(ct: CT, competitor, operation: str, scene: Scene, threads: int, limit_gb: float) -> float:
+def measure_memory(
+    ct: CT, competitor: Any, operation: str, scene: Scene, threads: int, limit_gb: float, limit_s: float
+) -> float:
     """Peak memory in MB (10^6 bytes) beyond the volume as read and the image.
 
-    Raises RuntimeError with the child's last words when it fails, as when it needs more than `limit_gb`.
+    Raises RuntimeError with the child's last words when it fails, as when it needs more than `limit_gb`, or when it is
+    not done in `limit_s`.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         ct.in_order(competitor.memory_order).save(Path(folder))
         numbers = [str(n) for n in (scene.size, scene.batch, scene.view, threads, limit_gb)]
-        done = subprocess.run(
-            [sys.executable, __file__, folder, competitor.name, operation, *numbers], capture_output=True, text=True
-        )
+        arguments = [sys.executable, __file__, folder, competitor.name, operation, *numbers]
+        try:
+            done = subprocess.run(arguments, capture_output=True, text=True, timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"not done in {limit_s:g} s") from None
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
         raise RuntimeError(last[0][:160])

@@ -28,8 +28,6 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     free_gb = _free_gb()
     limit_gb = options.memory_limit or free_gb / 2
-    limit_memory(limit_gb)
-
     ct, what = load_ct()
     machine = f"{_processor()}, {options.threads} threads"
     print(f"{what}\n{machine}, {free_gb:.0f} GB free, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
@@ -38,16 +36,18 @@ def main() -> None:
     for competitor in present:
         print(f"loading the volume into {competitor.name}", flush=True)
         competitor.load(ct.in_order(competitor.memory_order))
+    limit_memory(0.9 * _free_gb())
 
+    options.out.mkdir(parents=True, exist_ok=True)
     estimate = Estimate()
     rows: list[Row] = []
     for scene in _scenes(options):
         rows += time_scene(present, scene, options.repeats, options.budget, options.limit, estimate)
         print(table([row for row in rows if row.scene == scene]), flush=True)
+        write_csv(rows, options.out / "render.csv")
     if not options.no_memory:
         rows += _memory(ct, present, rows, options, limit_gb)
 
-    options.out.mkdir(parents=True, exist_ok=True)
     write_csv(rows, options.out / "render.csv")
     plot(rows, options.out / "render.png", f"{what}. {machine}. Median of {options.repeats} interleaved rounds.")
     for view in options.views:
@@ -114,10 +114,11 @@ def _memory(
                     row = Row(competitor.name, operation, scene)
                     measured.append(row)
                 try:
-                    row.peak_mb = measure_memory(ct, competitor, operation, scene, options.threads, limit_gb)
+                    limit_s = 60 + 2 * options.limit
+                    row.peak_mb = measure_memory(ct, competitor, operation, scene, options.threads, limit_gb, limit_s)
                     memory = f"{row.peak_mb:.1f} MB"
                 except RuntimeError as error:
-                    row.note = memory = f"over {limit_gb:.0f} GB, or failed: {error}"
+                    row.note = memory = f"no figure under {limit_gb:.0f} GB: {error}"
                 print(f"memory: {competitor.name}, {operation}, {size} x {size}: {memory}", flush=True)
     return measured
 

@@ -98,7 +98,7 @@ def time_scene(
         running.append((competitor, row, max(1, min(repeats, int(budget_s / max(warm, 1e-9))))))
     for turn in range(repeats):
         for competitor, row, turns in running:
-            if turn >= turns:
+            if turn >= turns or sum(row.rounds) > budget_s:
                 row.seconds.append(None)
                 continue
             time.sleep(PAUSE_S)

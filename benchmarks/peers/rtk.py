@@ -30,7 +30,9 @@ class RTKJoseph(Competitor):
     def load(self, ct: CT) -> None:
         """View the array as an ITK image, without a copy."""
         import itk
+        from itk import RTK
 
+        RTK.JosephForwardProjectionImageFilter  # noqa: B018  (itk loads its libraries when they are first named)
         itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(torch.get_num_threads())
         self.ct = ct
         self.image = itk.image_view_from_array(ct.density.transpose(2, 1, 0))
