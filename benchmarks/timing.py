@@ -16,6 +16,9 @@ from scene import Scene
 PAUSE_S = 0.02
 """Rest before each measurement, in which the thread pools of the one before fall asleep."""
 
+REHEARSED_S = 0.5
+"""What is faster than this runs once untimed right before: as in a user's loop, caches and threads are warm."""
+
 
 @dataclass
 class Row:
@@ -95,13 +98,15 @@ def time_scene(
         except Exception as error:  # whatever a peer raises, the others go on
             row.note = f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
             continue
-        running.append((competitor, row, max(1, min(repeats, int(budget_s / max(warm, 1e-9))))))
+        running.append((competitor, row, warm, max(1, min(repeats, int(budget_s / max(warm, 1e-9))))))
     for turn in range(repeats):
-        for competitor, row, turns in running:
+        for competitor, row, warm, turns in running:
             if turn >= turns or sum(row.rounds) > budget_s:
                 row.seconds.append(None)
                 continue
             time.sleep(PAUSE_S)
+            if warm < REHEARSED_S:
+                competitor.timed(row.operation)
             row.seconds.append(competitor.timed(row.operation))
     for row in rows:
         estimate.learn(row)
