@@ -1,5 +1,7 @@
 """DICOM series: geometry, rescaling, and what can be wrong with a folder."""
 
+import locale
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -19,6 +21,7 @@ def write_series(
 ):
     """A CT series of SHAPE, with the slices' positions (LPS) given, written by SimpleITK."""
     folder.mkdir(exist_ok=True)
+    locale_before = locale.setlocale(locale.LC_ALL)
     positions = [(-10.0, 20.0, STEP * k) for k in range(SHAPE[2])] if positions is None else positions
     hu = hounsfield(float(slope)).astype(np.int16)  # the writer stores (hu - intercept) / slope
     writer = sitk.ImageFileWriter()
@@ -43,6 +46,7 @@ def write_series(
             image.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{uid[-3:]}-{(k * 7) % len(positions):03d}.dcm"))  # names not in order
         writer.Execute(image)
+    locale.setlocale(locale.LC_ALL, locale_before)  # GDCM's writer leaves it at "C", where torch cannot read its files
     return folder
 
 

@@ -25,7 +25,7 @@ needs_extension = pytest.mark.skipif(not FAST, reason="no compiled extension")
 def options(scene: Scene, method: str, **more) -> dict:
     return {
         "method": method,
-        "n_points": 38,
+        "n_points": 36,
         "labels": scene.labels,
         "image_width": scene.image_width,
         **more,
