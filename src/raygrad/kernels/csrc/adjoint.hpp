@@ -41,9 +41,9 @@ void scatter_line(const Problem<T>& p, T* gradient, const Packet<T>& packet, con
         return s.u_first[l] ? labels.in_slab(line, s.k, s.u_after[l], s.v_before[l])
                             : labels.in_slab(line, s.k, s.u_before[l], s.v_after[l]);
       });
-      scatter_nonzero<T>(base, s.between, (s.second - s.first) * weight);
+      scatter<T>(base, s.between, (s.second - s.first) * weight);
       relabel([&](int l) { return labels.in_slab(line, s.k, s.u_after[l], s.v_after[l]); });
-      scatter_nonzero<T>(base, s.after, (s.x1 - s.second) * weight);
+      scatter<T>(base, s.after, (s.x1 - s.second) * weight);
     });
   } else {
     walk_joseph(p, static_cast<const T*>(gradient), nullptr, line, box, [&](const SlabSample<T>& s) {
@@ -51,10 +51,18 @@ void scatter_line(const Problem<T>& p, T* gradient, const Packet<T>& packet, con
       relabel([&](int l) { return labels.nearest_on_line(line, l, s.k, s.x[l]); });
       const Values<T> amount = s.share * weight;
       const Values<T> below = amount * s.u.weight_below, above = amount * s.u.weight_above;
-      scatter<T>(base, s.corner[0][0], below * s.v.weight_below);
-      scatter<T>(base, s.corner[0][1], below * s.v.weight_above);
-      scatter<T>(base, s.corner[1][0], above * s.v.weight_below);
-      scatter<T>(base, s.corner[1][1], above * s.v.weight_above);
+      const Values<T> parts[2][2] = {{below * s.v.weight_below, below * s.v.weight_above},
+                                     {above * s.v.weight_below, above * s.v.weight_above}};
+      if (s.paired_v) {
+        scatter_pairs<T>(base, s.corner[0][0], parts[0][0], parts[0][1]);
+        scatter_pairs<T>(base, s.corner[1][0], parts[1][0], parts[1][1]);
+      } else if (s.paired_u) {
+        scatter_pairs<T>(base, s.corner[0][0], parts[0][0], parts[1][0]);
+        scatter_pairs<T>(base, s.corner[0][1], parts[0][1], parts[1][1]);
+      } else {
+        for (int i = 0; i < 2; i++)
+          for (int j = 0; j < 2; j++) scatter<T>(base, s.corner[i][j], parts[i][j]);
+      }
     });
   }
 }
@@ -77,7 +85,7 @@ void scatter_points(const Problem<T>& p, T* gradient, const Packet<T>& packet, c
     for (int x = 0; x < 2; x++)
       for (int y = 0; y < 2; y++)
         for (int z = 0; z < 2; z++)
-          scatter_nonzero<T>(gradient, s.corner[x][y][z],
+          scatter<T>(gradient, s.corner[x][y][z],
                              weight * (x ? s.axis[0].weight_above : s.axis[0].weight_below) *
                                  (y ? s.axis[1].weight_above : s.axis[1].weight_below) *
                                  (z ? s.axis[2].weight_above : s.axis[2].weight_below));

@@ -12,8 +12,8 @@
 #include <string>
 
 #include "problem.hpp"
-#ifdef _OPENMP
-#include <omp.h>
+#ifdef __linux__
+#include <sys/mman.h>
 #endif
 
 namespace nb = nanobind;
@@ -195,6 +195,17 @@ void march(Array image, ConstArray volume, ConstArray source, ConstArray target,
                       image_width, threads);
 }
 
+// Ask for large pages under memory that is about to be written for the first time: a fresh volume costs the kernel
+// tens of thousands of page faults otherwise, which is half of the adjoint's time. Only a hint, ignored elsewhere.
+void prefer_large_pages([[maybe_unused]] void* data, [[maybe_unused]] size_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr uintptr_t LARGE = uintptr_t(2) << 20;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + LARGE - 1) / LARGE * LARGE;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) / LARGE * LARGE;
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+}
+
 void march_adjoint(ConstArray cotangent, Array gradient, ConstArray volume, ConstArray source, ConstArray target,
                    ConstArray world_to_voxel, std::optional<ConstArray> labels, const std::string& method,
                    int64_t n_points, const std::string& reducefn, int64_t image_width, int threads) {
@@ -209,6 +220,7 @@ void march_adjoint(ConstArray cotangent, Array gradient, ConstArray volume, Cons
     for (size_t a = 0; a < 4; a++)
       require(gradient.shape(a) == volume.shape(a) && (a == 0 || gradient.stride(a) == volume.stride(a)),
               "gradient: expected the volume's shape and strides");
+    prefer_large_pages(gradient.data(), gradient.nbytes());
     Status status;
     {
       nb::gil_scoped_release released;

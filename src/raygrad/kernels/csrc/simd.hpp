@@ -77,11 +77,12 @@ RAYGRAD_INLINE void gather_pair(const T* base, Indices<T> i, Values<T>& first, V
   for (int l = 0; l < LANES<T>; l++) first[l] = base[i[l]], second[l] = base[i[l] + 1];
 }
 
+// A comparison's lanes as bits.
 template <class I>
-RAYGRAD_INLINE bool any(I mask) {
-  bool r = false;
-  for (unsigned l = 0; l < sizeof(I) / sizeof(mask[0]); l++) r |= mask[l] != 0;
-  return r;
+RAYGRAD_INLINE unsigned lane_bits(I mask) {
+  unsigned bits = 0;
+  for (unsigned l = 0; l < sizeof(I) / sizeof(mask[0]); l++) bits |= unsigned(mask[l] != 0) << l;
+  return bits;
 }
 
 #if defined(__AVX512F__)
@@ -110,7 +111,7 @@ RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Valu
   second = (Values<float>)_mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), high);
 }
 template <>
-RAYGRAD_INLINE bool any(Indices<float> mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0; }
+RAYGRAD_INLINE unsigned lane_bits(Indices<float> mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask); }
 #elif defined(__AVX2__)
 template <>
 RAYGRAD_INLINE Values<float> smaller(Values<float> a, Values<float> b) { return (Values<float>)_mm256_min_ps((__m256)a, (__m256)b); }
@@ -138,8 +139,11 @@ RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Valu
   second = in_order(_mm256_shuffle_ps(low, high, 0b11011101));
 }
 template <>
-RAYGRAD_INLINE bool any(Indices<float> mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
+RAYGRAD_INLINE unsigned lane_bits(Indices<float> mask) { return unsigned(_mm256_movemask_ps((__m256)mask)); }
 #endif
+
+template <class I>
+RAYGRAD_INLINE bool any(I mask) { return lane_bits(mask) != 0; }
 
 template <class V>
 RAYGRAD_INLINE V clamp(V x, V low, V high) { return smaller(larger(x, low), high); }

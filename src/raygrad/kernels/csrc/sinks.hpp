@@ -213,16 +213,20 @@ struct Reading {
   }
 };
 
-// Add what the lanes hold to the voxels they name; two lanes may name the same voxel.
+// Add what the lanes hold to the voxels that they name, lane by lane: two of them may name the same voxel.
 template <class T>
 RAYGRAD_INLINE void scatter(T* base, Indices<T> voxel, Values<T> amount) {
-  for (int l = 0; l < LANES<T>; l++) base[voxel[l]] += amount[l];
+  for (unsigned bits = lane_bits(amount != Values<T>{}); bits; bits &= bits - 1) {
+    const int l = __builtin_ctz(bits);
+    base[voxel[l]] += amount[l];
+  }
 }
 
+// The same for pairs of voxels that are neighbours in memory.
 template <class T>
-RAYGRAD_INLINE void scatter_nonzero(T* base, Indices<T> voxel, Values<T> amount) {
-  for (int l = 0; l < LANES<T>; l++)
-    if (amount[l] != 0) base[voxel[l]] += amount[l];
+RAYGRAD_INLINE void scatter_pairs(T* base, Indices<T> voxel, Values<T> first, Values<T> second) {
+  typedef T Pair __attribute__((vector_size(2 * sizeof(T)), aligned(alignof(T)), may_alias));
+  for (int l = 0; l < LANES<T>; l++) *reinterpret_cast<Pair*>(base + voxel[l]) += Pair{first[l], second[l]};
 }
 
 }  // namespace
