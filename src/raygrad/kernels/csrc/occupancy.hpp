@@ -6,7 +6,8 @@ namespace raygrad {
 namespace {
 
 template <class T>
-bool occupied_bricks(const T* volume, const int64_t shape[3], const int64_t stride[3], uint8_t* bricks, int threads) {
+bool occupied_bricks(const T* volume, const int64_t shape[3], const int64_t stride[3], uint8_t* bricks,
+                     [[maybe_unused]] int threads) {
   int order[3] = {0, 1, 2};  // axes from the farthest neighbours in memory to the nearest
   for (int i = 0; i < 2; i++)
     for (int j = 0; j < 2 - i; j++)

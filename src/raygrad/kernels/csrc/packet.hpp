@@ -121,7 +121,8 @@ struct Line {
       double from = least(start, start + step), to = most(start, start + step);
       if (from < box.low[m]) from = box.low[m], first_end[l] = int8_t(m);
       if (to > box.high[m]) to = box.high[m], last_end[l] = int8_t(m);
-      double near = from, far = to;
+      // A slab's sample lies in its middle, which may be beyond the ray's own end: look at whole slabs.
+      double near = reach == 0 ? from : std::floor(from), far = reach == 0 ? to : std::ceil(to);
       bool entered, left;
       narrow(base_u, slope_u, box.low[u] - reach, box.high[u] + reach, near, far, entered, left);
       if (entered && reach == 0) first_end[l] = int8_t(u);

@@ -87,7 +87,7 @@ struct Schedule {
 // Waking a thread costs more than a handful of packets do.
 constexpr int64_t PACKETS_WORTH_A_THREAD = 8;
 
-int threads_for(int64_t packets, int threads) {
+[[maybe_unused]] int threads_for(int64_t packets, int threads) {
   return int(clamp_to((packets + PACKETS_WORTH_A_THREAD - 1) / PACKETS_WORTH_A_THREAD, 1, threads));
 }
 
