@@ -4,10 +4,9 @@ Axis names: `batch` poses, `ray` X-rays of one image, `channel` structures of a 
 RAS+ order, `point` 3D points. The tests execute every annotation through jaxtyping's import hook.
 """
 
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-Scalar = Float[Tensor, ""]
 Vectors = Float[Tensor, "batch 3"]
 Rotations = Float[Tensor, "batch 3 3"]
 Matrices = Float[Tensor, "batch 4 4"]
@@ -24,4 +23,3 @@ RayJacobians = Float[Tensor, "batch channel ray 6"]
 
 Images = Float[Tensor, "batch channel height width"]
 Scores = Float[Tensor, " batch"]
-Indices = Int[Tensor, "..."]

@@ -98,6 +98,6 @@ def _thorax(
 def _generator_version() -> str:
     """A digest of the phantom's source code, so that no change of it leaves an old phantom in the cache."""
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("thorax*.py")):
+    for file in sorted((Path(__file__).parent / "thorax").glob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]

@@ -11,12 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from raygrad.data import thorax_skeleton as skeleton
-from raygrad.data import thorax_spine as spine
-from raygrad.data import thorax_trunk as trunk
-from raygrad.data import thorax_vessels as vessels
-from raygrad.data.thorax_lattice import Lattice, Layer, draw_layers, make_layer
-from raygrad.data.thorax_shapes import Array, Box, Canvas, Grid, Number, ellipsoid, intersection, smooth_table, union
+from raygrad.data.thorax import skeleton, spine, trunk, vessels
+from raygrad.data.thorax.lattice import Lattice, Layer, draw_layers, make_layer
+from raygrad.data.thorax.shapes import Array, Box, Canvas, Grid, Number, ellipsoid, intersection, smooth_table, union
 
 SHAPE = (512, 512, 133)
 SPACING = (0.703125, 0.703125, 2.5)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raygrad.data.thorax_shapes import Array, Box, Canvas, Grid, Number, Values
+from raygrad.data.thorax.shapes import Array, Box, Canvas, Grid, Number, Values
 
 STEP = 3.0
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from raygrad.data.thorax_shapes import (
+from raygrad.data.thorax.shapes import (
     Array,
     Canvas,
     Number,
@@ -159,9 +159,10 @@ def draw_great_vessels(canvas: Canvas, ids: dict[str, int]) -> None:
         draw_vessel(canvas, artery, 44, ids["great_arteries"])
     draw_vessel(canvas, AORTA, 48, ids["aorta"], grow=0.6)
     draw_vessel(canvas, AORTA, 43, ids["aorta"], grow=-0.8)
-    for airway in (TRACHEA, *BRONCHI):
+    airways: list[Sequence[tuple[Number, ...]]] = [*BRONCHI, TRACHEA]
+    for airway in airways:
         draw_vessel(canvas, airway, 25, ids["airway_wall"], grow=1.3)
-    for airway in (*BRONCHI, TRACHEA):
+    for airway in airways:
         draw_vessel(canvas, airway, -990, ids["trachea_and_bronchi"], grow=-0.2)
 
 

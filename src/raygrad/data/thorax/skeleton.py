@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raygrad.data.thorax_shapes import (
+from raygrad.data.thorax.shapes import (
     Array,
     Canvas,
     Number,
@@ -27,8 +27,8 @@ from raygrad.data.thorax_shapes import (
     spline,
     union,
 )
-from raygrad.data.thorax_spine import VERTEBRAE, spine_x
-from raygrad.data.thorax_trunk import cage_table
+from raygrad.data.thorax.spine import VERTEBRAE, spine_x
+from raygrad.data.thorax.trunk import cage_table
 
 # rib: how far it falls from its tubercle to its front end, |x| of that end (or of the free tip), half height, half
 # thickness

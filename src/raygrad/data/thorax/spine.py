@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from raygrad.data.thorax_shapes import (
+from raygrad.data.thorax.shapes import (
     Array,
     Canvas,
     Number,

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from raygrad.data.thorax_shapes import (
+from raygrad.data.thorax.shapes import (
     Array,
     Number,
     Values,
