@@ -97,10 +97,11 @@ def test_a_change_of_the_generator_makes_a_new_phantom(made, monkeypatch):
 
 def test_the_version_follows_the_generators_source(tmp_path, monkeypatch):
     monkeypatch.setattr(examples, "__file__", str(tmp_path / "examples.py"))
-    (tmp_path / "thorax.py").write_text("ribs = 12")
+    (tmp_path / "thorax").mkdir()
+    (tmp_path / "thorax" / "skeleton.py").write_text("ribs = 12")
     before = examples._generator_version()
     assert examples._generator_version() == before
-    (tmp_path / "thorax.py").write_text("ribs = 11")
+    (tmp_path / "thorax" / "skeleton.py").write_text("ribs = 11")
     assert examples._generator_version() != before
 
 

@@ -149,14 +149,20 @@ def draw_great_vessels(canvas: Canvas, ids: dict[str, int]) -> None:
     draw_vessel(canvas, OESOPHAGUS, 30, ids["oesophagus"])
     for vein in PULMONARY_VEINS:
         draw_vessel(canvas, vein, 42, ids["pulmonary_veins"])
-    for artery in (RIGHT_ARTERY, RIGHT_LOWER_ARTERY, PULMONARY_TRUNK, LEFT_LOWER_ARTERY):
+    arteries: list[Sequence[tuple[Number, ...]]] = [
+        RIGHT_ARTERY,
+        RIGHT_LOWER_ARTERY,
+        PULMONARY_TRUNK,
+        LEFT_LOWER_ARTERY,
+    ]
+    for artery in arteries:
         draw_vessel(canvas, artery, 43, ids["pulmonary_artery"])
     for vein in (*BRACHIOCEPHALIC_VEINS, AZYGOS):
         draw_vessel(canvas, vein, 41, ids["great_veins"])
     draw_vessel(canvas, SUPERIOR_VENA_CAVA, 41, ids["superior_vena_cava"])
     draw_vessel(canvas, INFERIOR_VENA_CAVA, 41, ids["inferior_vena_cava"])
-    for artery in NECK_ARTERIES:
-        draw_vessel(canvas, artery, 44, ids["great_arteries"])
+    for branch in NECK_ARTERIES:
+        draw_vessel(canvas, branch, 44, ids["great_arteries"])
     draw_vessel(canvas, AORTA, 48, ids["aorta"], grow=0.6)
     draw_vessel(canvas, AORTA, 43, ids["aorta"], grow=-0.8)
     airways: list[Sequence[tuple[Number, ...]]] = [*BRONCHI, TRACHEA]
