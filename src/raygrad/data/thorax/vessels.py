@@ -55,7 +55,7 @@ NECK_ARTERIES = [
     [(-17, -12, 96, 5.5), (-24, -12, 122, 5), (-44, -4, 142, 4.5), (-80, -4, 142, 4), (-122, -12, 190, 3.5)],
     [(16, 20, 122, 5), (40, -2, 142, 4.5), (80, -4, 142, 4), (122, -12, 190, 3.5)],
 ]
-PULMONARY_VEINS = [
+PULMONARY_VEINS: Sequence[Sequence[tuple[Number, ...]]] = [
     [(14, -16, 26, 8), (32, -12, 27, 7), (46, -4, 34, 5)],
     [(14, -18, 12, 8), (34, -22, 6, 7), (50, -32, -8, 5)],
     [(-22, -14, 28, 8), (-38, -8, 34, 6.5), (-48, 2, 44, 5)],
@@ -149,13 +149,7 @@ def draw_great_vessels(canvas: Canvas, ids: dict[str, int]) -> None:
     draw_vessel(canvas, OESOPHAGUS, 30, ids["oesophagus"])
     for vein in PULMONARY_VEINS:
         draw_vessel(canvas, vein, 42, ids["pulmonary_veins"])
-    arteries: list[Sequence[tuple[Number, ...]]] = [
-        RIGHT_ARTERY,
-        RIGHT_LOWER_ARTERY,
-        PULMONARY_TRUNK,
-        LEFT_LOWER_ARTERY,
-    ]
-    for artery in arteries:
+    for artery in (RIGHT_ARTERY, RIGHT_LOWER_ARTERY, PULMONARY_TRUNK, LEFT_LOWER_ARTERY):
         draw_vessel(canvas, artery, 43, ids["pulmonary_artery"])
     for vein in (*BRACHIOCEPHALIC_VEINS, AZYGOS):
         draw_vessel(canvas, vein, 41, ids["great_veins"])
