@@ -156,8 +156,8 @@ def test_permuted_and_flipped_axes_change_nothing(method, backend, scene, order,
         to_new[axis, 3] = scene.volume.shape[order[axis]] - 1
     volume, labels = (t.permute(order).flip(flipped) for t in (scene.volume, scene.labels))
     other = replace(scene, volume=volume, labels=labels, world_to_voxel=to_new @ scene.world_to_voxel)
-    settings = {"method": method, "backend": backend, "n_channels": 4}
-    assert_same(image_and_jacobian_of(other, **settings), image_and_jacobian_of(scene, **settings))
+    options = {"method": method, "backend": backend, "n_channels": 4}
+    assert_same(image_and_jacobian_of(other, **options), image_and_jacobian_of(scene, **options))
 
 
 @every_backend
