@@ -34,15 +34,15 @@ void scatter_line(const Problem<T>& p, T* gradient, const Packet<T>& packet, con
   if (p.method == Method::siddon) {
     walk_siddon(p, static_cast<const T*>(gradient), nullptr, line, box, [&](const Slab<T>& s) {
       T* base = const_cast<T*>(s.base);
-      relabel([&](int l) { return labels.in_slab(line, s.k, s.u_before[l], s.v_before[l]); });
+      relabel([&](int l) { return labels.in_slab(line, l, s.k, s.u_before[l], s.v_before[l]); });
       scatter<T>(base, s.before, (s.first - s.x0) * weight);
       if (!any(s.first < s.x1)) return;
       relabel([&](int l) {
-        return s.u_first[l] ? labels.in_slab(line, s.k, s.u_after[l], s.v_before[l])
-                            : labels.in_slab(line, s.k, s.u_before[l], s.v_after[l]);
+        return s.u_first[l] ? labels.in_slab(line, l, s.k, s.u_after[l], s.v_before[l])
+                            : labels.in_slab(line, l, s.k, s.u_before[l], s.v_after[l]);
       });
       scatter<T>(base, s.between, (s.second - s.first) * weight);
-      relabel([&](int l) { return labels.in_slab(line, s.k, s.u_after[l], s.v_after[l]); });
+      relabel([&](int l) { return labels.in_slab(line, l, s.k, s.u_after[l], s.v_after[l]); });
       scatter<T>(base, s.after, (s.x1 - s.second) * weight);
     });
   } else {
@@ -164,7 +164,7 @@ Status scatter_sum(const Problem<T>& p, const T* cotangent, T* gradient) {
             }
             for (int m = 0; m < 3; m++) {
               Line<T> line;
-              line.set(packet, m, box, p.method == Method::joseph ? 0.5 : 0.0);
+              line.set(p, packet, m, box, p.method == Method::joseph ? 0.5 : 0.0);
               if (line.hit) scatter_line(p, own, packet, line, box, cotangents, labels);
             }
           }
@@ -202,7 +202,7 @@ Status scatter_maximum(const Problem<T>& p, const T* cotangent, T* gradient) {
       }
       for (int m = 0; m < 3; m++) {
         Line<T> line;
-        line.set(packet, m, whole(p), p.method == Method::joseph ? 0.5 : 0.0);
+        line.set(p, packet, m, whole(p), p.method == Method::joseph ? 0.5 : 0.0);
         if (line.hit) maximum_line(p, volume, nullptr, packet, line, b, static_cast<const Output<T>*>(nullptr), reading);
       }
     }

@@ -64,16 +64,17 @@ struct OwnEnds {
     const T x = e == 0 ? line.first[l] : line.last[l];
     int64_t k = int64_t(std::floor(x));
     if (e == 1 && T(k) == x) k--;
-    k = least(most(k, box.low[line.m]), box.high[line.m] - 1);
+    k = clamp_to(k + line.origin, box.low[line.m], box.high[line.m] - 1);
     if (planes) {
-      const int64_t u = least(most(int64_t(std::floor(line.u0[l] + line.su[l] * x)), 0), p.shape[line.u] - 1);
-      const int64_t v = least(most(int64_t(std::floor(line.v0[l] + line.sv[l] * x)), 0), p.shape[line.v] - 1);
-      value[e] = volume[k * p.stride[line.m] + u * p.stride[line.u] + v * p.stride[line.v]];
-      if (labels) channel[e] = labels->in_slab(line, k, u, v);
+      const int64_t u_high = p.shape[line.u] - 1 - line.u_base[l], v_high = p.shape[line.v] - 1 - line.v_base[l];
+      const int64_t u = clamp_to(int64_t(std::floor(line.u0[l] + line.su[l] * x)), -int64_t(line.u_base[l]), u_high);
+      const int64_t v = clamp_to(int64_t(std::floor(line.v0[l] + line.sv[l] * x)), -int64_t(line.v_base[l]), v_high);
+      value[e] = volume[k * p.stride[line.m] + line.base_offset[l] + u * p.stride[line.u] + v * p.stride[line.v]];
+      if (labels) channel[e] = labels->in_slab(line, l, k, u, v);
     } else {
       SlabSample<T> s;
       s.base = volume + k * p.stride[line.m];
-      s.template set<false>(p, line, box, splat<T>(T(k)));
+      s.template set<false>(p, line, box, k);
       T slope_u, slope_v;
       read_lane(s, l, value[e], slope_u, slope_v);
       if (labels) channel[e] = labels->nearest_on_line(line, l, k, s.x[l]);
@@ -260,7 +261,7 @@ void march_packet(const Problem<T>& p, const Packet<T>& packet, int64_t batch, c
   }
   for (int axis = 0; axis < 3; axis++) {
     Line<T> line;
-    line.set(packet, axis, whole(p), p.method == Method::joseph ? 0.5 : 0.0);
+    line.set(p, packet, axis, whole(p), p.method == Method::joseph ? 0.5 : 0.0);
     if (!line.hit) continue;
     if (p.reduction == Reduction::max)
       maximum_line(p, volume, bricks, packet, line, batch, &output, static_cast<Reading<T>*>(nullptr));
@@ -285,7 +286,7 @@ Status march(const Problem<T>& p, T* image, T* jacobian) {
     const bool by_label = p.label_type != LabelType::none;
     Buffer<PointTotals<T>> scratch(by_label ? p.channels * LANES<T> : 0);
     if (!scratch.data) status |= OUT_OF_MEMORY;
-#pragma omp for schedule(dynamic, 4)
+#pragma omp for schedule(dynamic, 1)  // neighbours share cache lines: threads do best side by side
     for (int64_t i = 0; i < schedule.packets(); i++) {
       if (!scratch.data) continue;
       const int64_t b = schedule.entry_of(i);

@@ -72,12 +72,13 @@ struct Packet {
   }
 };
 
-// Narrow [first, last] to where base + slope x lies in [low, high]; at slope 0, to nothing when base is outside [low, high).
+// Narrow [first, last] to where base + slope x lies in [low, high]: to nothing where that is empty, or where slope is 0 and
+// base outside [low, high).
 // Returns true in `entered` / `left` if this axis is what bounds the interval.
 RAYGRAD_INLINE void narrow(double base, double slope, double low, double high, double& first, double& last,
                            bool& entered, bool& left) {
   entered = left = false;
-  if (slope == 0) {
+  if (slope == 0 || !(low < high)) {
     if (!(base >= low && base < high)) last = first - 1;
     return;
   }
@@ -92,6 +93,9 @@ enum End : int8_t { OWN_END = -1 };
 
 // A packet's rays whose main axis is m, as lines over x, the coordinate along m: u(x) = u0 + su x, v(x) = v0 + sv x
 // with u, v = m + 1, m + 2 (mod 3). Lanes that are not among them, or miss, have first = last and harmless slopes.
+//
+// x is measured from slab `origin` in the middle of the packet's way, u and v from voxels `u_base`, `v_base` that each
+// ray is in there: single precision then goes where a ray leaves that middle, not into its distance from voxel 0.
 template <class T>
 struct Line {
   static constexpr int N = LANES<T>;
@@ -99,47 +103,51 @@ struct Line {
   bool hit;  // some lane meets the box
   bool lane[N];
   int8_t first_end[N], last_end[N];  // axis of the face crossed at `first` and `last`, or OWN_END
+  int64_t origin;
+  Indices<T> u_base, v_base;
+  Indices<T> base_offset;  // of the voxels u_base, v_base, in elements from their slab's first voxel
   Values<T> u0, su, v0, sv, first, last;
   int64_t slab0, slab1;    // slabs [slab0, slab1) along m that some lane meets
   int64_t inner0, inner1;  // slabs that all lanes fill, with interpolation between voxels inside the box
 
   // `reach`: how far beyond the box's faces across u and v a voxel is still felt (0, or 1/2 for interpolation).
   // Then `first`, `last` end at the ray's own ends and the faces across m alone, and only slab0 and slab1 narrow.
-  void set(const Packet<T>& packet, int axis, const Box& box, double reach) {
+  void set(const Problem<T>& p, const Packet<T>& packet, int axis, const Box& box, double reach) {
     m = axis, u = (axis + 1) % 3, v = (axis + 2) % 3;
     hit = false;
     double lowest = 1e300, highest = -1e300, inner_lowest = -1e300, inner_highest = 1e300;
+    double base_u[N], slope_u[N], base_v[N], slope_v[N], from[N], to[N];
     int sample = -1;
     for (int l = 0; l < N; l++) {
       lane[l] = false;
       first_end[l] = last_end[l] = OWN_END;
-      set_lane(l, 0, 0, 0, 0, 0, 0);
       if (packet.axis[l] != m) continue;
       const double start = packet.start[m][l], step = packet.step[m][l];
-      const double slope_u = packet.step[u][l] / step, slope_v = packet.step[v][l] / step;
-      const double base_u = packet.start[u][l] - start * slope_u, base_v = packet.start[v][l] - start * slope_v;
-      double from = least(start, start + step), to = most(start, start + step);
-      if (from < box.low[m]) from = box.low[m], first_end[l] = int8_t(m);
-      if (to > box.high[m]) to = box.high[m], last_end[l] = int8_t(m);
+      slope_u[l] = packet.step[u][l] / step, slope_v[l] = packet.step[v][l] / step;
+      base_u[l] = packet.start[u][l] - start * slope_u[l], base_v[l] = packet.start[v][l] - start * slope_v[l];
+      from[l] = least(start, start + step), to[l] = most(start, start + step);
+      if (from[l] < box.low[m]) from[l] = box.low[m], first_end[l] = int8_t(m);
+      if (to[l] > box.high[m]) to[l] = box.high[m], last_end[l] = int8_t(m);
       // A slab's sample lies in its middle, which may be beyond the ray's own end: look at whole slabs.
-      double near = reach == 0 ? from : std::floor(from), far = reach == 0 ? to : std::ceil(to);
+      double near = reach == 0 ? from[l] : std::floor(from[l]), far = reach == 0 ? to[l] : std::ceil(to[l]);
       bool entered, left;
-      narrow(base_u, slope_u, box.low[u] - reach, box.high[u] + reach, near, far, entered, left);
+      narrow(base_u[l], slope_u[l], box.low[u] - reach, box.high[u] + reach, near, far, entered, left);
       if (entered && reach == 0) first_end[l] = int8_t(u);
       if (left && reach == 0) last_end[l] = int8_t(u);
-      narrow(base_v, slope_v, box.low[v] - reach, box.high[v] + reach, near, far, entered, left);
+      narrow(base_v[l], slope_v[l], box.low[v] - reach, box.high[v] + reach, near, far, entered, left);
       if (entered && reach == 0) first_end[l] = int8_t(v);
       if (left && reach == 0) last_end[l] = int8_t(v);
       if (!(far > near)) continue;
-      if (reach == 0) from = near, to = far;
+      if (reach == 0) from[l] = near, to[l] = far;
       lane[l] = hit = true;
       sample = l;
-      set_lane(l, base_u, slope_u, base_v, slope_v, from, to);
       lowest = least(lowest, near), highest = most(highest, far);
       if (reach == 0) continue;
-      double inner_from = from + 0.5, inner_to = to - 0.5;  // where the middles of such slabs lie
-      narrow(base_u, slope_u, box.low[u] + 0.5 + MARGIN, box.high[u] - 0.5 - MARGIN, inner_from, inner_to, entered, left);
-      narrow(base_v, slope_v, box.low[v] + 0.5 + MARGIN, box.high[v] - 0.5 - MARGIN, inner_from, inner_to, entered, left);
+      double inner_from = from[l] + 0.5, inner_to = to[l] - 0.5;  // where the middles of such slabs lie
+      narrow(base_u[l], slope_u[l], box.low[u] + 0.5 + MARGIN, box.high[u] - 0.5 - MARGIN, inner_from, inner_to,
+             entered, left);
+      narrow(base_v[l], slope_v[l], box.low[v] + 0.5 + MARGIN, box.high[v] - 0.5 - MARGIN, inner_from, inner_to,
+             entered, left);
       inner_lowest = most(inner_lowest, inner_from), inner_highest = least(inner_highest, inner_to);
     }
     if (!hit) return;
@@ -147,16 +155,29 @@ struct Line {
     slab1 = least(int64_t(std::ceil(highest)), box.high[m]);
     inner0 = int64_t(std::ceil(most(inner_lowest, double(slab0)) - 0.5));
     inner1 = int64_t(std::floor(least(inner_highest, double(slab1)) - 0.5)) + 1;
-    for (int l = 0; l < N; l++)  // idle lanes follow a busy one, so that they neither widen the packet nor stray
-      if (!lane[l]) set_lane(l, u0[sample], su[sample], v0[sample], sv[sample], first[sample], first[sample]);
+    origin = (slab0 + slab1) / 2;
+    for (int l = 0; l < N; l++) {  // idle lanes follow a busy one, so that they neither widen the packet nor stray
+      const int source = lane[l] ? l : sample;
+      su[l] = T(slope_u[source]), sv[l] = T(slope_v[source]);
+      const double at_u = base_u[source] + slope_u[source] * double(origin);
+      const double at_v = base_v[source] + slope_v[source] * double(origin);
+      const double whole_u = std::floor(at_u), whole_v = std::floor(at_v);
+      u_base[l] = Integer<T>(whole_u), v_base[l] = Integer<T>(whole_v);
+      u0[l] = T(at_u - whole_u), v0[l] = T(at_v - whole_v);
+      first[l] = T(from[source] - double(origin));
+      last[l] = lane[l] ? T(to[source] - double(origin)) : first[l];
+    }
+    base_offset = u_base * splat_index<T>(p.stride[u]) + v_base * splat_index<T>(p.stride[v]);
   }
+
+  Values<T> x_of_slab(int64_t k) const { return splat<T>(T(k - origin)); }
+
+  // Coordinates of one ray at x, in voxels of the volume.
+  T u_at(int l, T x) const { return T(u_base[l]) + (u0[l] + su[l] * x); }
+  T v_at(int l, T x) const { return T(v_base[l]) + (v0[l] + sv[l] * x); }
 
  private:
   static constexpr double MARGIN = 1e-3;  // voxels; far above the rounding of coordinates in float32
-
-  void set_lane(int l, double base_u, double slope_u, double base_v, double slope_v, double from, double to) {
-    u0[l] = T(base_u), su[l] = T(slope_u), v0[l] = T(base_v), sv[l] = T(slope_v), first[l] = T(from), last[l] = T(to);
-  }
 };
 
 // Whether a brick that meets the box between two corners (any order, in voxels) is occupied.
@@ -178,9 +199,9 @@ bool any_occupied(const Problem<T>& p, const uint8_t* bricks, const int64_t low[
 template <class T>
 bool line_meets_occupied(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, int64_t from, int64_t to,
                          T margin) {
-  const Values<T> x0 = splat<T>(T(from)), x1 = splat<T>(T(to));
-  const Values<T> ua = line.u0 + line.su * x0, ub = line.u0 + line.su * x1;
-  const Values<T> va = line.v0 + line.sv * x0, vb = line.v0 + line.sv * x1;
+  const Values<T> x0 = line.x_of_slab(from), x1 = line.x_of_slab(to);
+  const Values<T> u0 = line.u0 + to_values<T>(line.u_base), v0 = line.v0 + to_values<T>(line.v_base);
+  const Values<T> ua = u0 + line.su * x0, ub = u0 + line.su * x1, va = v0 + line.sv * x0, vb = v0 + line.sv * x1;
   const Values<T> u_low = smaller(ua, ub), u_high = larger(ua, ub), v_low = smaller(va, vb), v_high = larger(va, vb);
   T ul = u_low[0], uh = u_high[0], vl = v_low[0], vh = v_high[0];
   for (int l = 1; l < LANES<T>; l++) {

@@ -27,10 +27,10 @@ struct LabelReader {
     return 0;
   }
 
-  // The label of a voxel of slab k of a line.
-  int64_t in_slab(const Line<T>& line, int64_t k, int64_t u, int64_t v) {
+  // The label of a voxel of slab k, at u and v from the bases of the ray in one lane.
+  int64_t in_slab(const Line<T>& line, int l, int64_t k, int64_t u, int64_t v) {
     int64_t index[3];
-    index[line.m] = k, index[line.u] = u, index[line.v] = v;
+    index[line.m] = k, index[line.u] = line.u_base[l] + u, index[line.v] = line.v_base[l] + v;
     return at(index);
   }
 
@@ -47,8 +47,8 @@ struct LabelReader {
   int64_t nearest_on_line(const Line<T>& line, int l, int64_t k, T x) {
     T coordinate[3];
     coordinate[line.m] = T(k) + T(0.5);
-    coordinate[line.u] = line.u0[l] + line.su[l] * x;
-    coordinate[line.v] = line.v0[l] + line.sv[l] * x;
+    coordinate[line.u] = line.u_at(l, x);
+    coordinate[line.v] = line.v_at(l, x);
     return nearest(coordinate);
   }
 
@@ -126,9 +126,9 @@ struct LabelSums {
       const bool u_first = s.u_first[l];
       const T f[3] = {s.base[s.before[l]], s.base[s.between[l]], s.base[s.after[l]]};
       const int64_t channel[3] = {
-          labels.in_slab(line, s.k, s.u_before[l], s.v_before[l]),
-          labels.in_slab(line, s.k, u_first ? s.u_after[l] : s.u_before[l], u_first ? s.v_before[l] : s.v_after[l]),
-          labels.in_slab(line, s.k, s.u_after[l], s.v_after[l])};
+          labels.in_slab(line, l, s.k, s.u_before[l], s.v_before[l]),
+          labels.in_slab(line, l, s.k, u_first ? s.u_after[l] : s.u_before[l], u_first ? s.v_before[l] : s.v_after[l]),
+          labels.in_slab(line, l, s.k, s.u_after[l], s.v_after[l])};
       of(channel[0], l).value += (s.first[l] - s.x0[l]) * f[0];
       of(channel[1], l).value += (s.second[l] - s.first[l]) * f[1];
       of(channel[2], l).value += (s.x1[l] - s.second[l]) * f[2];

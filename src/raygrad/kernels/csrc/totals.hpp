@@ -54,7 +54,7 @@ template <class T>
 void finish_line(const Problem<T>& p, const Packet<T>& packet, const Line<T>& line, int l, const Totals<T>& sums,
                  T at_first, T at_last, bool planes, Pixel<T> pixel) {
   const int m = line.m, u = line.u, v = line.v;
-  const double start = packet.start[m][l], step = packet.step[m][l], step_u = packet.step[u][l],
+  const double start = packet.start[m][l] - double(line.origin), step = packet.step[m][l], step_u = packet.step[u][l],
                step_v = packet.step[v][l];
   const double per_x = 1 / std::fabs(step), integral = double(sums.value) * per_x, length = packet.length[l];
   *pixel.image = T(length * integral);
@@ -78,7 +78,7 @@ void finish_line_maximum(const Problem<T>& p, const Packet<T>& packet, const Lin
   *pixel.image = value;
   if (!pixel.jacobian) return;
   const int m = line.m, u = line.u, v = line.v;
-  const double start = packet.start[m][l], step = packet.step[m][l];
+  const double start = packet.start[m][l] - double(line.origin), step = packet.step[m][l];
   double by_source[3], by_target[3];
   transverse(slope_u, double(slope_u) * x, 1, start, step, by_source[u], by_target[u]);
   transverse(slope_v, double(slope_v) * x, 1, start, step, by_source[v], by_target[v]);

@@ -18,7 +18,7 @@ struct Slab {
   const T* base;                                 // the slab's first voxel
   Values<T> x0, first, second, x1;               // x where the three voxels' parts begin and end
   Indices<T> before, between, after;             // the three voxels, as offsets from base
-  Indices<T> u_before, v_before, u_after, v_after;  // and their indices across u and v
+  Indices<T> u_before, v_before, u_after, v_after;  // and their indices across u and v, from the line's bases
   Values<T> x_u, x_v;                            // x of the crossings; x1 where there is none
   Indices<T> u_first;                            // whether the crossing of u comes first
 };
@@ -28,16 +28,19 @@ RAYGRAD_INLINE void walk_siddon(const Problem<T>& p, const T* volume, const uint
                                 const Box& box, Visit visit) {
   const int u = line.u, v = line.v;
   const Indices<T> stride_u = splat_index<T>(p.stride[u]), stride_v = splat_index<T>(p.stride[v]);
-  const Indices<T> u_low = splat_index<T>(box.low[u]), u_high = splat_index<T>(box.high[u] - 1);
-  const Indices<T> v_low = splat_index<T>(box.low[v]), v_high = splat_index<T>(box.high[v] - 1);
+  const Indices<T> u_low = splat_index<T>(box.low[u]) - line.u_base, u_high = splat_index<T>(box.high[u] - 1) - line.u_base;
+  const Indices<T> v_low = splat_index<T>(box.low[v]) - line.v_base, v_high = splat_index<T>(box.high[v] - 1) - line.v_base;
   const Values<T> zero{}, one = splat<T>(1);
   const Values<T> inverse_u = line.su == zero ? zero : one / line.su, inverse_v = line.sv == zero ? zero : one / line.sv;
   Slab<T> s;
+  Indices<T> offset_u, offset_v;  // of the voxels after, across u and v
   auto column_at = [&](Values<T> x) __attribute__((always_inline)) {  // of the voxels that the rays are in at x
     s.u_after = clamp(floor_index<T>(line.u0 + line.su * x), u_low, u_high);
     s.v_after = clamp(floor_index<T>(line.v0 + line.sv * x), v_low, v_high);
     s.x1 = x;
-    s.after = s.u_after * stride_u + s.v_after * stride_v;
+    offset_u = s.u_after * stride_u + line.base_offset;
+    offset_v = s.v_after * stride_v;
+    s.after = offset_u + offset_v;
   };
   for (int64_t start = line.slab0; start < line.slab1;) {
     int64_t stop = line.slab1;
@@ -48,13 +51,14 @@ RAYGRAD_INLINE void walk_siddon(const Problem<T>& p, const T* volume, const uint
         continue;
       }
     }
-    column_at(clamp(splat<T>(T(start)), line.first, line.last));
+    column_at(clamp(line.x_of_slab(start), line.first, line.last));
     s.base = volume + start * p.stride[line.m];
     for (s.k = start; s.k < stop; s.k++, s.base += p.stride[line.m]) {
       s.u_before = s.u_after, s.v_before = s.v_after;
       s.x0 = s.x1;
       s.before = s.after;
-      column_at(clamp(splat<T>(T(s.k + 1)), line.first, line.last));
+      const Indices<T> offset_u_before = offset_u, offset_v_before = offset_v;
+      column_at(clamp(line.x_of_slab(s.k + 1), line.first, line.last));
       const Indices<T> crosses_u = s.u_before != s.u_after, crosses_v = s.v_before != s.v_after;
       const Values<T> plane_u = to_values<T>(larger(s.u_before, s.u_after));
       const Values<T> plane_v = to_values<T>(larger(s.v_before, s.v_after));
@@ -63,7 +67,7 @@ RAYGRAD_INLINE void walk_siddon(const Problem<T>& p, const T* volume, const uint
       s.u_first = s.x_u < s.x_v;
       s.first = smaller(s.x_u, s.x_v);
       s.second = larger(s.x_u, s.x_v);
-      s.between = s.u_first ? s.u_after * stride_u + s.v_before * stride_v : s.u_before * stride_u + s.v_after * stride_v;
+      s.between = s.u_first ? offset_u + offset_v_before : offset_u_before + offset_v;
       visit(s);
     }
     start = stop;
@@ -73,13 +77,13 @@ RAYGRAD_INLINE void walk_siddon(const Problem<T>& p, const T* volume, const uint
 // Interpolation along one axis between the voxel centres around a coordinate; the volume is zero outside the box.
 template <class T>
 struct Between {
-  Indices<T> below, above;            // the two voxels, moved into the box where they lie outside
+  Indices<T> below, above;            // the two voxels from `base`, moved into the box where they lie outside
   Values<T> weight_below, weight_above;
   Values<T> slope_below, slope_above;  // derivatives of the weights: -1 and 1, or 0 outside the box
 
-  // With INTERIOR both voxels are known to lie inside the box.
+  // The coordinate counts from voxel `base`. With INTERIOR both voxels are known to lie inside the box.
   template <bool INTERIOR>
-  RAYGRAD_INLINE void set(Values<T> coordinate, int64_t low, int64_t high) {
+  RAYGRAD_INLINE void set(Values<T> coordinate, Indices<T> base, int64_t low, int64_t high) {
     const Values<T> zero{}, one = splat<T>(1);
     if constexpr (INTERIOR) {
       const Values<T> x = coordinate - T(0.5);
@@ -91,8 +95,8 @@ struct Between {
       slope_above = one;
       return;
     }
-    const Indices<T> first = splat_index<T>(low), last = splat_index<T>(high - 1);
-    const Values<T> x = clamp(coordinate - T(0.5), splat<T>(T(low) - 2), splat<T>(T(high) + 1));
+    const Indices<T> first = splat_index<T>(low) - base, last = splat_index<T>(high - 1) - base;
+    const Values<T> x = clamp(coordinate - T(0.5), to_values<T>(first - 2), to_values<T>(last + 2));
     const Indices<T> i = floor_index<T>(x), j = i + 1;
     const Values<T> share = x - to_values<T>(i);
     const Indices<T> below_inside = (i >= first) & (i <= last), above_inside = (j >= first) & (j <= last);
@@ -117,14 +121,16 @@ struct SlabSample {
 
   // With INTERIOR all rays fill the slab, between voxels inside the box.
   template <bool INTERIOR>
-  RAYGRAD_INLINE void set(const Problem<T>& p, const Line<T>& line, const Box& box, Values<T> slab) {
+  RAYGRAD_INLINE void set(const Problem<T>& p, const Line<T>& line, const Box& box, int64_t index) {
+    const Values<T> slab = line.x_of_slab(index);
+    k = index;
     x = slab + T(0.5);
     if constexpr (INTERIOR) share = splat<T>(1);
     else share = larger(smaller(slab + T(1), line.last) - larger(slab, line.first), Values<T>{});
-    u.template set<INTERIOR>(line.u0 + line.su * x, box.low[line.u], box.high[line.u]);
-    v.template set<INTERIOR>(line.v0 + line.sv * x, box.low[line.v], box.high[line.v]);
+    u.template set<INTERIOR>(line.u0 + line.su * x, line.u_base, box.low[line.u], box.high[line.u]);
+    v.template set<INTERIOR>(line.v0 + line.sv * x, line.v_base, box.low[line.v], box.high[line.v]);
     const Indices<T> stride_u = splat_index<T>(p.stride[line.u]), stride_v = splat_index<T>(p.stride[line.v]);
-    const Indices<T> below_u = u.below * stride_u, above_u = u.above * stride_u;
+    const Indices<T> below_u = u.below * stride_u + line.base_offset, above_u = u.above * stride_u + line.base_offset;
     const Indices<T> below_v = v.below * stride_v, above_v = v.above * stride_v;
     corner[0][0] = below_u + below_v, corner[0][1] = below_u + above_v;
     corner[1][0] = above_u + below_v, corner[1][1] = above_u + above_v;
@@ -151,8 +157,8 @@ RAYGRAD_INLINE void walk_joseph(const Problem<T>& p, const T* volume, const uint
   SlabSample<T> s;
   auto run = [&](int64_t from, int64_t to, auto interior) __attribute__((always_inline)) {
     s.base = volume + from * p.stride[line.m];
-    for (s.k = from; s.k < to; s.k++, s.base += p.stride[line.m]) {
-      s.template set<decltype(interior)::value>(p, line, box, splat<T>(T(s.k)));
+    for (int64_t k = from; k < to; k++, s.base += p.stride[line.m]) {
+      s.template set<decltype(interior)::value>(p, line, box, k);
       visit(s);
     }
   };
@@ -231,7 +237,7 @@ struct PointSample {
   RAYGRAD_INLINE void set(const Problem<T>& p, const Points<T>& points, const Box& box, int64_t index) {
     i = index;
     for (int a = 0; a < 3; a++)
-      axis[a].template set<false>(points.base[a] + points.step[a] * (T(index) + T(0.5)), box.low[a], box.high[a]);
+      axis[a].template set<false>(points.base[a] + points.step[a] * (T(index) + T(0.5)), Indices<T>{}, box.low[a], box.high[a]);
     for (int x = 0; x < 2; x++)
       for (int y = 0; y < 2; y++)
         for (int z = 0; z < 2; z++)
