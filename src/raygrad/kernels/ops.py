@@ -121,7 +121,7 @@ def _march_backward(ctx, cotangent, jacobian_cotangent=None):
         raise RuntimeError(
             "The compiled kernels' Jacobian is not differentiable: use project_with_jacobian(..., backend='reference')."
         )
-    nothing = (None,) * (4 + len(ctx.settings) - 1)
+    nothing = (None,) * (3 + len(ctx.settings))
     if cotangent is None:
         return None, None, None, *nothing
     volume, source, target, world_to_voxel, labels, jacobian = ctx.saved_tensors
