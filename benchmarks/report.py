@@ -127,17 +127,19 @@ def write_csv(rows: list[Row], path: Path) -> None:
 
 
 def plot(rows: list[Row], path: Path, title: str) -> None:
-    """Bars of one image (200 x 200 if it was run) for each operation; below them, in the bars' colours, time against
-    size, if several ran.
+    """Bars of the smallest batch of one size (200 x 200 if it was run) for each operation; below them, in the bars'
+    colours, time against size, if several ran.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    rows = [row for row in rows if row.scene.view == rows[0].scene.view and row.scene.batch == 1 and row.rounds]
+    batch = min(row.scene.batch for row in rows)
+    rows = [row for row in rows if row.scene.view == rows[0].scene.view and row.scene.batch == batch and row.rounds]
     sizes = sorted({row.scene.size for row in rows})
     shown = min(sizes, key=lambda size: abs(size - 200))
+    images = f"a {shown} x {shown} image" if batch == 1 else f"{batch} images of {shown} x {shown}"
     panels = 2 if len(sizes) > 2 else 1
     figure, axes = plt.subplots(panels, 3, figsize=(13, 4.2 * panels), squeeze=False, layout="constrained")
     names = list(dict.fromkeys(row.competitor for row in rows))
@@ -145,7 +147,7 @@ def plot(rows: list[Row], path: Path, title: str) -> None:
     for column, (operation, heading) in enumerate(OPERATION_NAMES.items()):
         chosen = [row for row in rows if row.operation == operation]
         _bars(axes[0, column], [row for row in chosen if row.scene.size == shown], colours)
-        axes[0, column].set(title=heading, xlabel=f"ms for a {shown} x {shown} image (median)")
+        axes[0, column].set(title=heading, xlabel=f"ms for {images} (median)")
         if panels == 2:
             _lines(axes[1, column], chosen, colours)
     figure.suptitle(title, fontsize=10)
