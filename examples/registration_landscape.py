@@ -75,7 +75,7 @@ def main():
     plt.savefig(arguments.out / "landscape_target.png")
 
     figure, axes = plt.subplots(2, 3, figsize=(15, 9), subplot_kw={"projection": "3d"})
-    figure.subplots_adjust(left=0.02, right=0.95, bottom=0.05, top=0.98, wspace=0.15, hspace=0.1)  # room for the labels of z
+    figure.subplots_adjust(left=0.02, right=0.95, bottom=0.05, top=0.98, wspace=0.15, hspace=0.1)
     for ax, name in zip(axes.flat, SLICES, strict=True):
         plot_slice(ax, name, *measure_slice(drr, target, criterion, name, arguments.coarse))
     figure.savefig(arguments.out / "landscape.png", dpi=150)
