@@ -316,6 +316,21 @@ def test_skipping_empty_bricks_changes_nothing(method):
 
 
 @needs_extension
+@pytest.mark.parametrize("method", ["joseph", "trilinear"])
+def test_an_empty_brick_next_to_an_occupied_one_is_not_skipped(method):
+    """Interpolation reaches from a brick's last voxels into the next brick, where the rays here keep to."""
+    volume = torch.zeros(32, 32, 32)
+    volume[15, 3:12, 15] = 1
+    across = torch.linspace(15.55, 15.95, 16)
+    source = torch.stack([across, torch.full_like(across, -9), across.flip(0)], dim=-1)[None]
+    settings = {"method": method, "n_points": 300, "backend": "cpu"}
+    rays = (source, source + torch.tensor([0, 50.0, 0]), affine())
+    image = project(volume, *rays, occupancy=prepare(volume), **settings)
+    torch.testing.assert_close(image, project(volume, *rays, **settings), rtol=1e-6, atol=1e-6)
+    assert image.min() > 0.1
+
+
+@needs_extension
 def test_occupancy_belongs_to_its_values():
     volume = torch.zeros(20, 20, 20)
     occupancy = prepare(volume)
