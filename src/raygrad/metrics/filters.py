@@ -11,14 +11,15 @@ Filtered = Float[Tensor, "batch filtered_channel filtered_height filtered_width"
 
 
 def box_mean(images: Images, size: int) -> Filtered:
-    """The means over every size x size patch inside the images, by summed-area tables: the same cost for every size.
+    """The means over every size x size patch inside the images, by running sums: the same cost for every size.
 
-    A sum over a patch is a difference of sums over the image, so rounding is relative to those: call it in float64.
+    A sum over a patch is a difference of running sums, along the rows and then along the columns, so rounding is
+    relative to those: call it in float64.
     """
-    table = functional.pad(images, (1, 0, 1, 0)).cumsum(-1).cumsum(-2)
-    lower, upper = table[..., size:, :], table[..., :-size, :]
-    strips = lower - upper
-    return (strips[..., size:] - strips[..., :-size]) / size**2
+    along_rows = functional.pad(images, (1, 0)).cumsum(-1)
+    strips = along_rows[..., size:] - along_rows[..., :-size]
+    along_columns = functional.pad(strips, (0, 0, 1, 0)).cumsum(-2)
+    return (along_columns[..., size:, :] - along_columns[..., :-size, :]) / size**2
 
 
 def gaussian_window(size: int, sigma: float | int, like: Tensor) -> Tensor:
