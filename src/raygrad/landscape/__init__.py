@@ -1,0 +1,15 @@
+"""How the similarity of X-ray images falls off around a pose: slices through the landscape that registration searches.
+
+landscape = compute_landscape(drr, rotation, translation, parameterization="euler_angles", convention="ZYX")
+print(landscape.summary())
+landscape.save("landscape.npz")
+raygrad.visualization.plot_landscape(landscape)
+"""
+
+from raygrad.landscape.compute import compute_landscape as compute_landscape
+from raygrad.landscape.measures import Measures as Measures
+from raygrad.landscape.measures import Reach as Reach
+from raygrad.landscape.measures import measure_slice as measure_slice
+from raygrad.landscape.parameters import PoseParameters as PoseParameters
+from raygrad.landscape.result import Landscape as Landscape
+from raygrad.landscape.slices import Slice as Slice

@@ -1,0 +1,106 @@
+"""A pose as named numbers, which move one or two at a time."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from raygrad.pose import RigidTransform, convert
+
+ROTATION_NAMES = {
+    "euler_angles": ("alpha", "beta", "gamma"),
+    "axis_angle": ("rx", "ry", "rz"),
+    "se3_log_map": ("rx", "ry", "rz"),
+    "quaternion": ("qw", "qx", "qy", "qz"),
+    "quaternion_adjugate": tuple(f"a{i}" for i in range(10)),
+    "rotation_6d": tuple(f"r{i}" for i in range(6)),
+    "rotation_9d": tuple(f"r{i}" for i in range(9)),
+    "rotation_10d": tuple(f"r{i}" for i in range(10)),
+}
+TRANSLATION_NAMES = ("x", "y", "z")
+SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
+_ANGLES = ("euler_angles", "axis_angle", "se3_log_map")
+
+
+@dataclass(frozen=True)
+class PoseParameters:
+    """One pose in one parameterization of :func:`raygrad.pose.convert`.
+
+    Attributes:
+        values: those of the rotation, then x, y, z in mm, in float64.
+        parameterization: its name, any but "matrix", whose entries cannot move one by one.
+        convention: for Euler angles, see `convert`.
+        degrees: angles (Euler angles, axis_angle and the rotation of se3_log_map) are in degrees, not radians.
+    """
+
+    values: Float[Tensor, " parameter"]
+    parameterization: str
+    convention: str | None = None
+    degrees: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        *pose: RigidTransform | Tensor,
+        parameterization: str = "euler_angles",
+        convention: str | None = None,
+        degrees: bool = False,
+    ) -> "PoseParameters":
+        """The parameters of a `RigidTransform`, or those given as rotation (1, k) and translation (1, 3).
+
+        Raises:
+            TypeError: other kinds of arguments.
+            ValueError: unknown parameterization or convention, other shapes, several poses, or one not finite.
+        """
+        if parameterization not in ROTATION_NAMES:
+            raise ValueError(
+                f"Expected a parameterization among {', '.join(ROTATION_NAMES)}. Got {parameterization!r}."
+            )
+        if len(pose) == 1 and isinstance(pose[0], RigidTransform):
+            camera_to_world = pose[0].detach().cpu().to(torch.float64)
+            rotation, translation = camera_to_world.convert(parameterization, convention)
+            if degrees and parameterization in _ANGLES:
+                rotation = torch.rad2deg(rotation)
+        elif len(pose) == 2 and isinstance(pose[0], Tensor) and isinstance(pose[1], Tensor):
+            convert(*pose, parameterization=parameterization, convention=convention)  # checks kinds and shapes
+            rotation, translation = (part.detach().cpu().to(torch.float64) for part in pose)
+        else:
+            kinds = ", ".join(type(part).__name__ for part in pose) or "nothing"
+            raise TypeError(f"Expected a RigidTransform, or tensors of rotation and translation. Got {kinds}.")
+        if len(rotation) != 1 or len(translation) != 1:
+            raise ValueError(f"Expected one pose. Got {max(len(rotation), len(translation))}.")
+        values = torch.cat([rotation[0], translation[0]])
+        if not values.isfinite().all():
+            raise ValueError(f"Expected a pose of finite numbers. Got {values.tolist()}.")
+        return cls(values, parameterization, convention, degrees)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all parameters, such as alpha, beta, gamma, x, y, z."""
+        return ROTATION_NAMES[self.parameterization] + TRANSLATION_NAMES
+
+    def unit(self, name: str) -> str:
+        """The unit of a parameter: "mm", "rad", "degrees", or "" for numbers such as a quaternion's."""
+        if name in TRANSLATION_NAMES:
+            return "mm"
+        if self.parameterization not in _ANGLES:
+            return ""
+        return "degrees" if self.degrees else "rad"
+
+    def index(self, name: str) -> int:
+        """Where among the values a parameter stands.
+
+        Raises:
+            ValueError: there is no parameter of this name.
+        """
+        if name not in self.names:
+            raise ValueError(f"Expected a parameter among {', '.join(self.names)}. Got {name!r}.")
+        return self.names.index(name)
+
+    def to_poses(self, values: Float[Tensor, "batch parameter"]) -> RigidTransform:
+        """The poses of other values of the same parameters."""
+        rotation, translation = values[:, :-3], values[:, -3:]
+        if self.degrees and self.parameterization in _ANGLES:
+            rotation = torch.deg2rad(rotation)
+        return convert(rotation, translation, parameterization=self.parameterization, convention=self.convention)
