@@ -63,8 +63,9 @@ class PoseParameters:
             if degrees and parameterization in _ANGLES:
                 rotation = torch.rad2deg(rotation)
         elif len(pose) == 2 and isinstance(pose[0], Tensor) and isinstance(pose[1], Tensor):
-            convert(*pose, parameterization=parameterization, convention=convention)  # checks kinds and shapes
-            rotation, translation = (part.detach().cpu().to(torch.float64) for part in pose)
+            rotation, translation = pose[0], pose[1]
+            convert(rotation, translation, parameterization=parameterization, convention=convention)  # checks them
+            rotation, translation = (part.detach().cpu().to(torch.float64) for part in (rotation, translation))
         else:
             kinds = ", ".join(type(part).__name__ for part in pose) or "nothing"
             raise TypeError(f"Expected a RigidTransform, or tensors of rotation and translation. Got {kinds}.")
