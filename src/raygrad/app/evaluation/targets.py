@@ -1,0 +1,71 @@
+"""Points of the patient over which errors are taken, and the part of the patient that moves by itself."""
+
+import re
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from raygrad.data import Subject, Volume
+from raygrad.types import Points
+
+SPINE = re.compile(r"vertebra|sacrum|disc|spinal", re.IGNORECASE)
+"""Names of structures that move with the spine."""
+
+
+def draw_points(subject: Subject, count: int, generator: torch.Generator, within: Tensor | None = None) -> Points:
+    """Draw points of the world (1, count, 3), uniform within the body or within a part of it.
+
+    The body is where the density is above half of its mean where it is positive: tissue, but neither air nor lung.
+
+    Args:
+        subject: the CT.
+        count: of points.
+        generator: of random numbers.
+        within: the voxels to draw from (x, y, z), instead of the body's.
+
+    Raises:
+        ValueError: there is no such voxel.
+    """
+    density = subject.density.voxels
+    if within is None:
+        within = density > 0.5 * density[density > 0].mean()
+    voxels = torch.nonzero(within.reshape(-1))[:, 0]
+    if len(voxels) == 0:
+        raise ValueError("Expected voxels to draw points from. Got none: the CT holds air only, or the part is empty.")
+    chosen = voxels[torch.randint(len(voxels), (count,), generator=generator)]
+    inside = (
+        torch.stack(torch.unravel_index(chosen, within.shape), dim=-1)
+        + torch.rand(count, 3, generator=generator, dtype=torch.float64)
+        - 0.5
+    )
+    voxel_to_world = subject.volume.voxel_to_world
+    return (inside @ voxel_to_world[:3, :3].mT + voxel_to_world[:3, 3])[None]
+
+
+def find_spine(subject: Subject) -> list[int]:
+    """The labels of the vertebrae and what lies between them, those that the labelmap has.
+
+    Raises:
+        ValueError: the subject has no labelmap with named structures, or none of them is a vertebra.
+    """
+    if subject.mask is None or subject.structures is None:
+        raise ValueError("Expected a CT with a labelmap and the names of its structures. Got one without.")
+    present = set(torch.unique(subject.mask.data).tolist())
+    labels = [label for label, name in subject.structures.items() if SPINE.search(name) and label in present]
+    if not labels:
+        raise ValueError("Expected structures whose names have 'vertebra' in them. Got none.")
+    return labels
+
+
+def select_labels(subject: Subject, labels: list[int]) -> Bool[Tensor, "x y z"]:
+    """Where the labelmap has one of these labels."""
+    if subject.mask is None:
+        raise ValueError("Expected a CT with a labelmap. Got one without.")
+    return torch.isin(subject.mask.voxels, torch.tensor(labels, dtype=subject.mask.data.dtype))
+
+
+def keep_voxels(subject: Subject, selected: Bool[Tensor, "x y z"]) -> Subject:
+    """The CT with a density of 0 wherever nothing is selected."""
+    density = Volume(subject.density.data * selected[None], subject.density.affine)
+    return Subject(subject.volume, density, orientation=subject.orientation, reorient=subject.reorient)
