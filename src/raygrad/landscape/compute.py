@@ -191,7 +191,9 @@ def _checked_xray(xray: Tensor, like: Images) -> Images:
     return xray.detach().reshape(like.shape).to(like)
 
 
-def _measure_loss(metric: Metric, fixed: Images, moving: Images) -> Float[Tensor, " image"]:
+def _measure_loss(
+    metric: Metric, fixed: Float[Tensor, "1 channel height width"], moving: Images
+) -> Float[Tensor, " image"]:
     scores = metric(fixed, moving)
     if not isinstance(scores, Tensor) or scores.shape != (len(moving),):
         got = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__

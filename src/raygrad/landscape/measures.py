@@ -39,8 +39,8 @@ class Measures:
         least: that loss.
         hessian: of the quadratic that fits the loss best within two steps of the truth, per squared unit of the
             parameters; NaN with fewer than three values of a parameter.
-        vertex: deviations at the minimum of that quadratic: where the minimum lies between the values of the grid.
-            NaN if it has none within the slice.
+        vertex: where the minimum lies between the values of the grid: deviations at the minimum of the quadratic that
+            fits best within one step of the least loss; NaN if it has none there.
         convex: for each parameter, how far the loss is convex on the line through the truth. That means that the
             Hessian by finite differences, over all parameters of the slice, is positive definite; at the ends of the
             slice there is none.
@@ -86,14 +86,13 @@ def measure_slice(landscape: Slice) -> Measures:
     deviations = landscape.deviations
     bottom = tuple(int(i) for i in np.unravel_index(loss.argmin(), loss.shape))
     truth = tuple(int(np.abs(values).argmin()) for values in deviations)
-    hessian, vertex = _fit_quadratic(loss, deviations)
     convex = _find_convex(loss, deviations)
     inside = convex[tuple(slice(1, -1) for _ in deviations)]
     return Measures(
         minimum=tuple(float(values[i]) for values, i in zip(deviations, bottom, strict=True)),
         least=float(loss.min()),
-        hessian=hessian,
-        vertex=vertex,
+        hessian=_fit_at_truth(loss, deviations),
+        vertex=_find_vertex(loss, deviations, bottom),
         convex=tuple(
             _measure_run(convex[_line(truth, axis)], truth[axis], values, border=1)
             for axis, values in enumerate(deviations)
@@ -188,34 +187,45 @@ def _find_convex(loss: np.ndarray, deviations: tuple[np.ndarray, ...]) -> Bool[n
     return convex
 
 
-def _fit_quadratic(loss: np.ndarray, deviations: tuple[np.ndarray, ...]) -> tuple[np.ndarray, tuple[float, ...]]:
-    """The Hessian and the vertex of the quadratic that fits best within two steps of the truth."""
+def _fit_quadratic(
+    loss: np.ndarray, deviations: tuple[np.ndarray, ...], chosen: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient at the truth and Hessian of the quadratic that fits best at the chosen indices; NaN without values."""
     n = loss.ndim
-    unknown = np.full((n, n), np.nan), (np.nan,) * n
-    if min(loss.shape) < 3:
-        return unknown
-    steps = [float(np.median(np.diff(values))) for values in deviations]
-    chosen = []
-    for values, step in zip(deviations, steps, strict=True):
-        distance = np.abs(values)
-        reach = max(2.001 * step, float(np.sort(distance)[2]))
-        chosen.append(np.flatnonzero(distance <= reach))
-    grid = np.meshgrid(*(v[c] / s for v, c, s in zip(deviations, chosen, steps, strict=True)), indexing="ij")
-    x = [axis.ravel() for axis in grid]
     values = loss[np.ix_(*chosen)].ravel()
-    if not np.isfinite(values).all():
-        return unknown
+    if min(map(len, chosen)) < 3 or not np.isfinite(values).all():
+        return np.full(n, np.nan), np.full((n, n), np.nan)
+    scale = np.array([np.abs(line[index]).max() for line, index in zip(deviations, chosen, strict=True)])
+    axes = [line[index] / unit for line, index, unit in zip(deviations, chosen, scale, strict=True)]
+    x = [axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")]
     pairs = [(i, j) for i in range(n) for j in range(i, n)]
     columns = [np.ones_like(values), *x, *(x[i] * x[j] for i, j in pairs)]
     coefficients = np.linalg.lstsq(np.stack(columns, axis=1), values, rcond=None)[0]
-    gradient, hessian = coefficients[1 : 1 + n], np.zeros((n, n))
+    hessian = np.zeros((n, n))
     for (i, j), value in zip(pairs, coefficients[1 + n :], strict=True):
         hessian[i, j] += value
         hessian[j, i] += value
-    scale = np.array(steps)
-    vertex: tuple[float, ...] = (np.nan,) * n
-    if (np.linalg.eigvalsh(hessian) > 0).all():
-        lowest = -np.linalg.solve(hessian, gradient) * scale
-        if all(line[0] <= value <= line[-1] for value, line in zip(lowest, deviations, strict=True)):
-            vertex = tuple(lowest.tolist())
-    return hessian / np.outer(scale, scale), vertex
+    return coefficients[1 : 1 + n] / scale, hessian / np.outer(scale, scale)
+
+
+def _fit_at_truth(loss: np.ndarray, deviations: tuple[np.ndarray, ...]) -> np.ndarray:
+    """The Hessian of the quadratic that fits best within two steps of the truth."""
+    chosen = []
+    for line in deviations:
+        distance = np.abs(line)
+        reach = 2.001 * float(np.median(np.diff(line))) if len(line) > 1 else 0.0
+        chosen.append(np.flatnonzero(distance <= max(reach, np.sort(distance)[:3][-1])))
+    return _fit_quadratic(loss, deviations, chosen)[1]
+
+
+def _find_vertex(loss: np.ndarray, deviations: tuple[np.ndarray, ...], bottom: tuple[int, ...]) -> tuple[float, ...]:
+    """Where the quadratic that fits best within one step of the least loss has its minimum."""
+    unknown = (np.nan,) * loss.ndim
+    if any(i in (0, n - 1) for i, n in zip(bottom, loss.shape, strict=True)):
+        return unknown
+    gradient, hessian = _fit_quadratic(loss, deviations, [np.arange(i - 1, i + 2) for i in bottom])
+    if not np.isfinite(hessian).all() or not (np.linalg.eigvalsh(hessian) > 0).all():
+        return unknown
+    lowest = -np.linalg.solve(hessian, gradient)
+    inside = all(line[i - 1] <= value <= line[i + 1] for value, line, i in zip(lowest, deviations, bottom, strict=True))
+    return tuple(lowest.tolist()) if inside else unknown

@@ -89,27 +89,25 @@ class Landscape:
         profile = self.profile(name)
         measures = measure_slice(profile)
         curvature, unit = self.curvature(name), profile.units[0]
-        per = {"rad": "degree", "degrees": "degree"}.get(unit, unit)
+        per = "degrees" if unit == "rad" else unit
         lowest = measures.minimum[0] if np.isnan(measures.vertex[0]) else measures.vertex[0]
         return [
             f"{SYMBOLS.get(name, name)} ({unit})" if unit else name,
             f"{lowest:.2g}",
-            f"{curvature:.2g} / {per}²" if per else f"{curvature:.2g}",
-            f"{np.sqrt(2 * _RISE / curvature):.2g} {per}".strip() if curvature > 0 else "-",
+            f"{curvature:.2g} / {per.removesuffix('s')}²" if per else f"{curvature:.2g}",
+            f"{np.sqrt(2 * _RISE / curvature):.2g} {per}" if curvature > 0 else "-",
             str(measures.convex[0]),
             str(measures.basin[0]),
         ]
 
     def _describe_flattest(self) -> Iterator[tuple[str, str]]:
         for unit in dict.fromkeys(self.truth.unit(name) for name in self.names):
-            names = [name for name in self.names if self.truth.unit(name) == unit]
-            flattest = self.flattest(unit)
-            if flattest is None or len(names) < 2:
-                continue
-            least = self.curvature(flattest)
-            others = min(self.curvature(name) for name in names if name != flattest)
-            times = f", {others / least:.1f} times flatter than the next" if least > 0 else ", not convex there"
-            yield unit, SYMBOLS.get(flattest, flattest) + times
+            curvatures = {name: self.curvature(name) for name in self.names if self.truth.unit(name) == unit}
+            ranked = sorted((value, name) for name, value in curvatures.items() if not np.isnan(value))
+            if len(ranked) > 1:
+                (least, name), (next_to_it, _) = ranked[:2]
+                times = f"{next_to_it / least:.3g} times flatter than the next" if least > 0 else "not convex there"
+                yield unit, f"{SYMBOLS.get(name, name)}, {times}"
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the landscape, the whole file or none.
