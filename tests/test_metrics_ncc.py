@@ -49,6 +49,28 @@ def test_float64_patches_of_several_channels():
         )
 
 
+@pytest.mark.parametrize("patch_size", [None, 5])
+@pytest.mark.parametrize("size", [40, 300])  # all pairs at once, and one by one
+def test_a_batch_of_one_serves_the_other(patch_size, size):
+    generator = torch.Generator().manual_seed(2)
+    one, several = torch.rand(4, 2, size, size, generator=generator).split([1, 3])
+    metric = NormalizedCrossCorrelation2d(patch_size)
+    expected = torch.cat([metric(one, image[None]) for image in several])
+    torch.testing.assert_close(metric(one, several), expected)
+    torch.testing.assert_close(metric(several, one), expected)
+    torch.testing.assert_close(metric(one.expand_as(several), several), expected)
+
+
+def test_the_moments_of_a_batch_of_one_are_computed_once():
+    one, several = torch.rand(1, 1, 60, 60), torch.rand(6, 1, 60, 60)
+    counts = []
+    for first in (one, one.expand_as(several)):
+        with CountElements() as counter:
+            NormalizedCrossCorrelation2d(9)(first, several)
+        counts.append(counter.total)
+    assert counts[0] < 0.75 * counts[1]
+
+
 def test_float32_gradient_of_patches():
     x1, x2 = (x.float() for x in radiographs(60))
     x1.requires_grad_()
