@@ -27,14 +27,12 @@ def test_run_demo_writes_every_picture(tmp_path, subject, monkeypatch, capsys):
     assert "64 x 64 x 33" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("first", "second"), [(3, 4), (0, 2)])
-def test_the_landscape_is_lowest_at_the_true_pose(subject, first, second):
-    drr = DRR(subject, sdd=1020.0, height=50, delx=8.0)
-    one, other, loss = landscape.compute_slice(drr, first, second, steps=5, batch_size=7)
-    assert one[:, 0].tolist() == pytest.approx([x * landscape.REACH[first] for x in (-1, -0.5, 0, 0.5, 1)])
-    assert other[0].tolist() == pytest.approx([x * landscape.REACH[second] for x in (-1, -0.5, 0, 0.5, 1)])
-    assert loss.argmin() == 12
-    assert loss[2, 2].item() == pytest.approx(-1.0, abs=1e-3)
+def test_the_landscape_is_lowest_at_the_true_pose(subject):
+    measured = landscape.compute(DRR(subject, sdd=1020.0, height=50, delx=8.0), steps=5)
+    assert measured.loss_at_truth == pytest.approx(-1.0, abs=1e-3)
+    assert len(measured.slices) == 6
+    assert all(piece.loss.argmin() == 12 for piece in measured.slices)
+    assert measured.flattest("mm") == "y"
 
 
 def test_reconstruction_fits_its_image(subject):

@@ -3,3 +3,7 @@
 from raygrad.visualization.images import plot_drr as plot_drr
 from raygrad.visualization.images import plot_img_and_mask as plot_img_and_mask
 from raygrad.visualization.images import plot_mask as plot_mask
+from raygrad.visualization.landscape import plot_landscape as plot_landscape
+from raygrad.visualization.landscape import plot_landscape_maps as plot_landscape_maps
+from raygrad.visualization.landscape import plot_landscape_profiles as plot_landscape_profiles
+from raygrad.visualization.landscape import plot_profile as plot_profile
