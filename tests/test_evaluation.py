@@ -78,9 +78,9 @@ def test_without_faults_an_exposure_gives_the_line_integrals_in_nepers():
 
 
 def test_noise_is_that_of_the_photons_counted():
-    taken = expose(flat(3.0, 256), 1.0, Exposure(photons=1e4, readout=2.0, oversampling=2), make_generator(0))
+    taken = expose(flat(3.0, 256), 1.0, Exposure(photons=1e4, readout=20.0, oversampling=2), make_generator(0))
     counted = 1e4 * math.exp(-3.0)
-    expected = math.sqrt(counted + 4 * 2.0**2) / counted
+    expected = math.sqrt(counted + 4 * 20.0**2) / counted
     assert taken.shape == (128, 128)
     assert taken[1:].mean().item() == pytest.approx(3.0, abs=0.005)
     assert taken[1:].std().item() == pytest.approx(expected, rel=0.03)
@@ -268,6 +268,8 @@ def test_spine_moves_by_itself(subject, monkeypatch):
     spine = subject.mask.voxels == 1
     motion = case.spine_poses[0].inverse().compose(case.poses[0])
     assert measure_errors(case.spine_poses[0], case.poses[0], case.spine_points).mtre > 1
+    middle = case.spine_points.mean(dim=1, keepdim=True)
+    assert (motion(middle) - middle).abs().max().item() <= conditions_module.SPINE_MM
 
     # The law that a moved volume is a camera moved the other way, on the spine alone.
     density = subject.density.data * spine[None]
