@@ -11,6 +11,7 @@ except ImportError as error:
     raise ImportError('The raygrad command needs typer: pip install "raygrad[cli]"') from error
 
 POSE, CAMERA, CT, IMAGE = "Where the X-ray is taken from", "X-ray system", "What of the CT is rendered", "Image file"
+HOW = "How it is done"
 
 app = typer.Typer(
     name="raygrad",
@@ -189,6 +190,158 @@ def drr(
             renderer=renderer,
         )
         typer.echo(sentence)
+
+
+@app.command()
+def landscape(
+    ct: Annotated[
+        str,
+        typer.Argument(
+            metavar="CT",
+            help="A CT: a NIfTI, NRRD or MetaImage file, a folder with a DICOM series, 'example' or 'chest'.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; it is made if missing.")],
+    rotation: Annotated[
+        str | None,
+        typer.Option(
+            help="True rotation of the X-ray system: three angles in degrees.",
+            show_default="0,0,0",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    translation: Annotated[
+        str | None,
+        typer.Option(
+            help="True place of the source before it is rotated: x,y,z in mm from the CT's centre.",
+            show_default="0,850,0",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    pose: Annotated[
+        str | None,
+        typer.Option(help="Rotation and translation in one: six numbers (degrees, mm).", rich_help_panel=POSE),
+    ] = None,
+    parameterization: Annotated[
+        str,
+        typer.Option(
+            help="What the numbers of the rotation are, as for `raygrad drr`, and which parameters move "
+            "(of a matrix, Euler angles).",
+            rich_help_panel=POSE,
+        ),
+    ] = "euler_angles",
+    convention: Annotated[
+        str, typer.Option(help="Order of the axes that Euler angles turn about.", rich_help_panel=POSE)
+    ] = "ZXY",
+    orientation: Annotated[
+        str, typer.Option(help="The view of an unrotated system: AP, PA or none.", rich_help_panel=POSE)
+    ] = "AP",
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            help="Pairs of parameters that move: 'x,y alpha,gamma'. Euler angles are alpha, beta, gamma; "
+            "axis_angle and se3_log_map have rx, ry, rz.",
+            show_default="all pairs of x, y, z and of the angles",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    parameters: Annotated[
+        str | None, typer.Option(help="Parameters that move by themselves: 'x alpha'.", rich_help_panel=HOW)
+    ] = None,
+    ranges: Annotated[
+        str | None,
+        typer.Option(
+            help="How far they move, in mm and degrees: 'x=30 alpha=-20:40'.",
+            show_default="15 mm, 45 degrees, gamma 22.5",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(help="Values of each parameter; odd numbers include the truth.", rich_help_panel=HOW)
+    ] = 15,
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="mncc (multiscale NCC), ncc, patch-ncc, gradient-ncc or gradient-difference.", rich_help_panel=HOW
+        ),
+    ] = "mncc",
+    xray: Annotated[
+        Path | None,
+        typer.Option(
+            help="Compare with this X-ray of line integrals, as `raygrad drr` writes them.",
+            show_default="the image at the true pose",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Images rendered together.", show_default="what fits into 64 MB", rich_help_panel=HOW),
+    ] = None,
+    sdd: Annotated[float, typer.Option(help="Source-to-detector distance in mm.", rich_help_panel=CAMERA)] = 1020.0,
+    height: Annotated[int, typer.Option(help="Rows of the images.", rich_help_panel=CAMERA)] = 200,
+    width: Annotated[
+        int | None, typer.Option(help="Columns of the images.", show_default="as many as rows", rich_help_panel=CAMERA)
+    ] = None,
+    delx: Annotated[float, typer.Option(help="Width of a pixel in mm.", rich_help_panel=CAMERA)] = 2.0,
+    dely: Annotated[
+        float | None, typer.Option(help="Height of a pixel in mm.", show_default="as its width", rich_help_panel=CAMERA)
+    ] = None,
+    x0: Annotated[float, typer.Option(help="Offset of the detector along x in mm.", rich_help_panel=CAMERA)] = 0.0,
+    y0: Annotated[float, typer.Option(help="Offset of the detector along y in mm.", rich_help_panel=CAMERA)] = 0.0,
+    renderer: Annotated[
+        str,
+        typer.Option(help="siddon (exact), joseph (smooth and fast) or trilinear (samples).", rich_help_panel=CAMERA),
+    ] = "siddon",
+    labelmap: Annotated[
+        Path | None, typer.Option(help="An image that says which voxel belongs to which structure.", rich_help_panel=CT)
+    ] = None,
+    series_uid: Annotated[str | None, typer.Option(help="Which series of a DICOM folder.", rich_help_panel=CT)] = None,
+    labels: Annotated[str | None, typer.Option(help="Render these structures only: 1,2,3.", rich_help_panel=CT)] = None,
+    bone: Annotated[float, typer.Option(help="Multiply the attenuation of bone by this.", rich_help_panel=CT)] = 1.0,
+) -> None:
+    """Show how hard it is to find a pose: the loss of the images around it.
+
+    Prints and writes where the loss has its minimum, how curved and how far convex it is, and from how far it leads to
+    the minimum. Writes landscape.png (surfaces), landscape_maps.png, landscape_profiles.png, landscape.csv,
+    landscape.npz and landscape.txt.
+
+    The example from the front, coarse, in a few seconds:
+
+    raygrad landscape example -o landscape --height 100 --delx 4 --steps 9
+
+    Depth against one angle, far from the truth:
+
+    raygrad landscape example -o landscape --pairs y,alpha --ranges "y=200 alpha=90" --steps 31
+    """
+    with mistakes_in_one_sentence():
+        import sys
+
+        from raygrad.app.inputs import load_subject, parse_labels, parse_pose
+        from raygrad.app.landscape import parse_metric, parse_ranges, parse_slices, save_landscape
+        from raygrad.drr import DRR
+
+        camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
+        euler = parameterization in ("euler_angles", "matrix")
+        options = {
+            "parameterization": "euler_angles" if euler else parameterization,
+            "convention": convention if euler else None,
+            "degrees": True,
+            "slices": parse_slices(pairs, parameters),
+            "ranges": parse_ranges(ranges),
+            "steps": steps,
+            "metric": parse_metric(metric),
+            "batch_size": batch_size,
+            "progress": sys.stderr.isatty(),
+        }
+        if xray is not None:
+            from raygrad.app.xrays import as_line_integrals, read_xray
+
+            options["xray"] = as_line_integrals(read_xray(xray), "line-integrals")
+        output.mkdir(parents=True, exist_ok=True)
+        subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid)
+        system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer)
+        for text in save_landscape(system, camera_to_patient, output, **options):
+            typer.echo(text)
 
 
 evaluations = typer.Typer(no_args_is_help=True, help="Measure how well raygrad works, under conditions you can rerun.")
