@@ -7,3 +7,7 @@ from raygrad.visualization.landscape import plot_landscape as plot_landscape
 from raygrad.visualization.landscape import plot_landscape_maps as plot_landscape_maps
 from raygrad.visualization.landscape import plot_landscape_profiles as plot_landscape_profiles
 from raygrad.visualization.landscape import plot_profile as plot_profile
+from raygrad.visualization.registration import animate as animate
+from raygrad.visualization.registration import plot_convergence as plot_convergence
+from raygrad.visualization.registration import plot_difference as plot_difference
+from raygrad.visualization.registration import plot_overlay as plot_overlay
