@@ -208,7 +208,7 @@ def test_version():
     assert run("--version").output.strip() == raygrad.__version__
 
 
-@pytest.mark.parametrize("command", [[], ["drr"], ["demo"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["drr"], ["register"], ["demo"], ["info"]])
 def test_help(command):
     result = run(*command, "--help")
     assert result.exit_code == 0

@@ -11,7 +11,7 @@ except ImportError as error:
     raise ImportError('The raygrad command needs typer: pip install "raygrad[cli]"') from error
 
 POSE, CAMERA, CT, IMAGE = "Where the X-ray is taken from", "X-ray system", "What of the CT is rendered", "Image file"
-HOW = "How it is done"
+XRAY, HOW = "The X-rays' pixels", "How it is done"
 
 app = typer.Typer(
     name="raygrad",
@@ -42,9 +42,9 @@ def demo(
     ),
     quick: Annotated[bool, typer.Option("--quick", help="Coarser and shorter: a few seconds.")] = False,
 ) -> None:
-    """Render the built-in CT, draw a loss landscape and reconstruct from one view.
+    """Render the built-in CT, draw a loss landscape, register an X-ray and reconstruct from one view.
 
-    Takes about a minute and writes three PNGs.
+    Takes about a minute and writes four PNGs.
     """
     with mistakes_in_one_sentence():
         from raygrad.app.demo import run_demo
@@ -342,6 +342,195 @@ def landscape(
         system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer)
         for text in save_landscape(system, camera_to_patient, output, **options):
             typer.echo(text)
+
+
+@app.command()
+def register(
+    ct: Annotated[
+        str,
+        typer.Argument(
+            metavar="CT",
+            help="A CT: a NIfTI, NRRD or MetaImage file, a folder with a DICOM series, 'example' or 'chest'.",
+        ),
+    ],
+    xrays: Annotated[
+        list[Path],
+        typer.Argument(metavar="XRAY...", help="X-rays of one patient position: PNG, TIFF, NIfTI, NRRD, MHA or DICOM."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; it is made if missing.")],
+    rotation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Rough rotation of the X-ray system: three angles in degrees. Once for every X-ray.",
+            show_default="0,0,0",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    translation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Rough place of the source before it is rotated: x,y,z in mm from the CT's centre. Once, or once for "
+            "every X-ray.",
+            show_default="0,850,0, or the distance in the DICOM header",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    pose: Annotated[
+        list[str] | None,
+        typer.Option(help="Rotation and translation in one: six numbers (degrees, mm).", rich_help_panel=POSE),
+    ] = None,
+    parameterization: Annotated[
+        str, typer.Option(help="What the numbers of the rotation are, as for `raygrad drr`.", rich_help_panel=POSE)
+    ] = "euler_angles",
+    convention: Annotated[
+        str, typer.Option(help="Order of the axes that Euler angles turn about.", rich_help_panel=POSE)
+    ] = "ZXY",
+    init: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Start from a pose.json, with its X-ray system. Once for every X-ray, or one file that has all.",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    relative: Annotated[
+        Path | None,
+        typer.Option(
+            help="Several X-rays: a pose.json whose views lie to each other as these do; --pose is the first one's.",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEG,MM",
+            help="Search all poses up to so many degrees and mm on every axis from there: 60,100.",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    orientation: Annotated[
+        str | None,
+        typer.Option(
+            help="The view of an unrotated system: AP, PA or none.",
+            show_default="AP, or the pose file's",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            help="What the pixels are: line-integrals (bone bright), intensity (as the detector measured it, bone "
+            "dark), inverted-intensity (the same turned over), display (grey levels for the eye, bone bright).",
+            show_default="as the DICOM header says, else line-integrals",
+            rich_help_panel=XRAY,
+        ),
+    ] = None,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="An image of the X-ray's size, 0 where it is not to be compared (collimator, table, metal). Once, or "
+            "once for every X-ray.",
+            rich_help_panel=XRAY,
+        ),
+    ] = None,
+    height: Annotated[
+        int | None,
+        typer.Option(help="Register at so many rows.", show_default="the X-ray's", rich_help_panel=XRAY),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="And so many columns.", show_default="in proportion", rich_help_panel=XRAY)
+    ] = None,
+    sdd: Annotated[
+        float | None,
+        typer.Option(
+            help="Source-to-detector distance in mm.",
+            show_default="the pose file's or DICOM header's",
+            rich_help_panel=CAMERA,
+        ),
+    ] = None,
+    delx: Annotated[
+        float | None,
+        typer.Option(
+            help="Width of one of the X-ray's pixels on the detector in mm.",
+            show_default="the pose file's or image header's",
+            rich_help_panel=CAMERA,
+        ),
+    ] = None,
+    dely: Annotated[
+        float | None, typer.Option(help="Height of a pixel in mm.", show_default="as its width", rich_help_panel=CAMERA)
+    ] = None,
+    x0: Annotated[
+        float | None,
+        typer.Option(help="Offset of the detector along x in mm.", show_default="0", rich_help_panel=CAMERA),
+    ] = None,
+    y0: Annotated[
+        float | None,
+        typer.Option(help="Offset of the detector along y in mm.", show_default="0", rich_help_panel=CAMERA),
+    ] = None,
+    labelmap: Annotated[
+        Path | None, typer.Option(help="An image that says which voxel belongs to which structure.", rich_help_panel=CT)
+    ] = None,
+    series_uid: Annotated[str | None, typer.Option(help="Which series of a DICOM folder.", rich_help_panel=CT)] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Compare with these structures only: 1,2,3.", rich_help_panel=CT)
+    ] = None,
+    bone: Annotated[float, typer.Option(help="Multiply the attenuation of bone by this.", rich_help_panel=CT)] = 1.0,
+    method: Annotated[str, typer.Option(help="lm (Levenberg-Marquardt), adam or lbfgs.", rich_help_panel=HOW)] = "lm",
+    renderer: Annotated[
+        str, typer.Option(help="joseph (smooth and fast), siddon or trilinear.", rich_help_panel=HOW)
+    ] = "joseph",
+    seed: Annotated[int, typer.Option(help="Seed of the search.", rich_help_panel=HOW)] = 0,
+    animation: Annotated[
+        bool, typer.Option("--animation/--no-animation", help="Write convergence.gif too.", rich_help_panel=HOW)
+    ] = True,
+) -> None:
+    """Find where X-rays of a CT were taken from, starting from rough poses.
+
+    Writes pose.json, overlay.png, difference.png, convergence.png, trace.csv and convergence.gif. Ends with 0 if it
+    converged, 1 if the pose is not to be trusted, 2 for a mistake.
+
+    An X-ray of the example from somewhere, and the way back:
+
+    raygrad drr example -o xray.tif --rotation 10,5,-5 --translation 20,860,-15
+
+    raygrad register example xray.tif --sdd 1020 --delx 2 -o found
+
+    Two X-rays, from the front and from the side. How their poses lie to each other is kept, so it must be right; where
+    the patient is may be rough:
+
+    raygrad register ct.nii.gz front.dcm side.dcm --rotation 0,0,0 --rotation 90,0,0 -o found
+    """
+    with mistakes_in_one_sentence():
+        import sys
+
+        from raygrad.app.inputs import load_subject, parse_labels
+        from raygrad.app.register import Starts, describe, parse_search, prepare, register_to_folder
+
+        starts = Starts(
+            rotation or (), translation or (), pose or (), parameterization, convention, init or (), relative
+        )
+        camera = {"sdd": sdd, "height": height, "width": width, "delx": delx, "dely": dely, "x0": x0, "y0": y0}
+        tasks = prepare(xrays, starts, camera, orientation, values, mask or ())
+        reach = parse_search(search)
+        structures = parse_labels(labels)
+        output.mkdir(parents=True, exist_ok=True)
+        for task in tasks:
+            typer.echo(describe(task))
+        view = tasks[0].view.intrinsics.orientation or "none"
+        converged = register_to_folder(
+            load_subject(ct, view, labelmap, structures, bone, series_uid),
+            tasks,
+            output,
+            method=method,
+            renderer=renderer,
+            search=reach,
+            seed=seed,
+            animation=animation,
+            progress=sys.stderr.isatty(),
+            say=typer.echo,
+            warn=lambda sentence: typer.echo(f"raygrad: warning: {sentence}", err=True),
+        )
+    if not converged:
+        raise typer.Exit(1)
 
 
 evaluations = typer.Typer(no_args_is_help=True, help="Measure how well raygrad works, under conditions you can rerun.")
