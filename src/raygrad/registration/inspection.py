@@ -61,7 +61,8 @@ def inspect_start(drr: DRR, init: RigidTransform, xray: Image, weights: Weights,
                 f"The X-ray{name} looks inverted next to the image of the CT: bright where little is in the beam. "
                 "Registration needs line integrals, near 0 in air and high in bone. If it holds raw intensities "
                 "I, give -log(I / I0), which raygrad.registration.to_line_integrals makes of them; if it was inverted "
-                "for display, give image.max() - image. If it is right, the start is far from the truth."
+                "for display, give image.max() - image; if a collimator makes its border bright, hide it with a mask. "
+                "If all is right, the start is far from the truth."
             )
 
 

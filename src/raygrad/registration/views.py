@@ -104,7 +104,7 @@ def make_views(
     return tuple(views)
 
 
-def to_line_integrals(intensity: Image, air: float | Tensor | None = None) -> Tensor:
+def to_line_integrals(intensity: Image, air: float | int | Image | None = None) -> Tensor:
     """Line integrals -log(I / I0) of a raw X-ray, by Beer and Lambert's law: air becomes 0, bone the brightest.
 
     Clamped at 0, and where I is below I0 / 100 000: detectors measure no less, and a count of 0 has no logarithm.
