@@ -1,11 +1,15 @@
 """The demo writes pictures, and what it says of them is true."""
 
+import re
+
 import pytest
+import roma
 import SimpleITK as sitk
 import torch
 
 from raygrad.app.demo import landscape, run_demo
 from raygrad.app.demo.reconstruction import reconstruct
+from raygrad.app.demo.registration import draw_registration, make_poses
 from raygrad.data import load_example_ct
 from raygrad.drr import DRR
 from raygrad.pose import convert
@@ -19,7 +23,8 @@ def subject():
 def test_run_demo_writes_every_picture(tmp_path, subject, monkeypatch, capsys):
     monkeypatch.setattr("raygrad.app.demo.run.load_example_ct", lambda **_: subject)
     pictures = list(run_demo(tmp_path / "made" / "for it", quick=True))
-    assert [path.name for path, _ in pictures] == ["01_views.png", "02_landscape.png", "03_reconstruction.png"]
+    names = ["01_views.png", "02_landscape.png", "03_registration.png", "04_reconstruction.png"]
+    assert [path.name for path, _ in pictures] == names
     for path, meaning in pictures:
         pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
         assert pixels[..., :3].std() > 10
@@ -33,6 +38,18 @@ def test_the_landscape_is_lowest_at_the_true_pose(subject):
     assert len(measured.slices) == 6
     assert all(piece.loss.argmin() == 12 for piece in measured.slices)
     assert measured.flattest("mm") == "y"
+
+
+def test_registration_starts_where_it_says_and_says_where_it_ends(subject):
+    truth, start = make_poses()
+    moved = truth.inverse().compose(start)
+    assert moved.translation.abs().tolist() == [[25.0] * 3]
+    assert 15 < torch.rad2deg(roma.rotmat_to_rotvec(moved.rotation).norm()) < 15 * 3**0.5 + 1
+    _, meaning = draw_registration(subject, quick=True)
+    off, left = map(float, re.findall(r"([\d.e-]+) mm off", meaning))
+    assert 40 < off < 80
+    assert left < 0.5
+    assert "'converged'" in meaning
 
 
 def test_reconstruction_fits_its_image(subject):

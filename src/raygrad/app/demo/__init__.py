@@ -1,3 +1,3 @@
-"""`raygrad demo`: three pictures of what raygrad does."""
+"""`raygrad demo`: four pictures of what raygrad does."""
 
 from raygrad.app.demo.run import run_demo as run_demo

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from raygrad.app.demo.landscape import draw_landscape
 from raygrad.app.demo.reconstruction import draw_reconstruction
+from raygrad.app.demo.registration import draw_registration
 from raygrad.app.demo.views import draw_views
 from raygrad.data import load_example_ct
 from raygrad.data.optional import require
@@ -35,7 +36,8 @@ def run_demo(folder: Path, quick: bool = False) -> Iterator[tuple[Path, str]]:
     for name, draw in (
         ("01_views.png", draw_views),
         ("02_landscape.png", draw_landscape),
-        ("03_reconstruction.png", draw_reconstruction),
+        ("03_registration.png", draw_registration),
+        ("04_reconstruction.png", draw_reconstruction),
     ):
         figure, meaning = draw(subject, quick)
         figure.savefig(folder / name, dpi=120)
