@@ -19,15 +19,24 @@ def plot_capture_range(rows: Sequence[Row], path: Path, width: float | int = 10.
     for row in rows:
         groups.setdefault((row.method, row.condition), []).append(row)
     markers = dict(zip(dict.fromkeys(method for method, _ in groups), "osD^v", strict=False))
-    for (method, condition), group in groups.items():
+    for number, ((method, condition), group) in enumerate(groups.items()):
         colour = f"C{list(CONDITIONS).index(condition)}"
         bins = capture_range(group, width)
-        middle = [(of.start + of.stop) / 2 for of in bins]
+        aside = (number - (len(groups) - 1) / 2) * 0.08 * width  # so that intervals do not hide each other
+        middle = [(of.start + of.stop) / 2 + aside for of in bins]
         rate, low, high = (np.array([getattr(of, name) for of in bins]) for name in ("rate", "low", "high"))
         label = f"{method} {condition}: {CONDITIONS[condition].what} (n = {len(group)})"
         mark = markers.get(method, "x")
         rates.errorbar(
-            middle, rate, [rate - low, high - rate], fmt=f"{mark}-", ms=4, lw=1.2, capsize=2, color=colour, label=label
+            middle,
+            rate,
+            [rate - low, high - rate],
+            fmt=f"{mark}-" if mark == "o" else f"{mark}--",
+            ms=4,
+            lw=1.2,
+            capsize=2,
+            color=colour,
+            label=label,
         )
         errors.scatter(
             [row.start_mtre for row in group], [row.mtre for row in group], s=9, marker=mark, color=colour, alpha=0.6

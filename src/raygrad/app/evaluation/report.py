@@ -165,7 +165,8 @@ def list_failures(rows: Sequence[Row]) -> str:
         verdict = "missed" if row.missed else "FALSE SUCCESS" if row.false_success else "failed"
         spine = "" if row.spine_mtre is None else f", spine {row.spine_mtre:.3g}"
         lines.append(
-            f"{verdict}: {row.method} {row.condition} {row.view} start {row.start}: mTRE {row.start_mtre:.1f} -> "
+            f"{verdict}: {row.method} {row.condition} {row.view} start {row.start} "
+            f"(of {row.degrees:g} deg, {row.mm:g} mm): mTRE {row.start_mtre:.1f} -> "
             f"{row.mtre:.3g} mm (in plane {row.in_plane:.3g}, depth {row.depth:.3g}{spine}), "
             f"{row.status or 'no status'}, score {row.score:.4f}, {row.seconds:.2f} s"
         )
