@@ -162,6 +162,11 @@ class DRR(nn.Module):
         return self.density.dtype
 
     @property
+    def occupancy(self) -> kernels.Occupancy:
+        """Where `density` is empty; found once for each volume."""
+        return self._occupancy(self.density)
+
+    @property
     def n_patches(self) -> int:
         """Number of patches that `patch_size` stands for (rendering does not need them)."""
         if self.patch_size is None:

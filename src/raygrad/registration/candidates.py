@@ -1,0 +1,111 @@
+"""Several poses for each start: where they are drawn, how far apart they are, and which of them go on."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from raygrad.pose import se3_exp_map
+from raygrad.types import Matrices
+
+APART_MM = 10.0
+"""Poses that see the CT less than this apart, on average, count as one."""
+
+
+@dataclass(frozen=True)
+class SearchRanges:
+    """How far poses are drawn to each side, about and along the axes of the world through the isocentre.
+
+    Attributes:
+        degrees: one angle for all axes, or one for each.
+        mm: likewise one length or three.
+    """
+
+    degrees: float | int | tuple[float | int, float | int, float | int] = 60.0
+    mm: float | int | tuple[float | int, float | int, float | int] = 100.0
+
+    def half_widths(self) -> Float[Tensor, " 6"]:
+        """Three lengths in mm and three angles in radians.
+
+        Raises:
+            ValueError: a range that is negative, not finite, or beyond half a turn.
+        """
+        lengths, angles = (list(r) if isinstance(r, tuple) else [r] * 3 for r in (self.mm, self.degrees))
+        widths = [*lengths, *(math.radians(angle) for angle in angles)]
+        if len(widths) != 6 or not all(math.isfinite(w) and w >= 0 for w in widths) or max(angles) > 180:
+            raise ValueError(f"Expected ranges of one or three numbers, degrees up to 180 and mm. Got {self}.")
+        return torch.tensor(widths, dtype=torch.float64)
+
+
+def spread(ranges: SearchRanges, count: int, seed: int) -> Matrices:
+    """Motions about the origin that fill the ranges evenly: first none, then a scrambled Sobol sequence.
+
+    Rotations are drawn as rotation vectors, translations apart from them.
+
+    Raises:
+        ValueError: not a single motion, or ranges that are none.
+    """
+    if count < 1:
+        raise ValueError(f"Expected at least one candidate. Got {count}.")
+    sobol = torch.quasirandom.SobolEngine(6, scramble=True, seed=seed)
+    twists = (2 * sobol.draw(count, dtype=torch.float64) - 1) * ranges.half_widths()
+    twists[0] = 0
+    motions = se3_exp_map(torch.cat([torch.zeros_like(twists[:, :3]), twists[:, 3:]], dim=1))
+    motions[:, :3, 3] = twists[:, :3]
+    return motions
+
+
+def about(point: Float[Tensor, " 3"], motions: Matrices) -> Matrices:
+    """Motions about the origin as motions about another point."""
+    moved = motions.clone()
+    moved[:, :3, 3] += point - motions[:, :3, :3] @ point
+    return moved
+
+
+def distances(one: Matrices, other: Matrices, centre: Float[Tensor, " 3"], radius: float) -> Float[Tensor, "one other"]:
+    """How far apart two batches of camera_to_world poses see the points at `radius` mm from a centre, on average."""
+    offsets = torch.cat([torch.eye(3, dtype=one.dtype), -torch.eye(3, dtype=one.dtype)]).to(one) * radius
+    points = torch.nn.functional.pad(centre.to(one) + offsets, (0, 1), value=1.0)
+    seen = [(torch.linalg.inv(poses) @ points.T)[:, :3].mT for poses in (one, other)]
+    return (seen[0][:, None] - seen[1][None]).norm(dim=-1).mean(-1)
+
+
+def choose_distinct(
+    start: Int[Tensor, " candidate"],
+    score: Float[Tensor, " candidate"],
+    apart: Float[Tensor, "candidate candidate"],
+    keep: int,
+    margin: float,
+) -> Int[Tensor, " kept"]:
+    """The best candidates of every start, best first, starts in order.
+
+    Args:
+        start: which start each belongs to.
+        score: at most 1.
+        apart: how far apart they are in mm; what is less than `APART_MM` from a better one is left out.
+        keep: at most so many of each start.
+        margin: what lacks more than so many times as much to 1 as the best one of its start is left out.
+    """
+    kept: list[int] = []
+    for number in torch.unique(start).tolist():
+        mine = torch.nonzero(start == number).squeeze(1)
+        ranked = mine[score[mine].argsort(descending=True, stable=True)].tolist()
+        best = score[ranked[0]]
+        least = best - (margin - 1) * (1 - best).clamp_min(1e-6)
+        chosen: list[int] = []
+        for candidate in ranked:
+            if len(chosen) < keep and score[candidate] >= least and (apart[candidate, chosen] >= APART_MM).all():
+                chosen.append(candidate)
+        kept += chosen
+    return torch.tensor(kept, device=start.device)
+
+
+def leaders(start: Int[Tensor, " candidate"], score: Float[Tensor, " candidate"]) -> Int[Tensor, " start"]:
+    """The candidate with the highest score of every start."""
+    order = score.argsort(descending=True, stable=True)
+    order = order[start[order].argsort(stable=True)]
+    first = torch.ones_like(order, dtype=torch.bool)
+    first[1:] = start[order][1:] != start[order][:-1]
+    return order[first]

@@ -1,0 +1,169 @@
+"""Registration by Levenberg and Marquardt from coarse images to fine ones, with several candidates for each start."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from raygrad.pose import RigidTransform
+from raygrad.registration.bodies import Structures, middle, reach, separate_bodies, whole_body
+from raygrad.registration.calibration import Calibration
+from raygrad.registration.candidates import choose_distinct, distances, leaders
+from raygrad.registration.levenberg_marquardt import Linearisation, minimise
+from raygrad.registration.pyramid import Camera, Pyramid, shrink_detector, shrink_factor, shrink_image
+from raygrad.registration.progress import Callback
+from raygrad.registration.result import Iteration
+from raygrad.registration.robust import trusted_pixels
+from raygrad.registration.scene import Scene, Sight, Unknowns
+from raygrad.registration.schedule import Stage
+from raygrad.registration.views import View
+from raygrad.types import Matrices
+
+
+@dataclass
+class Candidates:
+    """Poses that compete to be the answer.
+
+    Attributes:
+        start: which of the user's starts each belongs to.
+        unknowns: where each is.
+        at: what the images say there; None before the first stage.
+        settled, stuck: how the last minimisation ended for each.
+    """
+
+    start: Int[Tensor, " candidate"]
+    unknowns: Unknowns
+    at: Linearisation | None = None
+    settled: Tensor | None = None
+    stuck: Tensor | None = None
+
+    def __getitem__(self, index: Tensor) -> "Candidates":
+        parts = vars(self).values()
+        return Candidates(*(part if part is None else part[index] for part in parts))
+
+
+class CoarseToFine:
+    """The views of a registration at every level, and the way from one to the next.
+
+    Attributes:
+        centre: of the CT, in mm of the world: what poses turn about.
+        radius: root mean square distance of the CT's points from its centre in mm.
+        trace: all iterations so far.
+        last_scene: that of the stage that came last.
+        stopped: the callback has ended the run.
+    """
+
+    def __init__(
+        self,
+        views: tuple[View, ...],
+        structures: Structures,
+        calibration: Calibration,
+        callback: Callback,
+    ) -> None:
+        self.views = views
+        self.structures = structures
+        self.calibration = calibration
+        self.callback = callback
+        self.whole = [Pyramid(whole_body(view.drr)) for view in views]
+        self.parts: list[list[Pyramid]] = []
+        body = self.whole[0].finest
+        self.centre, self.radius = middle(body).to(views[0].init.matrix), reach(body)
+        self.trace: list[Iteration] = []
+        self.stopped = False
+        self.began = time.perf_counter()
+
+    def candidates(self, motions: Matrices) -> Candidates:
+        """Every start moved by each of the motions (in the world, about its origin)."""
+        starts, views = len(self.views[0].init), len(self.views)
+        count = starts * len(motions)
+        start = torch.arange(starts, device=motions.device).repeat_interleave(len(motions))
+        still = torch.eye(4, dtype=motions.dtype, device=motions.device)
+        unknowns = Unknowns(
+            torch.arange(count, device=motions.device),
+            motions.repeat(starts, 1, 1)[:, None],
+            still.expand(count, views, 4, 4).clone(),
+            motions.new_zeros(count, views, 4),
+        )
+        return Candidates(start, unknowns)
+
+    def run(self, candidates: Candidates, stages: Sequence[Stage]) -> Candidates:
+        """Take candidates through the stages; after each the best go on."""
+        for number, stage in enumerate(stages):
+            candidates = self.refine(candidates, stage, number)
+            if self.stopped:
+                break
+        return candidates
+
+    def refine(self, candidates: Candidates, stage: Stage, number: int) -> Candidates:
+        """Take candidates through one stage."""
+        if stage.apart:
+            candidates = self._take_apart(candidates)
+        candidates = replace(candidates, unknowns=_renumbered(candidates.unknowns))
+        scene = self.scene(candidates, stage)
+
+        def watch(iteration: int, unknowns: Unknowns, at: Linearisation, dampings: Tensor) -> bool:
+            best = leaders(candidates.start, at.score)
+            pose = RigidTransform(scene.poses(unknowns[best], 0)[:, 0])
+            seconds = time.perf_counter() - self.began
+            shape = scene.sights[0].shape
+            self.trace.append(Iteration(number, iteration, shape, pose, at.score[best], dampings[best], seconds))
+            self.stopped = bool(self.callback(self.trace[-1]))
+            return self.stopped
+
+        self.last_scene = scene
+        minimum = minimise(scene, candidates.unknowns, stage.iterations, stage.tolerance, watch=watch)
+        refined = Candidates(candidates.start, minimum.state, minimum.at, minimum.settled, minimum.stuck)
+        pose = scene.poses(minimum.state, 0)[:, 0]
+        apart = distances(pose, pose, self.centre, self.radius)
+        return refined[choose_distinct(refined.start, minimum.at.score, apart, stage.keep, stage.margin)]
+
+    def scene(self, candidates: Candidates, stage: Stage) -> Scene:
+        """What the views see at a stage, and what of it is unknown."""
+        apart = candidates.unknowns.motions.shape[1] > 1
+        pyramids = self._separate() if apart else [[pyramid] for pyramid in self.whole]
+        centres = [middle(part.finest).to(self.centre) for part in pyramids[0][1:]]
+        sights = [self._sight(view, candidates, stage, parts) for view, parts in zip(self.views, pyramids, strict=True)]
+        noise = torch.zeros(len(candidates.start), dtype=torch.float64, device=self.centre.device)
+        pivots = torch.stack([self.centre, *centres])
+        calibration = self.calibration if stage.calibrate else Calibration()
+        scene = Scene(tuple(sights), stage.similarity, pivots, self.radius, calibration, noise)
+        if stage.robust:
+            weights = [trusted_pixels(scene, candidates.unknowns, view) for view in range(len(sights))]
+            sights = [replace(sight, weights=trusted) for sight, trusted in zip(sights, weights, strict=True)]
+            scene = replace(scene, sights=tuple(sights))
+        if calibration != Calibration():
+            pixels = sum(rows * columns for rows, columns in (sight.shape for sight in sights))
+            free = replace(scene, calibration=Calibration())
+            scene = replace(scene, noise=free.linearise(candidates.unknowns).cost / pixels)
+        return scene
+
+    def _sight(self, view: View, candidates: Candidates, stage: Stage, parts: Sequence[Pyramid]) -> Sight:
+        detector = view.drr.detector
+        factor = shrink_factor(detector, stage.pixels)
+        distance = (view.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median().item()
+        pixel = factor * float(min(detector.delx, detector.dely)) * min(1.0, distance / float(detector.sdd))
+        camera = Camera(shrink_detector(detector, factor), stage.renderer or view.drr.renderer, view.drr.backend)
+        bodies = tuple(part.finest if factor == 1 else part.level(pixel) for part in parts)
+        rig = view.init.matrix[candidates.start]
+        return Sight(camera, bodies, rig, *shrink_image(view.xray, view.weights[None, None], factor))
+
+    def _take_apart(self, candidates: Candidates) -> Candidates:
+        """Give every structure the motion that it has made with the rest so far."""
+        unknowns = candidates.unknowns
+        if not self.structures or unknowns.motions.shape[1] > 1:
+            return candidates
+        motions = unknowns.motions.repeat(1, 1 + len(self.structures), 1, 1)
+        return replace(candidates, unknowns=replace(unknowns, motions=motions))
+
+    def _separate(self) -> list[list[Pyramid]]:
+        if not self.parts:
+            bodies = (separate_bodies(view.drr, self.structures) for view in self.views)
+            self.parts = [[Pyramid(body) for body in parts] for parts in bodies]
+        return self.parts
+
+
+def _renumbered(unknowns: Unknowns) -> Unknowns:
+    return replace(unknowns, entry=torch.arange(len(unknowns), device=unknowns.entry.device))

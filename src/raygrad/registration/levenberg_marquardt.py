@@ -1,0 +1,155 @@
+"""Levenberg and Marquardt's method for many independent least-squares problems at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+class Selectable(Protocol):
+    """States of a batch of problems."""
+
+    def __getitem__(self, index: Tensor, /) -> "Selectable":
+        """The states of these problems."""
+
+    def overwritten(self, index: Tensor, other: "Selectable") -> "Selectable":
+        """The same with these problems' states replaced."""
+
+
+State = TypeVar("State", bound=Selectable)
+MOST_DAMPING = 1e8
+
+
+@dataclass
+class Linearisation:
+    """A least-squares cost about a state, of every problem of a batch.
+
+    Attributes:
+        cost: the sum of squares (batch,).
+        gradient: half its derivative J' r (batch, unknown).
+        normal: J' J (batch, unknown, unknown).
+        score: what users see instead of the cost (batch,).
+    """
+
+    cost: Float[Tensor, " batch"]
+    gradient: Float[Tensor, "batch unknown"]
+    normal: Float[Tensor, "batch unknown unknown"]
+    score: Float[Tensor, " batch"]
+
+    def __getitem__(self, index: Tensor) -> "Linearisation":
+        return Linearisation(self.cost[index], self.gradient[index], self.normal[index], self.score[index])
+
+    @staticmethod
+    def concatenate(parts: "list[Linearisation]") -> "Linearisation":
+        """The problems of all parts, in order."""
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return Linearisation(*(torch.cat(column) for column in columns))
+
+    def replace_(self, index: Tensor, other: "Linearisation") -> None:
+        """Overwrite the problems of these numbers."""
+        for name in ("cost", "gradient", "normal", "score"):
+            getattr(self, name)[index] = getattr(other, name)
+
+
+class Problem(Protocol[State]):
+    """What is minimised."""
+
+    def linearise(self, state: State) -> Linearisation:
+        """The cost and its derivatives at a state."""
+
+    def moved(self, state: State, step: Float[Tensor, "batch unknown"]) -> State:
+        """The state after a step."""
+
+    def step_length(self, step: Float[Tensor, "batch unknown"]) -> Float[Tensor, " batch"]:
+        """How long steps are, in the unit of the tolerance."""
+
+
+@dataclass
+class Minimum(Generic[State]):
+    """Where the minimisation ended.
+
+    Attributes:
+        state: the best states.
+        at: the linearisation there.
+        settled: no step that is longer than the tolerance lowers the cost (batch,).
+        stuck: no step at all lowers the cost, though a long one should (batch,).
+        iterations: how many were made.
+    """
+
+    state: State
+    at: Linearisation
+    settled: Bool[Tensor, " batch"]
+    stuck: Bool[Tensor, " batch"]
+    iterations: int
+
+
+def minimise(
+    problem: Problem[State],
+    state: State,
+    iterations: int,
+    tolerance: float,
+    damping: float = 1e-2,
+    watch: Callable[[int, State, Linearisation, Tensor], bool] | None = None,
+) -> Minimum[State]:
+    """Minimise a batch of sums of squares; problems that have settled cost nothing more.
+
+    Each step solves (J' J + damping diag(J' J)) step = -J' r (Marquardt, "An algorithm for least-squares estimation of
+    nonlinear parameters", SIAM J. 11, 1963). It is taken if it lowers the cost, and the damping follows the ratio of
+    the gain to what the linearisation promised (Nielsen, "Damping parameter in Marquardt's method", 1999).
+
+    Args:
+        problem: what is minimised.
+        state: where to begin.
+        iterations: at most so many.
+        tolerance: a problem has settled when its step is shorter than this.
+        damping: at the start.
+        watch: called with the iteration, states, linearisation and dampings; True ends the minimisation.
+    """
+    at = problem.linearise(state)
+    batch = len(at.cost)
+    dampings, growth = torch.full_like(at.cost, damping), torch.full_like(at.cost, 2.0)
+    settled, stuck = (torch.zeros(batch, dtype=torch.bool, device=at.cost.device) for _ in range(2))
+    number = 0
+    if watch is not None and watch(0, state, at, dampings):
+        return Minimum(state, at, settled, stuck, 0)
+    for number in range(1, iterations + 1):
+        active = torch.nonzero(~(settled | stuck)).squeeze(1)
+        if len(active) == 0:
+            number -= 1
+            break
+        here = at[active]
+        step, promised = _damped_step(here, dampings[active])
+        trial = problem.moved(state[active], step)
+        there = problem.linearise(trial)
+        length = problem.step_length(step)
+        gain = (here.cost - there.cost) / promised.clamp_min(torch.finfo(promised.dtype).tiny)
+        better = there.cost < here.cost
+        kept, index = torch.nonzero(better).squeeze(1), active[better]
+        state = state.overwritten(index, trial[kept])
+        at.replace_(index, there[kept])
+
+        # Nielsen's rule: a smooth factor between 1/3 and 2 after a gain, and ever faster growth while there is none.
+        factor = (1 - (2 * gain - 1) ** 3).clamp(1 / 10, 2.0)
+        dampings[active] = (dampings[active] * torch.where(better, factor, growth[active])).clamp(1e-9, MOST_DAMPING)
+        growth[active] = torch.where(better, torch.full_like(gain, 2.0), growth[active] * 2)
+        short = length < tolerance
+        settled[active] = short
+        stuck[active] = ~short & (dampings[active] >= MOST_DAMPING)
+        if watch is not None and watch(number, state, at, dampings):
+            break
+    return Minimum(state, at, settled, stuck, number)
+
+
+def _damped_step(at: Linearisation, damping: Tensor) -> tuple[Tensor, Tensor]:
+    """The step, and by how much the linearised cost falls along it."""
+    diagonal = at.normal.diagonal(dim1=-2, dim2=-1)
+    # An unknown that the residuals do not feel would make the matrix singular; it gets the smallest of scales.
+    diagonal = diagonal.clamp_min(1e-12 * diagonal.amax(-1, keepdim=True)).clamp_min(1e-30)
+    matrix = at.normal + torch.diag_embed(damping[:, None] * diagonal)
+    factor, _ = torch.linalg.cholesky_ex(matrix)
+    step = -torch.cholesky_solve(at.gradient[..., None], factor)[..., 0]
+    promised = ((damping[:, None] * diagonal * step - at.gradient) * step).sum(-1)
+    return step, promised
