@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from raygrad.pose import RigidTransform
@@ -13,8 +13,8 @@ from raygrad.registration.bodies import Structures, middle, reach, separate_bodi
 from raygrad.registration.calibration import Calibration
 from raygrad.registration.candidates import choose_distinct, distances, leaders
 from raygrad.registration.levenberg_marquardt import Linearisation, minimise
-from raygrad.registration.pyramid import Camera, Pyramid, shrink_detector, shrink_factor, shrink_image
 from raygrad.registration.progress import Callback
+from raygrad.registration.pyramid import Camera, Pyramid, shrink_detector, shrink_factor, shrink_image
 from raygrad.registration.result import Iteration
 from raygrad.registration.robust import trusted_pixels
 from raygrad.registration.scene import Scene, Sight, Unknowns
@@ -51,6 +51,7 @@ class CoarseToFine:
     Attributes:
         centre: of the CT, in mm of the world: what poses turn about.
         radius: root mean square distance of the CT's points from its centre in mm.
+        began: when the registration began, by `time.perf_counter`.
         trace: all iterations so far.
         last_scene: that of the stage that came last.
         stopped: the callback has ended the run.
@@ -62,6 +63,7 @@ class CoarseToFine:
         structures: Structures,
         calibration: Calibration,
         callback: Callback,
+        began: float,
     ) -> None:
         self.views = views
         self.structures = structures
@@ -73,7 +75,7 @@ class CoarseToFine:
         self.centre, self.radius = middle(body).to(views[0].init.matrix), reach(body)
         self.trace: list[Iteration] = []
         self.stopped = False
-        self.began = time.perf_counter()
+        self.began = began
 
     def candidates(self, motions: Matrices) -> Candidates:
         """Every start moved by each of the motions (in the world, about its origin)."""

@@ -31,16 +31,19 @@ class Linearisation:
         cost: the sum of squares (batch,).
         gradient: half its derivative J' r (batch, unknown).
         normal: J' J (batch, unknown, unknown).
+        scatter: how much the gradient owes to chance (batch, unknown, unknown): the sum of g_s g_s' over groups s of
+            residuals that may be correlated, g_s = J_s' r_s.
         score: what users see instead of the cost (batch,).
     """
 
     cost: Float[Tensor, " batch"]
     gradient: Float[Tensor, "batch unknown"]
     normal: Float[Tensor, "batch unknown unknown"]
+    scatter: Float[Tensor, "batch unknown unknown"]
     score: Float[Tensor, " batch"]
 
     def __getitem__(self, index: Tensor) -> "Linearisation":
-        return Linearisation(self.cost[index], self.gradient[index], self.normal[index], self.score[index])
+        return Linearisation(*(part[index] for part in vars(self).values()))
 
     @staticmethod
     def concatenate(parts: "list[Linearisation]") -> "Linearisation":
@@ -50,8 +53,8 @@ class Linearisation:
 
     def replace_(self, index: Tensor, other: "Linearisation") -> None:
         """Overwrite the problems of these numbers."""
-        for name in ("cost", "gradient", "normal", "score"):
-            getattr(self, name)[index] = getattr(other, name)
+        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
+            mine[index] = theirs
 
 
 class Problem(Protocol[State]):

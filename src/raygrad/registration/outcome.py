@@ -10,8 +10,8 @@ from raygrad.pose import RigidTransform
 from raygrad.registration.candidates import leaders
 from raygrad.registration.coarse_to_fine import Candidates, CoarseToFine
 from raygrad.registration.result import RegistrationResult, Status
-from raygrad.registration.schedule import Stage
 from raygrad.registration.scene import CALIBRATABLE, Scene, Unknowns
+from raygrad.registration.schedule import Stage
 from raygrad.registration.similarity import LocalCorrelation
 from raygrad.registration.uncertainty import estimate_uncertainty
 
@@ -40,7 +40,7 @@ def describe(course: CoarseToFine, candidates: Candidates, rivalled: Tensor) -> 
     """A result with an entry for every candidate."""
     match = course.scene(candidates, LOOK).score(_renumber(candidates.unknowns))
     scene, unknowns = course.last_scene, candidates.unknowns
-    uncertainty = estimate_uncertainty(scene, unknowns)
+    uncertainty = estimate_uncertainty(scene, unknowns, candidates.at)
     vague = torch.tensor([uncertainty.weakest(entry)[1] > UNDETERMINED_MM for entry in range(len(unknowns))])
     ends = zip(match, candidates.settled, candidates.stuck, rivalled.cpu() | vague, strict=True)
     views = range(len(scene.sights))

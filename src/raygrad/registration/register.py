@@ -1,5 +1,6 @@
 """Registration in one call: from X-rays and rough poses to the poses they were taken from."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,11 +104,12 @@ def register(
             seed=seed,
         )
         return found.only(0)
+    began = time.perf_counter()
     views = make_views(xray, drr, init, mask)
     if method != "lm":
         return descend(views, method=method, callback=callback, progress=progress, **options)
     motions = spread(NEIGHBOURHOOD, candidates, seed)
     with torch.no_grad(), watched(callback, progress) as watch:
-        course = CoarseToFine(views, structures or {}, calibration or Calibration(), watch)
+        course = CoarseToFine(views, structures or {}, calibration or Calibration(), watch, began)
         around = course.candidates(about(course.centre, motions.to(course.centre)))
         return conclude(course, course.run(around, default_schedule() if stages is None else stages))

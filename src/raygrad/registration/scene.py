@@ -17,6 +17,9 @@ from raygrad.types import Images, Matrices, Sources, Targets, Vectors
 RAYS_AT_ONCE = 1 << 20
 """Entries are taken in groups of so many rays, which bounds the memory: each needs about 300 bytes."""
 
+SQUARE = 10
+"""Side in pixels of the squares within which residuals may be correlated."""
+
 CALIBRATABLE = (("sdd",), ("x0",), ("y0",), ("delx", "dely"))
 """The arguments of `DRR` that each column of `Unknowns.intrinsics` stands for."""
 
@@ -168,18 +171,21 @@ class Scene:
         return torch.stack([functional.cosine_similarity(m, f, dim=-1)[:, 0] for m, f in features]).mean(0).double()
 
     def _linearise(self, unknowns: Unknowns) -> Linearisation:
-        cost, gradient, normal = self.prior(unknowns)
-        score = torch.zeros_like(cost)
-        for view in range(len(self.sights)):
+        cost, gradient, normal = self._prior(unknowns)
+        scatter, score = torch.zeros_like(normal), torch.zeros_like(cost)
+        for view, sight in enumerate(self.sights):
             moving, fixed = self.features(unknowns, view)
             residual, jacobian = moving[:, :1] - fixed, moving[:, 1:]
             cost = cost + residual.square().sum((1, 2))
-            gradient = gradient + (jacobian @ residual.mT)[..., 0]
             normal = normal + jacobian @ jacobian.mT
+            pulls = self.similarity.per_pixel(jacobian * residual, sight.shape)
+            squares = functional.avg_pool2d(pulls, SQUARE, ceil_mode=True, divisor_override=1).flatten(2).double()
+            gradient = gradient + squares.sum(2)
+            scatter = scatter + squares @ squares.mT
             score = score + functional.cosine_similarity(moving[:, 0], fixed[:, 0], dim=-1) / len(self.sights)
-        return Linearisation(cost, gradient, normal, score)
+        return Linearisation(cost, gradient, normal, scatter, score)
 
-    def prior(self, unknowns: Unknowns) -> tuple[Tensor, Tensor, Tensor]:
+    def _prior(self, unknowns: Unknowns) -> tuple[Tensor, Tensor, Tensor]:
         """What departures from the known geometry cost, in units of the residuals: cost, half its gradient, J' J."""
         deviations = self.calibration.deviations(len(self.sights)).to(unknowns.motions)
         values = unknowns.motions.new_zeros(len(unknowns), sum(self._block_sizes()))

@@ -1,5 +1,6 @@
 """Registration without a start: many poses are scored at low resolution, and the best of them refined."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -66,11 +67,12 @@ def search(
         raise ValueError(f"Expected at least one pose to keep, and more to score. Got keep={keep} and poses={poses}.")
     ranges = SearchRanges() if ranges is None else ranges
     twists = spread(ranges, poses, seed)
+    began = time.perf_counter()
     views = make_views(xray, drr, default_init(drr) if init is None else init, mask)
     if len(views[0].init) != 1:
         raise ValueError(f"Expected one pose as the middle of the search. Got {len(views[0].init)}.")
     with torch.no_grad(), watched(callback, progress) as watch:
-        course = CoarseToFine(views, structures or {}, calibration or Calibration(), watch)
+        course = CoarseToFine(views, structures or {}, calibration or Calibration(), watch, began)
         stages = default_schedule(keep) if stages is None else stages
         candidates = course.candidates(about(course.centre, twists.to(course.centre)))
         promising = _most_promising(course, candidates, stages[0])

@@ -59,10 +59,9 @@ class GradientCorrelation:
         return torch.cat(along, dim=2) * 0.5**0.5
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
-        """The sums over both slopes; the border has no slopes, and gets its neighbours' values."""
+        """The sums over both slopes; the border has no slopes, and gets 0."""
         height, width = shape
-        both = values.unflatten(2, (2, height - 2, width - 2)).sum(2)
-        return functional.pad(both, [1] * 4, mode="replicate")
+        return functional.pad(values.unflatten(2, (2, height - 2, width - 2)).sum(2), [1] * 4)
 
 
 @dataclass(frozen=True)
