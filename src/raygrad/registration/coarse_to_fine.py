@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from raygrad.pose import RigidTransform
@@ -23,26 +23,37 @@ from raygrad.registration.views import View
 from raygrad.types import Matrices
 
 
-@dataclass
+@dataclass(frozen=True)
 class Candidates:
     """Poses that compete to be the answer.
 
     Attributes:
         start: which of the user's starts each belongs to.
         unknowns: where each is.
-        at: what the images say there; None before the first stage.
-        settled, stuck: how the last minimisation ended for each.
     """
 
     start: Int[Tensor, " candidate"]
     unknowns: Unknowns
-    at: Linearisation | None = None
-    settled: Tensor | None = None
-    stuck: Tensor | None = None
 
     def __getitem__(self, index: Tensor) -> "Candidates":
-        parts = vars(self).values()
-        return Candidates(*(part if part is None else part[index] for part in parts))
+        return Candidates(self.start[index], self.unknowns[index])
+
+
+@dataclass(frozen=True)
+class Refined(Candidates):
+    """Candidates that have been through a stage.
+
+    Attributes:
+        at: what the images say where each is.
+        settled, stuck: how the minimisation ended for each, see `Minimum`.
+    """
+
+    at: Linearisation
+    settled: Bool[Tensor, " candidate"]
+    stuck: Bool[Tensor, " candidate"]
+
+    def __getitem__(self, index: Tensor) -> "Refined":
+        return Refined(*(part[index] for part in vars(self).values()))
 
 
 class CoarseToFine:
@@ -91,19 +102,21 @@ class CoarseToFine:
         )
         return Candidates(start, unknowns)
 
-    def run(self, candidates: Candidates, stages: Sequence[Stage]) -> Candidates:
+    def run(self, candidates: Candidates, stages: Sequence[Stage]) -> Refined:
         """Take candidates through the stages; after each the best go on."""
+        if not stages:
+            raise ValueError("Expected at least one stage. Got none.")
         for number, stage in enumerate(stages):
-            candidates = self.refine(candidates, stage, number)
+            refined = candidates = self.refine(candidates, stage, number)
             if self.stopped:
                 break
-        return candidates
+        return refined
 
-    def refine(self, candidates: Candidates, stage: Stage, number: int) -> Candidates:
+    def refine(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
         """Take candidates through one stage."""
         if stage.apart:
             candidates = self._take_apart(candidates)
-        candidates = replace(candidates, unknowns=_renumbered(candidates.unknowns))
+        candidates = Candidates(candidates.start, _renumbered(candidates.unknowns))
         scene = self.scene(candidates, stage)
 
         def watch(iteration: int, unknowns: Unknowns, at: Linearisation, dampings: Tensor) -> bool:
@@ -117,7 +130,7 @@ class CoarseToFine:
 
         self.last_scene = scene
         minimum = minimise(scene, candidates.unknowns, stage.iterations, stage.tolerance, watch=watch)
-        refined = Candidates(candidates.start, minimum.state, minimum.at, minimum.settled, minimum.stuck)
+        refined = Refined(candidates.start, minimum.state, minimum.at, minimum.settled, minimum.stuck)
         pose = scene.poses(minimum.state, 0)[:, 0]
         apart = distances(pose, pose, self.centre, self.radius)
         return refined[choose_distinct(refined.start, minimum.at.score, apart, stage.keep, stage.margin)]

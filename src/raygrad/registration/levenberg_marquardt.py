@@ -2,24 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+S = TypeVar("S", bound="State")
 
-class Selectable(Protocol):
-    """States of a batch of problems."""
 
-    def __getitem__(self, index: Tensor, /) -> "Selectable":
+@runtime_checkable
+class State(Protocol):
+    """What describes a point of each problem of a batch."""
+
+    def __getitem__(self: S, index: Tensor, /) -> S:
         """The states of these problems."""
 
-    def overwritten(self, index: Tensor, other: "Selectable") -> "Selectable":
+    def overwritten(self: S, index: Tensor, other: S) -> S:
         """The same with these problems' states replaced."""
 
 
-State = TypeVar("State", bound=Selectable)
 MOST_DAMPING = 1e8
 
 
@@ -57,13 +59,14 @@ class Linearisation:
             mine[index] = theirs
 
 
-class Problem(Protocol[State]):
+@runtime_checkable
+class Problem(Protocol[S]):
     """What is minimised."""
 
-    def linearise(self, state: State) -> Linearisation:
+    def linearise(self, state: S) -> Linearisation:
         """The cost and its derivatives at a state."""
 
-    def moved(self, state: State, step: Float[Tensor, "batch unknown"]) -> State:
+    def moved(self, state: S, step: Float[Tensor, "batch unknown"]) -> S:
         """The state after a step."""
 
     def step_length(self, step: Float[Tensor, "batch unknown"]) -> Float[Tensor, " batch"]:
@@ -71,7 +74,7 @@ class Problem(Protocol[State]):
 
 
 @dataclass
-class Minimum(Generic[State]):
+class Minimum(Generic[S]):
     """Where the minimisation ended.
 
     Attributes:
@@ -82,7 +85,7 @@ class Minimum(Generic[State]):
         iterations: how many were made.
     """
 
-    state: State
+    state: S
     at: Linearisation
     settled: Bool[Tensor, " batch"]
     stuck: Bool[Tensor, " batch"]
@@ -90,13 +93,13 @@ class Minimum(Generic[State]):
 
 
 def minimise(
-    problem: Problem[State],
-    state: State,
+    problem: Problem[S],
+    state: S,
     iterations: int,
     tolerance: float,
     damping: float = 1e-2,
-    watch: Callable[[int, State, Linearisation, Tensor], bool] | None = None,
-) -> Minimum[State]:
+    watch: Callable[[int, S, Linearisation, Tensor], bool] | None = None,
+) -> Minimum[S]:
     """Minimise a batch of sums of squares; problems that have settled cost nothing more.
 
     Each step solves (J' J + damping diag(J' J)) step = -J' r (Marquardt, "An algorithm for least-squares estimation of

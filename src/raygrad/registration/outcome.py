@@ -8,7 +8,7 @@ from torch import Tensor
 
 from raygrad.pose import RigidTransform
 from raygrad.registration.candidates import leaders
-from raygrad.registration.coarse_to_fine import Candidates, CoarseToFine
+from raygrad.registration.coarse_to_fine import CoarseToFine, Refined
 from raygrad.registration.result import RegistrationResult, Status
 from raygrad.registration.scene import CALIBRATABLE, Scene, Unknowns
 from raygrad.registration.schedule import Stage
@@ -28,7 +28,7 @@ UNDETERMINED_MM = 20.0
 """The image leaves a direction undetermined whose standard deviation is larger."""
 
 
-def conclude(course: CoarseToFine, candidates: Candidates) -> RegistrationResult:
+def conclude(course: CoarseToFine, candidates: Refined) -> RegistrationResult:
     """The result of the last stage: the best candidate of every start, those close to it as its rivals."""
     score = candidates.at.score
     best = leaders(candidates.start, score)
@@ -36,7 +36,7 @@ def conclude(course: CoarseToFine, candidates: Candidates) -> RegistrationResult
     return describe(course, candidates[best], rivals)
 
 
-def describe(course: CoarseToFine, candidates: Candidates, rivalled: Tensor) -> RegistrationResult:
+def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> RegistrationResult:
     """A result with an entry for every candidate."""
     match = course.scene(candidates, LOOK).score(_renumber(candidates.unknowns))
     scene, unknowns = course.last_scene, candidates.unknowns

@@ -14,6 +14,7 @@ from raygrad.kernels import Occupancy
 from raygrad.types import Affine, Images, Sources, Targets
 
 Grid = Float[Tensor, "x y z"]
+CoarseImages = Float[Tensor, "batch channel coarse_height coarse_width"]
 RayValues = Float[Tensor, "batch ray"]
 
 VOXELS_PER_PIXEL = 2
@@ -67,7 +68,7 @@ class Pyramid:
 
     def __init__(self, finest: Body) -> None:
         self.finest = finest
-        self._levels = {(1, 1, 1): finest}
+        self._levels: dict[tuple[int, ...], Body] = {(1, 1, 1): finest}
 
     def level(self, pixel: float) -> Body:
         """The body with its voxels averaged in blocks as large as a pixel of that size (mm, at the body) allows."""
@@ -147,7 +148,7 @@ def shrink_detector(detector: Detector, factor: int) -> Detector:
     )
 
 
-def shrink_image(image: Images, weights: Images, factor: int) -> tuple[Images, Images]:
+def shrink_image(image: Images, weights: Images, factor: int) -> tuple[CoarseImages, CoarseImages]:
     """The means of `factor` x `factor` pixels by their weights, and the means of the weights."""
     if factor == 1:
         return image, weights

@@ -25,6 +25,7 @@ CALIBRATABLE = (("sdd",), ("x0",), ("y0",), ("delx", "dely"))
 
 Steps = Float[Tensor, "batch unknown"]
 Tangents = Float[Tensor, "batch unknown ray"]
+XrayFeatures = Float[Tensor, "#batch 1 feature"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class Sight:
 
     camera: Camera
     bodies: tuple[Body, ...]
-    rig: Matrices
-    xray: Images
+    rig: Float[Tensor, "entry 4 4"]
+    xray: Float[Tensor, "1 1 height width"]
     weights: Float[Tensor, "#entry 1 height width"]
 
     @property
@@ -145,7 +146,7 @@ class Scene:
         parts = [sight.camera.image(body, *ends) for body, ends in zip(sight.bodies, rays, strict=True)]
         return torch.stack(parts).sum(0).reshape(len(unknowns), 1, *sight.shape)
 
-    def features(self, unknowns: Unknowns, view: int, derivatives: bool = True) -> tuple[Features, Features]:
+    def features(self, unknowns: Unknowns, view: int, derivatives: bool = True) -> tuple[Features, XrayFeatures]:
         """The features of what a view sees, with their derivatives if wanted, and those of its X-ray."""
         sight = self.sights[view]
         if derivatives:
@@ -201,29 +202,30 @@ class Scene:
 
     def _image_and_tangents(self, unknowns: Unknowns, view: int) -> Float[Tensor, "batch stack ray"]:
         """A view's line integrals, and their derivatives by every unknown."""
-        sight, batch = self.sights[view], len(unknowns)
-        image, by_motion, by_offset, by_intrinsic = 0.0, [], 0.0, 0.0
+        sight = self.sights[view]
+        images, by_motion, by_offset, by_intrinsic = [], [], [], []
         for number, body in enumerate(sight.bodies):
             source, target = self._rays(unknowns, view, number)
             line_integrals, jacobian = sight.camera.image_with_jacobian(body, source, target)
-            image = image + line_integrals
+            images.append(line_integrals)
             by_motion.append(_motion_derivatives(jacobian, source, target, self.pivots[number].to(source)))
             if self.calibration.relative_pose is not None and view > 0:
                 carried = _carry(unknowns.motions[:, number], self.pivots[0], self.pivots[number])
-                by_offset = by_offset + carried.to(source).mT @ by_motion[-1]
+                by_offset.append(carried.to(source).mT @ by_motion[-1])
             if self.calibration.columns:
                 axes = self._intrinsic_axes(unknowns, view, number, target)
-                by_intrinsic = by_intrinsic + (jacobian[..., None, 3:] * axes).sum(-1).mT
-        blocks = [image[:, None], *by_motion]
+                by_intrinsic.append((jacobian[..., None, 3:] * axes).sum(-1).mT)
+        image = torch.stack(images).sum(0)[:, None]
         _, relative, intrinsic = self._block_sizes()
-        for size, derivatives, at in ((relative, by_offset, view - 1), (intrinsic, by_intrinsic, view)):
-            if size:
-                block = image.new_zeros(batch, size, image.shape[1])
-                if isinstance(derivatives, Tensor):
-                    width = derivatives.shape[1]
-                    block[:, at * width : (at + 1) * width] = derivatives
-                blocks.append(block)
-        return torch.cat(blocks, dim=1)
+        return torch.cat(
+            [
+                image,
+                *by_motion,
+                _placed(by_offset, view - 1, relative, image),
+                _placed(by_intrinsic, view, intrinsic, image),
+            ],
+            dim=1,
+        )
 
     def _rays(self, unknowns: Unknowns, view: int, number: int) -> tuple[Sources, Targets]:
         """A view's rays in the world of a body, in the body's dtype."""
@@ -254,6 +256,15 @@ class Scene:
         views = len(self.sights)
         relative = 0 if self.calibration.relative_pose is None else 6 * (views - 1)
         return [6 * len(self.pivots), relative, views * len(self.calibration.columns)]
+
+
+def _placed(derivatives: list[Tensor], place: int, size: int, image: Tensor) -> Tangents:
+    """A view's derivatives, summed over the bodies, among those of all views, which it does not feel."""
+    block = image.new_zeros(len(image), size, image.shape[2])
+    if derivatives:
+        mine = torch.stack(derivatives).sum(0)
+        block[:, place * mine.shape[1] : (place + 1) * mine.shape[1]] = mine
+    return block
 
 
 def _motion_derivatives(jacobian: Tensor, source: Sources, target: Targets, pivot: Tensor) -> Tangents:

@@ -107,7 +107,7 @@ def _most_promising(course: CoarseToFine, candidates: Candidates, stage: Stage) 
     pose = scene.poses(candidates.unknowns[best], 0)[:, 0]
     apart = distances(pose, pose, course.centre, course.radius)
     start = torch.zeros_like(best)
-    return candidates[best[choose_distinct(start, score[best], apart, REFINED, margin=torch.inf)]]
+    return candidates[best[choose_distinct(start, score[best], apart, REFINED, margin=float("inf"))]]
 
 
 def _rivalled(score: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ Pixels count by their weights (batch or 1, 1, height, width).
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ Features = Float[Tensor, "batch stack feature"]
 Weights = Float[Tensor, "#batch 1 height width"]
 
 
+@runtime_checkable
 class Similarity(Protocol):
     """What images are compared by."""
 
