@@ -96,6 +96,8 @@ class LocalCorrelation:
         moments = patch_mean(torch.cat([image, image.square(), tangents, image * tangents], dim=1))
         mean, mean_square, mean_tangent, mean_product = moments.split([1, 1, count, count], dim=1)
         least = self.floor**2 * (image.square() * weights).sum((-2, -1), keepdim=True) / total
+        # Of an image without texture, where the beam misses the CT, the features are 0.
+        least = least.clamp_min(torch.finfo(stack.dtype).tiny)
         variance = (mean_square - mean.square()).clamp_min(0) + least
         deviation = variance.sqrt()
         features = (image - mean) / deviation
