@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from raygrad import registration
 from raygrad.app.inputs import UserError, parse_pose
 from raygrad.app.poses import Intrinsics, View, read_pose, write_pose
-from raygrad.app.register import CAMERA_OPTIONS, Starts, prepare
+from raygrad.app.register_inputs import CAMERA_OPTIONS, Starts, prepare
 from raygrad.cli import app
 from raygrad.data import make_reorient, read
 from raygrad.pose import RigidTransform

@@ -125,8 +125,11 @@ def load_subject(
     labels: list[int] | None = None,
     bone_attenuation_multiplier: float = 1.0,
     series_uid: str | None = None,
+    labels_needed: bool = True,
 ) -> Subject:
     """The CT of this name: "example", "chest", an image file or a folder with a DICOM series.
+
+    A labelmap is there to render some `labels` of it, unless these are not needed.
 
     Raises:
         UserError: no such file, or options that exclude each other.
@@ -145,7 +148,7 @@ def load_subject(
         return load_example_ct(EXAMPLES[ct], **common)
     if labels is not None and labelmap is None:
         raise UserError("--labels needs --labelmap, the image that says which voxel belongs to which structure.")
-    if labelmap is not None and labels is None:
+    if labelmap is not None and labels is None and labels_needed:
         raise UserError("--labelmap needs --labels, the numbers of the structures to render.")
     for name in (ct, labelmap):
         if name is not None and not Path(name).exists():

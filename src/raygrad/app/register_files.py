@@ -1,15 +1,19 @@
 """What `raygrad register` writes: the pose, pictures, the trace and an animation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import roma
 import torch
 
+from raygrad.app.evaluation.targets import select_labels
 from raygrad.app.files import written_whole
 from raygrad.app.poses import Intrinsics, View, write_pose
+from raygrad.app.register_inputs import Task
+from raygrad.data import Subject
 from raygrad.data.optional import require
 from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
@@ -19,12 +23,11 @@ from raygrad.visualization import animate, plot_convergence, plot_difference, pl
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from raygrad.app.register import Task
-
 ADVICE = {
     Status.STALLED: "The pose is not to be trusted. Start elsewhere, or try --method adam.",
     Status.OUT_OF_ITERATIONS: "It was still moving. Go on from where it stopped: --init {pose}",
-    Status.AMBIGUOUS: "Another pose fits as well. Add an X-ray from another direction, or start closer to the truth.",
+    Status.AMBIGUOUS: "Another pose fits as well, or a direction stays open. Add an X-ray from another direction, or "
+    "start closer to the truth.",
     Status.NO_MATCH: "The images do not match: start closer or search (--search 60,100); check that bone is bright in "
     "overlay.png (else --values), --sdd, --delx and --orientation; hide what the CT lacks with --mask.",
 }
@@ -33,7 +36,7 @@ ADVICE = {
 
 def save_registration(
     folder: Path,
-    tasks: "Sequence[Task]",
+    tasks: Sequence[Task],
     drrs: Sequence[DRR],
     result: RegistrationResult,
     method: str,
@@ -65,7 +68,7 @@ def save_registration(
     names = ["pose.json", "trace.csv", *pictures]
     if animation:
         with written_whole(folder / "convergence.gif") as unfinished:
-            animate(unfinished, [task.image for task in tasks], drrs, result)
+            animate(unfinished, [task.image for task in tasks], drrs, result, init=[task.view.pose for task in tasks])
         names.append("convergence.gif")
     return names
 
@@ -90,14 +93,49 @@ def describe_outcome(result: RegistrationResult, method: str) -> dict[str, Any]:
                 for axis, turn in zip(AXES[3:], deviations[3:], strict=True)
             },
         }
+    if result.structures:
+        outcome["structures"] = {
+            name: {"poses": [_rows(pose.matrix[start]) for pose in poses]} for name, poses in result.structures.items()
+        }
     return outcome
+
+
+class Displacement(NamedTuple):
+    """How far a structure is from where the CT has it: its centre in mm, and its turn in degrees."""
+
+    millimetres: float
+    degrees: float
+
+
+def describe_structures(
+    result: RegistrationResult, subject: Subject, structures: Mapping[str, Sequence[int]]
+) -> dict[str, Displacement]:
+    """How far each structure has moved against the rest of the patient, at the best start's end.
+
+    A camera sees a structure that has moved as a camera moved the other way sees it where the CT has it.
+    """
+    start, moved = result.best, {}
+    for name, poses in result.structures.items():
+        centre = torch.nonzero(select_labels(subject, list(structures[name]))).double().mean(dim=0)
+        voxel_to_world = subject.volume.voxel_to_world
+        centre = voxel_to_world[:3, :3] @ centre + voxel_to_world[:3, 3]
+        rest, own = (RigidTransform(pose[start].double().cpu()) for pose in (result.pose, poses[0]))
+        motion = own.inverse().compose(rest)
+        shift = motion(centre[None, None])[0, 0] - centre
+        turn = roma.rotmat_geodesic_distance(motion.rotation[0], torch.eye(3, dtype=torch.float64))
+        moved[name] = Displacement(shift.norm().item(), torch.rad2deg(turn).item())
+    return moved
+
+
+def _rows(matrix: torch.Tensor) -> list[list[float]]:
+    return torch.round(matrix.double().cpu(), decimals=9).tolist()
 
 
 def _finite(value: float) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def _found_view(number: int, task: "Task", result: RegistrationResult, start: int) -> View:
+def _found_view(number: int, task: Task, result: RegistrationResult, start: int) -> View:
     """The view with the pose, and the calibrated intrinsics, that the best start ended with."""
     pose = RigidTransform(result.poses[number][start].detach())
     calibrated = result.intrinsics[number] if result.intrinsics else {}
@@ -120,7 +158,7 @@ def _figure(rows: int, columns: int) -> "tuple[Figure, Any]":
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def _draw_overlay(tasks: "Sequence[Task]", drrs: Sequence[DRR], found: Sequence[View]) -> "Figure":
+def _draw_overlay(tasks: Sequence[Task], drrs: Sequence[DRR], found: Sequence[View]) -> "Figure":
     figure, axes = _figure(len(tasks), 4)
     for row, task, drr, after in zip(axes, tasks, drrs, found, strict=True):
         xray, start, end = task.image, _render(drr, task.view), _render(drr, after)
@@ -131,11 +169,11 @@ def _draw_overlay(tasks: "Sequence[Task]", drrs: Sequence[DRR], found: Sequence[
     return figure
 
 
-def _draw_difference(tasks: "Sequence[Task]", drrs: Sequence[DRR], found: Sequence[View]) -> "Figure":
+def _draw_difference(tasks: Sequence[Task], drrs: Sequence[DRR], found: Sequence[View]) -> "Figure":
     figure, axes = _figure(len(tasks), 2)
     for row, task, drr, after in zip(axes, tasks, drrs, found, strict=True):
         rendered = torch.cat([_render(drr, task.view), _render(drr, after)])
-        titles = [f"{after.xray} minus {which}" for which in ("start", "registered")]
+        titles = [f"{after.xray} minus start", f"{after.xray} minus registered, colours alike"]
         plot_difference(task.image.expand_as(rendered), rendered, title=titles, axs=row)
     return figure
 

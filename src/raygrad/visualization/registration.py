@@ -15,7 +15,7 @@ from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
 from raygrad.registration.pyramid import shrink_detector
 from raygrad.registration.result import Iteration, RegistrationResult
-from raygrad.types import Images
+from raygrad.types import Images, Matrices
 from raygrad.visualization.images import plot_drr
 
 if TYPE_CHECKING:
@@ -103,13 +103,14 @@ def plot_convergence(
 
     Args:
         result: what `raygrad.registration.register` returned.
-        start: which start, by default the best.
+        start: which start, by default the best. The trace of a search follows its leader, whichever pose is asked for.
         truth: the true pose, if known, from which distances are then taken.
         axs: two axes; a new figure by default.
 
     Returns:
-        The two axes. Stages are told apart by grey stripes: scores of different stages measure different things.
-        Distances are of the CT's isocentre as the camera sees it (mm) and of the camera's direction (degrees).
+        The two axes. Stages are told apart by grey stripes: scores of different stages measure different things. The
+        curves follow the best of a start's candidates, and so begin nearer than the start itself. Distances are of the
+        CT's isocentre as the camera sees it (mm) and of the camera's direction (degrees).
 
     Raises:
         ValueError: an empty trace, or not two axes.
@@ -126,13 +127,14 @@ def plot_convergence(
     if axes.shape != (2,):
         raise ValueError(f"Expected two axes. Got an array of shape {axes.shape}.")
 
+    column = _column(result, start)
     stages = np.array([iteration.stage for iteration in result.trace])
     steps = np.arange(len(stages))
     end = result.pose[start] if truth is None else truth[0]
     moved, turned = _distances(trace_poses(result, start), RigidTransform(end))
     for stage in np.unique(stages):
         here = steps[stages == stage]
-        axes[0].plot(here, [result.trace[i].score[start].item() for i in here], ".-", color="tab:blue")
+        axes[0].plot(here, [result.trace[i].score[column].item() for i in here], ".-", color="tab:blue")
         for ax in axes:
             ax.axvspan(here[0] - 0.5, here[-1] + 0.5, color="0.92" if stage % 2 else "1.0", zorder=0, linewidth=0)
     axes[0].set(xlabel="iteration", ylabel="similarity")
@@ -145,7 +147,8 @@ def plot_convergence(
 
 def trace_poses(result: RegistrationResult, start: int, view: int = 0) -> RigidTransform:
     """The poses of a start after every iteration; those of further views stay fixed relative to the first view's."""
-    first = torch.stack([iteration.pose[start] for iteration in result.trace])
+    column = _column(result, start)
+    first = torch.stack([iteration.pose[column] for iteration in result.trace])
     if view == 0:
         return RigidTransform(first)
     to_first = RigidTransform(result.poses[0][start]).inverse().matrix @ result.poses[view][start]
@@ -158,6 +161,7 @@ def animate(
     drr: DRR | Sequence[DRR],
     result: RegistrationResult,
     start: int | None = None,
+    init: RigidTransform | Sequence[RigidTransform] | None = None,
     max_frames: int = 40,
     fps: float | int = 8,
 ) -> None:
@@ -169,6 +173,7 @@ def animate(
         drr: the DRR module, or a list of them.
         result: what `register` returned for them.
         start: which start, by default the best.
+        init: as given to `register`, to begin with the start itself; the trace begins with its best candidate.
         max_frames: if there were more iterations, so many of them are drawn, evenly spread.
         fps: frames per second; the last one stays for two seconds.
 
@@ -189,21 +194,24 @@ def animate(
         )
     start = result.best if start is None else start
     shown = _spread(len(result.trace), max_frames)
-    films = [
-        _film(image, camera, RigidTransform(trace_poses(result, start, view)[shown]))
-        for view, (image, camera) in enumerate(zip(xrays, drrs, strict=True))
-    ]
-    captions = [_caption(result.trace[index], start) for index in shown]
+    ways = [trace_poses(result, start, view).matrix[shown] for view in range(len(drrs))]
+    captions = [_caption(result.trace[index], _column(result, start)) for index in shown]
+    if init is not None:
+        inits = [init] if isinstance(init, RigidTransform) else list(init)
+        begins = [pose.matrix[start if len(pose) > 1 else 0].to(way) for pose, way in zip(inits, ways, strict=True)]
+        ways = [torch.cat([begin[None], way]) for begin, way in zip(begins, ways, strict=True)]
+        captions = ["start\n", *captions]
+    films = [_film(*scene) for scene in zip(xrays, drrs, ways, strict=True)]
     _write_gif(path, films, captions, fps)
 
 
-def _film(xray: Images, drr: DRR, poses: RigidTransform) -> Float[Tensor, "frame height width 3"]:
+def _film(xray: Images, drr: DRR, poses: Matrices) -> Float[Tensor, "frame height width 3"]:
     """The overlay of an X-ray and the images rendered from some poses, at most `_FRAME_PIXELS` high and wide."""
     factor = -(-max(drr.detector.height, drr.detector.width) // _FRAME_PIXELS)
     detector, small = shrink_detector(drr.detector, factor), functional.avg_pool2d(xray, factor)
     frames = []
     with torch.no_grad():
-        for matrix in poses.matrix:
+        for matrix in poses:
             source, target = detector(RigidTransform(matrix), None)
             image = drr.render(drr.density, source, target).reshape(1, 1, detector.height, detector.width)
             frames.append(_blend(*(_grey(picture.cpu()) for picture in _matching(small, image)))[0])
@@ -290,6 +298,17 @@ def _distances(poses: RigidTransform, end: RigidTransform) -> tuple[np.ndarray, 
 def _positive(distances: np.ndarray) -> np.ndarray:
     """Zeros left out, which a logarithmic axis cannot show."""
     return np.where(distances > 1e-9, distances, np.nan)
+
+
+def _column(result: RegistrationResult, start: int) -> int:
+    """Which column of the trace tells of a start: its own, or the only one of a search, which follows its leader."""
+    columns = len(result.trace[0].score)
+    if columns not in (1, len(result.status)):
+        raise ValueError(
+            f"Expected a trace of the result's {len(result.status)} start(s). Got one of {columns}: draw the whole "
+            "result, and say which start."
+        )
+    return 0 if columns == 1 else start
 
 
 def _spread(count: int, at_most: int) -> list[int]:
