@@ -24,6 +24,7 @@ def separate_bodies(drr: DRR, structures: Structures) -> tuple[Body, ...]:
     Raises:
         ValueError: the DRR has no mask, or the labels are not as `check_structures` wants them.
     """
+    check_structures(structures)
     mask = drr.mask
     if mask is None:
         raise ValueError("Expected a subject with a mask for structures. Got one without: read(..., labelmap=...).")

@@ -82,6 +82,8 @@ class CoarseToFine:
         self.callback = callback
         self.whole = [Pyramid(whole_body(view.drr)) for view in views]
         self.parts: list[list[Pyramid]] = []
+        if structures:
+            self._separate()  # now, so that what is wrong with them is said before anything iterates
         body = self.whole[0].finest
         self.centre, self.radius = middle(body).to(views[0].init.matrix), reach(body)
         self.trace: list[Iteration] = []

@@ -12,7 +12,7 @@ from raygrad.registration.calibration import Calibration
 from raygrad.registration.levenberg_marquardt import Linearisation
 from raygrad.registration.pyramid import Body, Camera
 from raygrad.registration.similarity import Features, Similarity
-from raygrad.types import Images, Matrices, Sources, Targets, Vectors
+from raygrad.types import Images, Matrices, Sources, Targets
 
 RAYS_AT_ONCE = 1 << 20
 """Entries are taken in groups of so many rays, which bounds the memory: each needs about 300 bytes."""
@@ -284,7 +284,7 @@ def _turned(poses: Tensor, twists: Tensor, pivots: Tensor) -> Tensor:
     return turn @ poses
 
 
-def _carry(motion: Matrices, before: Vectors, after: Vectors) -> Float[Tensor, "batch 6 6"]:
+def _carry(motion: Matrices, before: Float[Tensor, " 3"], after: Float[Tensor, " 3"]) -> Float[Tensor, "batch 6 6"]:
     """The matrix that takes a twist about `before`, made before a motion, to the one about `after`, made after it."""
     rotation = motion[:, :3, :3]
     moved = rotation @ before + motion[:, :3, 3]
@@ -295,7 +295,7 @@ def _carry(motion: Matrices, before: Vectors, after: Vectors) -> Float[Tensor, "
     return torch.cat([top, torch.cat([torch.zeros_like(rotation), rotation], dim=-1)], dim=-2)
 
 
-def _adjusted(calibration: Matrices, intrinsics: Float[Tensor, "batch 4"]) -> Matrices:
+def _adjusted(calibration: Float[Tensor, "1 4 4"], intrinsics: Float[Tensor, "batch 4"]) -> Matrices:
     """A detector's map from pixel units to the camera (1, 4, 4), with what is added to its intrinsics."""
     adjusted = calibration.repeat(len(intrinsics), 1, 1)
     sdd, x0, y0, size = intrinsics.unbind(-1)
