@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from raygrad.pose import RigidTransform, se3_exp_map, se3_log_map
 from raygrad.registration.calibration import Calibration
+from raygrad.registration.candidates import about
 from raygrad.registration.levenberg_marquardt import Linearisation
 from raygrad.registration.pyramid import Body, Camera
 from raygrad.registration.similarity import Features, Similarity
@@ -192,7 +193,9 @@ class Scene:
         values = unknowns.motions.new_zeros(len(unknowns), sum(self._block_sizes()))
         precision = torch.zeros_like(values)
         if len(deviations):
-            relative = se3_log_map(unknowns.offsets[:, 1:].flatten(0, 1)).reshape(len(unknowns), -1)
+            # Steps are taken about the first pivot, and there the derivative of the logarithm is 1 to first order.
+            offsets = about(-self.pivots[0], unknowns.offsets[:, 1:].flatten(0, 1))
+            relative = se3_log_map(offsets).reshape(len(unknowns), -1)
             intrinsic = unknowns.intrinsics[:, :, self.calibration.columns].flatten(1)
             known = torch.cat([relative[:, : self._block_sizes()[1]], intrinsic], dim=1)
             values[:, -len(deviations) :] = known
