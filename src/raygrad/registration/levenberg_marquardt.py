@@ -22,7 +22,9 @@ class State(Protocol):
         """The same with these problems' states replaced."""
 
 
-MOST_DAMPING = 1e8
+LEAST_DAMPING, MOST_DAMPING = 1e-6, 1e8  # of the least, J' J in single precision knows hardly more
+LONG = 10.0
+"""A step of so many tolerances is long."""
 
 
 @dataclass
@@ -80,8 +82,8 @@ class Minimum(Generic[S]):
     Attributes:
         state: the best states.
         at: the linearisation there.
-        settled: no step that is longer than the tolerance lowers the cost (batch,).
-        stuck: no step at all lowers the cost, though a long one should (batch,).
+        settled: the step was shorter than the tolerance, and without damping would not have been long (batch,).
+        stuck: no step lowers the cost, not even a short one, though a long one should (batch,).
         iterations: how many were made.
     """
 
@@ -110,7 +112,7 @@ def minimise(
         problem: what is minimised.
         state: where to begin.
         iterations: at most so many.
-        tolerance: a problem has settled when its step is shorter than this.
+        tolerance: a problem has settled when its step is no longer than this, and not for its damping alone.
         damping: at the start.
         watch: called with the iteration, states, linearisation and dampings; True ends the minimisation.
     """
@@ -131,6 +133,8 @@ def minimise(
         trial = problem.moved(state[active], step)
         there = problem.linearise(trial)
         length = problem.step_length(step)
+        undamped, _ = _damped_step(here, torch.full_like(here.cost, LEAST_DAMPING))
+        near = problem.step_length(undamped) < LONG * tolerance
         gain = (here.cost - there.cost) / promised.clamp_min(torch.finfo(promised.dtype).tiny)
         better = there.cost < here.cost
         kept, index = torch.nonzero(better).squeeze(1), active[better]
@@ -139,11 +143,13 @@ def minimise(
 
         # Nielsen's rule: a smooth factor between 1/3 and 2 after a gain, and ever faster growth while there is none.
         factor = (1 - (2 * gain - 1) ** 3).clamp(1 / 10, 2.0)
-        dampings[active] = (dampings[active] * torch.where(better, factor, growth[active])).clamp(1e-9, MOST_DAMPING)
+        dampings[active] = (dampings[active] * torch.where(better, factor, growth[active])).clamp(
+            LEAST_DAMPING, MOST_DAMPING
+        )
         growth[active] = torch.where(better, torch.full_like(gain, 2.0), growth[active] * 2)
-        short = length < tolerance
-        settled[active] = short
-        stuck[active] = ~short & (dampings[active] >= MOST_DAMPING)
+        short = length <= tolerance
+        settled[active] = short & near
+        stuck[active] = ~better & ~settled[active] & (short | (dampings[active] >= MOST_DAMPING))
         if watch is not None and watch(number, state, at, dampings):
             break
     return Minimum(state, at, settled, stuck, number)
@@ -155,7 +161,10 @@ def _damped_step(at: Linearisation, damping: Tensor) -> tuple[Tensor, Tensor]:
     # An unknown that the residuals do not feel would make the matrix singular; it gets the smallest of scales.
     diagonal = diagonal.clamp_min(1e-12 * diagonal.amax(-1, keepdim=True)).clamp_min(1e-30)
     matrix = at.normal + torch.diag_embed(damping[:, None] * diagonal)
-    factor, _ = torch.linalg.cholesky_ex(matrix)
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    # Where rounding leaves no factor, the diagonal alone shows a way down.
+    scale = torch.diag_embed(matrix.diagonal(dim1=-2, dim2=-1).clamp_min(diagonal).sqrt())
+    factor = torch.where((failed > 0)[:, None, None], scale, factor)
     step = -torch.cholesky_solve(at.gradient[..., None], factor)[..., 0]
     promised = ((damping[:, None] * diagonal * step - at.gradient) * step).sum(-1)
     return step, promised
