@@ -64,7 +64,9 @@ def about(point: Float[Tensor, " 3"], motions: Matrices) -> Matrices:
     return moved
 
 
-def distances(one: Matrices, other: Matrices, centre: Float[Tensor, " 3"], radius: float) -> Float[Tensor, "one other"]:
+def distances(
+    one: Float[Tensor, "one 4 4"], other: Float[Tensor, "other 4 4"], centre: Float[Tensor, " 3"], radius: float
+) -> Float[Tensor, "one other"]:
     """How far apart two batches of camera_to_world poses see the points at `radius` mm from a centre, on average."""
     offsets = torch.cat([torch.eye(3, dtype=one.dtype), -torch.eye(3, dtype=one.dtype)]).to(one) * radius
     points = torch.nn.functional.pad(centre.to(one) + offsets, (0, 1), value=1.0)
