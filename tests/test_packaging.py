@@ -10,7 +10,16 @@ import pytest
 import raygrad
 
 ROOT = Path(__file__).parent.parent
-CORE = ("raygrad.drr", "raygrad.detector", "raygrad.pose", "raygrad.metrics", "raygrad.kernels", "raygrad.data")
+CORE = (
+    "raygrad.drr",
+    "raygrad.landscape",
+    "raygrad.registration",
+    "raygrad.detector",
+    "raygrad.pose",
+    "raygrad.metrics",
+    "raygrad.kernels",
+    "raygrad.data",
+)
 ONLY_WHERE_USED = ("nibabel", "SimpleITK", "pydicom", "torchio", "scipy", "pooch", "matplotlib", "typer", "tqdm")
 
 
@@ -36,6 +45,18 @@ def test_the_core_imports_torch_numpy_jaxtyping_and_roma_only():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_verbs_are_at_the_top_but_imported_when_asked_for():
+    program = (
+        "import sys, raygrad\nassert {'register', 'search'} <= set(dir(raygrad)) and 'torch' not in sys.modules\n"
+        "from raygrad import register, search\nimport raygrad.registration as here\n"
+        "print(register is here.register, search is here.search)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True True"
+    with pytest.raises(AttributeError, match="no attribute 'reconstruct_all'"):
+        _ = raygrad.reconstruct_all
 
 
 def test_the_package_is_typed():
