@@ -1,5 +1,7 @@
 """Pictures of a registration: agreement is grey, disagreement has a colour, and the trace is drawn as it is."""
 
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pytest
@@ -159,6 +161,36 @@ def test_animation_ends_with_the_last_pose(drr, tmp_path):
         assert film.info["duration"] == 2000
     assert colours[0].max() > 50  # the start does not fit, the end does
     assert colours[1].max() < 16
+
+
+def test_animation_can_begin_with_the_start(drr, tmp_path):
+    result, init = make_result(), RigidTransform(torch.cat([make_pose(0.0).matrix, make_pose(-20.0).matrix]))
+    with torch.no_grad():
+        xray = drr(RigidTransform(init.matrix[1:]))
+    animate(tmp_path / "a.gif", xray, drr, result, init=init)
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 7
+        colours = []
+        for frame in (0, 1):
+            film.seek(frame)
+            colours.append(np.ptp(np.asarray(film.convert("RGB"), dtype=float)[45:], axis=2))
+    assert colours[0].max() < 16
+    assert colours[1].max() > 50
+
+
+def test_the_trace_of_a_search_serves_every_pose_that_it_found(drr, tmp_path):
+    batch = make_result()
+    trace = tuple(replace(it, pose=RigidTransform(it.pose.matrix[1:]), score=it.score[1:]) for it in batch.trace)
+    found = replace(batch, trace=trace)
+    for start in (0, 1):
+        (line, *_) = plot_convergence(found, start=start)[0].get_lines()
+        np.testing.assert_allclose(line.get_ydata(), 0.6 + 0.05 * np.arange(4), rtol=1e-6)
+        animate(tmp_path / "a.gif", torch.rand(1, 1, 20, 30), drr, found, start=start)
+
+
+def test_a_trace_of_other_starts_is_refused():
+    with pytest.raises(ValueError, match=r"1 start.*Got one of 2"):
+        plot_convergence(make_result().only(1))
 
 
 def test_long_ways_are_thinned_out_and_views_stand_side_by_side(drr, tmp_path):

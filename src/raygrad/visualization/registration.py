@@ -15,7 +15,7 @@ from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
 from raygrad.registration.pyramid import shrink_detector
 from raygrad.registration.result import Iteration, RegistrationResult
-from raygrad.types import Images, Matrices
+from raygrad.types import Images
 from raygrad.visualization.images import plot_drr
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def animate(
     _write_gif(path, films, captions, fps)
 
 
-def _film(xray: Images, drr: DRR, poses: Matrices) -> Float[Tensor, "frame height width 3"]:
+def _film(xray: Images, drr: DRR, poses: Float[Tensor, "frame 4 4"]) -> Float[Tensor, "frame height width 3"]:
     """The overlay of an X-ray and the images rendered from some poses, at most `_FRAME_PIXELS` high and wide."""
     factor = -(-max(drr.detector.height, drr.detector.width) // _FRAME_PIXELS)
     detector, small = shrink_detector(drr.detector, factor), functional.avg_pool2d(xray, factor)
