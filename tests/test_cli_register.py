@@ -17,7 +17,7 @@ from raygrad.app.inputs import UserError, parse_pose
 from raygrad.app.poses import Intrinsics, View, read_pose, write_pose
 from raygrad.app.register_inputs import CAMERA_OPTIONS, Starts, prepare
 from raygrad.cli import app
-from raygrad.data import make_reorient, read
+from raygrad.data import load_example_ct, make_reorient, read
 from raygrad.pose import RigidTransform
 from raygrad.registration.result import Iteration, RegistrationResult, Status, Uncertainty
 
@@ -61,11 +61,20 @@ def xray(ct, tmp_path):
     return save(tmp_path / "xray.tif", image)
 
 
+@pytest.fixture
+def labelmap(tmp_path):
+    labels = np.zeros((20, 24, 28), dtype=np.uint8)
+    labels[5:9, 8:12, 7:20] = 1
+    labels[5:9, 14:18, 7:20] = 3
+    nibabel.save(nibabel.Nifti1Image(labels, np.diag([4.0, 5.0, 6.0, 1.0])), tmp_path / "labels.nii.gz")
+    return tmp_path / "labels.nii.gz"
+
+
 class Registrations:
     """Stands in for `raygrad.registration.register`: records what it is given, and ends as it is told."""
 
     def __init__(self, status=Status.CONVERGED, **fields):
-        self.status, self.fields = status, fields
+        self.status, self.fields, self.poses = status, fields, None
 
     def __call__(self, xrays, drrs, inits, **options):
         self.xrays, self.drrs, self.inits, self.options = xrays, drrs, inits, options
@@ -75,7 +84,9 @@ class Registrations:
             score = torch.tensor([0.7 + 0.1 * number])
             trace.append(Iteration(0, number, (12, 16), poses, score, None, 0.1 * number))
         moved = trace[-1].pose
-        poses = tuple(RigidTransform(moved.matrix @ inits[0].inverse().matrix @ init.matrix) for init in inits)
+        poses = self.poses or tuple(
+            RigidTransform(moved.matrix @ inits[0].inverse().matrix @ init.matrix) for init in inits
+        )
         covariance = torch.diag(torch.tensor([1.0, 4.0, 25.0, *[math.radians(0.5) ** 2] * 3]))[None]
         return RegistrationResult(
             poses, torch.tensor([0.9]), (self.status,), tuple(trace), 0.25, Uncertainty(covariance, 80.0), **self.fields
@@ -133,10 +144,37 @@ def test_register_gets_the_xray_the_camera_the_start_and_the_options(ct, xray, t
     assert not (tmp_path / "a" / "convergence.gif").exists()
 
 
-def test_search_has_its_ranges(ct, xray, tmp_path, register, monkeypatch):
-    monkeypatch.setattr(registration, "SearchRanges", lambda **ranges: ranges, raising=False)
+def test_search_has_its_ranges(ct, xray, tmp_path, register):
     assert run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation", "--search", "45,80").exit_code == 0
-    assert register.options["ranges"] == {"degrees": (45.0,) * 3, "mm": (80.0,) * 3}
+    assert register.options["ranges"] == registration.SearchRanges(degrees=45.0, mm=80.0)
+
+
+def test_what_else_is_unknown_reaches_register(ct, xray, labelmap, tmp_path, register):
+    unknown = ["--structure", "spine=3,5-7", "--structure", "rib=1", "--labelmap", labelmap]
+    unknown += ["--calibrate", "sdd=10,principal-point=5 pixel-size=0.02,relative-pose=2:1"]
+    result = run(ct, xray, "-o", tmp_path / "a", *OPTIONS, "--no-animation", *unknown)
+    assert result.exit_code == 0, result.output
+    assert register.options["structures"] == {"spine": [3, 5, 6, 7], "rib": [1]}
+    assert register.options["calibration"] == registration.Calibration(10.0, 5.0, 0.02, (2.0, 1.0))
+    assert torch.unique(register.drrs[0].mask).tolist() == [0, 1, 3]
+    assert run(ct, xray, "-o", tmp_path / "b", *OPTIONS, "--no-animation").exit_code == 0
+    assert register.options.keys().isdisjoint({"structures", "calibration", "ranges"})
+
+
+def test_structures_are_saved_and_where_they_went_is_said(ct, xray, labelmap, tmp_path, monkeypatch):
+    rest = pose_of(2, 0, 0, 0, 0, 0).matrix @ pose_of(0, 0, 0, 0, 400, 0).matrix
+    step = torch.eye(4)
+    step[:3, 3] = torch.tensor([3.0, 0.0, 4.0])  # of the structure, in the world
+    moved = RigidTransform(torch.linalg.inv(step) @ rest)
+    found = Registrations(structures={"rib": (moved,)})
+    found.poses = (RigidTransform(rest),)
+    monkeypatch.setattr(registration, "register", found)
+    arguments = ["--no-animation", "--structure", "rib=1", "--labelmap", labelmap]
+    result = run(ct, xray, "-o", tmp_path, *OPTIONS, *arguments)
+    assert result.exit_code == 0, result.output
+    assert "rib: 5.00 mm and 0.00 degrees" in result.output
+    saved = json.loads((tmp_path / "pose.json").read_text())["registration"]["structures"]["rib"]
+    torch.testing.assert_close(torch.tensor(saved["poses"][0]), moved.matrix[0], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.CONVERGED])
@@ -152,7 +190,9 @@ def test_a_pose_not_to_be_trusted_ends_with_1_and_says_what_to_do(ct, xray, tmp_
 def test_calibrated_intrinsics_are_saved(ct, xray, tmp_path, monkeypatch):
     calibrated = ({"sdd": torch.tensor([612.5]), "x0": torch.tensor([1.5])},)
     monkeypatch.setattr(registration, "register", Registrations(intrinsics=calibrated), raising=False)
-    assert run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation").exit_code == 0
+    result = run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation")
+    assert result.exit_code == 0, result.output
+    assert "xray.tif: found sdd 612.5, x0 1.5 mm" in result.output
     assert read_pose(tmp_path / "pose.json")[0].intrinsics == Intrinsics(612.5, 24, 32, 3.0, 4.0, 1.5)
 
 
@@ -178,6 +218,19 @@ def test_remarks_of_the_registration_are_passed_on(ct, xray, tmp_path, monkeypat
     assert "warning: It looks inverted." in run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation").output
 
 
+def test_remarks_come_even_before_an_error(ct, xray, tmp_path, monkeypatch):
+    import warnings
+
+    def fail(*arguments, **options):
+        warnings.warn("It looks inverted.", UserWarning, stacklevel=1)
+        raise ValueError("It is no X-ray.")
+
+    monkeypatch.setattr(registration, "register", fail)
+    result = run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation")
+    assert result.exit_code == 2
+    assert result.output.splitlines()[-2:] == ["raygrad: warning: It looks inverted.", "raygrad: It is no X-ray."]
+
+
 MISTAKES = {
     "no such X-ray": (["CT", "DIR/none.png"], "none.png"),
     "no image": (["CT", "DIR/broken.png"], "broken.png"),
@@ -190,6 +243,13 @@ MISTAKES = {
     "unknown orientation": (["CT", "XRAY", *OPTIONS, "--orientation", "LL"], "LL"),
     "search": (["CT", "XRAY", *OPTIONS, "--search", "60"], "60,100"),
     "search nothing": (["CT", "XRAY", *OPTIONS, "--search", "0,0"], "0,0"),
+    "structure without labels": (["CT", "XRAY", *OPTIONS, "--structure", "spine"], "--structure"),
+    "structure of no numbers": (["CT", "XRAY", *OPTIONS, "--structure", "spine=T1"], "spine=T1"),
+    "structure upside down": (["CT", "XRAY", *OPTIONS, "--structure", "spine=9-3"], "spine=9-3"),
+    "structure without labelmap": (["CT", "XRAY", *OPTIONS, "--structure", "spine=3"], "labelmap"),
+    "calibrate what": (["CT", "XRAY", *OPTIONS, "--calibrate", "source=3"], "source=3"),
+    "calibrate how far": (["CT", "XRAY", *OPTIONS, "--calibrate", "sdd"], "sdd=10"),
+    "calibrate relative": (["CT", "XRAY", *OPTIONS, "--calibrate", "relative-pose=2"], "relative-pose=2:1"),
     "two X-rays, one start": (["CT", "XRAY", "XRAY", *OPTIONS], "--relative"),
     "two starts, one X-ray": (["CT", "XRAY", *OPTIONS, "--rotation", "0,0,0", "--rotation", "9,0,0"], "2 time(s)"),
     "no such pose file": (["CT", "XRAY", "--init", "DIR/none.json"], "none.json"),
@@ -286,3 +346,45 @@ def test_height_resamples_the_xray_over_the_same_detector(tmp_path):
     assert task.mask.shape == (3, 4)
     assert task.image.mean() == pytest.approx(pixels.mean(), rel=0.1)
     assert task.image[0, 0].argmax() == task.mask.argmax() == 1 * 4 + 2
+
+
+# The registration itself, on a small phantom
+
+
+@pytest.fixture(scope="module")
+def thorax():
+    return load_example_ct(shape=(64, 64, 33))
+
+
+@pytest.fixture
+def example(thorax, monkeypatch):
+    monkeypatch.setattr("raygrad.app.inputs.load_example_ct", lambda name, **options: thorax)
+
+
+SMALL = Intrinsics(sdd=1020.0, height=50, width=50, delx=8.0, dely=8.0)
+TRUTH = (6, 3, -4, 10, 860, -8)
+
+
+def test_an_xray_finds_its_pose(example, thorax, tmp_path):
+    with torch.no_grad():
+        image = SMALL.make_drr(thorax)(pose_of(*TRUTH))[0, 0].numpy()
+    path = save(tmp_path / "xray.tif", image)
+    result = run("example", path, "-o", tmp_path, "--sdd", 1020, "--delx", 8)
+    assert result.exit_code == 0, result.output
+    (view,) = read_pose(tmp_path / "pose.json")
+    to_truth = view.pose.inverse().compose(pose_of(*TRUTH)).matrix[0]
+    assert (to_truth[:3, 3]).norm().item() < 1.0
+    assert (to_truth[:3, :3] - torch.eye(3)).abs().max().item() < 0.01
+
+    again = run("example", path, "-o", tmp_path / "again", "--init", tmp_path / "pose.json", "--no-animation")
+    assert again.exit_code == 0, again.output
+    torch.testing.assert_close(
+        read_pose(tmp_path / "again" / "pose.json")[0].pose.matrix, view.pose.matrix, atol=0.2, rtol=0
+    )
+
+    negative = save(tmp_path / "negative.tif", image.max() - image)
+    result = run("example", negative, "-o", tmp_path / "negative", "--sdd", 1020, "--delx", 8, "--no-animation")
+    assert result.exit_code == 1, result.output
+    assert "looks inverted" in result.output
+    assert "no match" in result.output
+    assert "--values" in result.output

@@ -1,11 +1,13 @@
 """`raygrad register`: from a CT, X-rays and rough poses to where the X-rays were taken from."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from raygrad import registration
+from raygrad.app.inputs import UserError
 from raygrad.app.register_files import ADVICE, describe_structures, save_registration
 from raygrad.app.register_inputs import Task
 from raygrad.data import Subject
@@ -59,24 +61,38 @@ def register_to_folder(
         ValueError: the X-rays cannot be registered, see `register`.
         OSError: a file cannot be written.
     """
+    if structures and subject.mask is None:
+        raise UserError("--structure needs --labelmap, the image that says which voxel belongs to which structure.")
     drrs = [task.view.intrinsics.make_drr(subject, renderer=renderer) for task in tasks]
     xrays, inits = [task.image for task in tasks], [task.view.pose for task in tasks]
     masks = [task.mask for task in tasks] if any(task.mask is not None for task in tasks) else None
     options: dict[str, Any] = {"method": method, "mask": masks, "seed": seed, "progress": progress}
     asked = {"ranges": search, "structures": structures, "calibration": calibration}
     options |= {name: value for name, value in asked.items() if value}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with _passing_on_warnings(warn):
         result = registration.register(xrays, drrs, inits, **options)
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        warn(message)
 
     files = save_registration(folder, tasks, drrs, result, method, animation)
     status = result.status[result.best]
     say(result.summary())
+    for task, lengths in zip(tasks, result.intrinsics, strict=False):
+        found_lengths = ", ".join(f"{name} {value[result.best].item():.5g}" for name, value in lengths.items())
+        say(f"{task.view.xray}: found {found_lengths} mm")
     for name, found in describe_structures(result, subject, structures or {}).items():
         say(f"{name}: {found.millimetres:.2f} mm and {found.degrees:.2f} degrees from where the CT has it")
     if status in ADVICE:
         say(ADVICE[status].format(pose=folder / "pose.json"))
     say(f"{folder}: {', '.join(files)}")
     return status is Status.CONVERGED
+
+
+@contextmanager
+def _passing_on_warnings(warn: Callable[[str], None]) -> Iterator[None]:
+    """Pass each different warning on once, at the end, even of a call that raises an error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            for message in dict.fromkeys(str(warning.message) for warning in caught):
+                warn(message)

@@ -32,6 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Differentiable X-ray imaging: X-ray images (DRRs) of a CT, with exact derivatives.\n\n"
     "Start with `raygrad demo`, which shows what raygrad does, or render the built-in CT: "
