@@ -73,12 +73,13 @@ def main() -> None:
     subject, what = _load_ct(options.ct)
     print(f"{what}\n{options.threads} threads, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
     options.out.mkdir(parents=True, exist_ok=True)
-    table, figure = options.out / f"registration-{options.ct}.csv", options.out / f"registration-{options.ct}.png"
+    name = "registration" if options.ct == "example" else f"registration-{options.ct}"
+    table, text, figure = (options.out / f"{name}{suffix}" for suffix in (".csv", ".md", ".png"))
     rows = list(write_rows(_all_rows(subject, options), table))
-    ours = [row for row in rows if row.method in ("register", "search")]
-    print(f"\n{markdown(rows, BY)}\n\n{markdown(rows, (*BY, 'view'))}\n\n{list_failures(rows)}\n\n{targets(rows)}")
-    plot_capture_range(ours, figure)
-    print(f"\nwrote {table} and {figure}")
+    found = report(rows, f"{what}; {options.threads} threads; seed {options.seed}")
+    text.write_text(found, encoding="utf-8")
+    plot_capture_range([row for row in rows if row.method in ("register", "search")], figure)
+    print(f"\n{found}\nwrote {table}, {text} and {figure}")
 
 
 def _options() -> argparse.Namespace:
@@ -136,6 +137,16 @@ def _all_rows(subject: Subject, options: argparse.Namespace) -> Iterator[Row]:
             subject, "a", options.peer_views, options.peer, 20, 30, seed=options.seed, method=recipe.name, solver=recipe
         )
         yield from with_progress(rows, len(options.peer_views) * options.peer)
+
+
+def report(rows: list[Row], what: str) -> str:
+    """All tables, in Markdown."""
+    failures = list_failures(rows) or "none"
+    return (
+        f"{what}\n\n## The figures to reach\n\n{targets(rows)}\n\n## Conditions\n\nMedians, and in brackets what 95 % "
+        f"stay below.\n\n{markdown(rows, BY)}\n\n## Views\n\n{markdown(rows, (*BY, 'view'))}\n\n## Failures\n\n"
+        f"```\n{failures}\n```\n"
+    )
 
 
 def targets(rows: list[Row]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import roma
 import torch
 from scipy.stats import binomtest
 from typer.testing import CliRunner
@@ -173,8 +174,9 @@ def test_the_truth_lies_in_the_ranges_about_the_start_of_a_search(subject):
     case = make_case("a", "ap", subject)
     for start in draw_starts(case, 20, 60, 100, seed=0, truth_in_range=True):
         to_truth = start.poses[0].to(torch.float64).inverse().compose(case.poses[0])
-        turn, _ = to_truth.convert("euler_angles", "xyz", degrees=True)
+        turn = torch.rad2deg(roma.rotmat_to_rotvec(to_truth.rotation))
         assert turn.abs().max().item() <= 60.001
+        assert turn[0].tolist() == pytest.approx(start.numbers[:3], abs=1e-2)
         assert to_truth.translation.abs().max().item() <= 100.001
 
 

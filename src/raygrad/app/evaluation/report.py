@@ -72,6 +72,7 @@ class Summary:
     median_in_plane: float
     high_in_plane: float
     median_depth: float
+    median_spine: float | None
     median_seconds: float
     high_seconds: float
     false_successes: int
@@ -96,6 +97,7 @@ def _summary(name: tuple[str, ...], rows: list[Row]) -> Summary:
             failures[row.status or "no status"] = failures.get(row.status or "no status", 0) + 1
     limits = [CONDITIONS[row.condition] for row in rows]
     in_plane = [row.in_plane < of.in_plane for row, of in zip(rows, limits, strict=True) if of.in_plane is not None]
+    spine = [row.spine_mtre for row in rows if row.spine_mtre is not None]
     mtre, across, depth, seconds = (
         np.array([getattr(row, column) for row in rows]) for column in ("mtre", "in_plane", "depth", "seconds")
     )
@@ -113,6 +115,7 @@ def _summary(name: tuple[str, ...], rows: list[Row]) -> Summary:
         median_in_plane=float(np.median(across)),
         high_in_plane=float(np.quantile(across, 0.95)),
         median_depth=float(np.median(depth)),
+        median_spine=float(np.median(spine)) if spine else None,
         median_seconds=float(np.median(seconds)),
         high_seconds=float(np.quantile(seconds, 0.95)),
         false_successes=sum(row.false_success for row in rows),
@@ -135,7 +138,7 @@ def wilson_interval(successes: int, count: int, z: float = 1.96) -> tuple[float,
 
 def markdown(rows: Sequence[Row], by: Sequence[str] = ("method", "condition", "degrees", "mm")) -> str:
     """The summary as a Markdown table; medians, and in brackets what 95 % stay below."""
-    head = [*by, "n", "success (95 % interval)", "mTRE mm", "in plane mm", "depth mm", "time s"]
+    head = [*by, "n", "success (95 % interval)", "mTRE mm", "in plane mm", "depth mm", "spine mTRE mm", "time s"]
     head += ["false successes", "missed", "failures by status"]
     lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]
     for of in summarise(rows, by):
@@ -147,6 +150,7 @@ def markdown(rows: Sequence[Row], by: Sequence[str] = ("method", "condition", "d
             f"{of.median_mtre:.3g} ({of.high_mtre:.3g})",
             f"{of.median_in_plane:.3g} ({of.high_in_plane:.3g})",
             f"{of.median_depth:.3g}",
+            "" if of.median_spine is None else f"{of.median_spine:.3g}",
             f"{of.median_seconds:.3g} ({of.high_seconds:.3g})",
             str(of.false_successes),
             str(of.missed),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from raygrad.app.evaluation.conditions import CONDITIONS, Case, make_case, make_drr
 from raygrad.app.evaluation.starts import VIEWS, Errors, draw_motions, make_generator, measure_errors
@@ -19,7 +20,7 @@ class Start:
     Attributes:
         number: from 0; the same number is the same motion under every condition.
         poses: camera_to_world of every view; one motion takes all from the true ones.
-        numbers: turns about x, y, z in degrees and shifts in mm that the motion is made of.
+        numbers: turns about x, y, z in degrees and shifts in mm that the motion is made of, see `draw_motions`.
         degrees, mm: the ranges that these were drawn from.
     """
 
@@ -107,7 +108,7 @@ def search_around(case: Case, start: Start) -> Outcome:
     return _call(case, start, ranges=SearchRanges(degrees=(start.degrees,) * 3, mm=(start.mm,) * 3))
 
 
-def _call(case: Case, start: Start, **options: object) -> Outcome:
+def _call(case: Case, start: Start, **options: Any) -> Outcome:
     from raygrad.registration import register
 
     if case.spine_labels:
@@ -139,12 +140,10 @@ def draw_starts(
     """The starts of a case; they depend on the seed, the ranges and the view alone.
 
     A start is the true pose moved by a drawn motion. With `truth_in_range` it is the other way about: the true pose is
-    the start moved by it, as a search of the ranges about the start supposes (the inverse of a motion within the ranges
-    may lie outside of them).
+    the start moved by it, and turns are drawn as a search draws them: so it lies within the ranges about the start.
     """
-    motions, numbers = draw_motions(
-        count, degrees, mm, make_generator(seed, "starts", case.view, f"{degrees:g}", f"{mm:g}")
-    )
+    generator = make_generator(seed, "starts", case.view, f"{degrees:g}", f"{mm:g}")
+    motions, numbers = draw_motions(count, degrees, mm, generator, vectors=truth_in_range)
     starts = []
     for number in range(count):
         motion = RigidTransform(motions[number])

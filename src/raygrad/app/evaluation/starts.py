@@ -33,17 +33,19 @@ def true_pose(view: str) -> RigidTransform:
 
 
 def draw_motions(
-    count: int, degrees: float | int, mm: float | int, generator: torch.Generator
+    count: int, degrees: float | int, mm: float | int, generator: torch.Generator, vectors: bool = False
 ) -> tuple[RigidTransform, Float[Tensor, "start 6"]]:
     """Draw rigid motions about the world's origin, which is the isocentre: uniform on every axis.
 
     Returns:
         The motions in float64, and the numbers they are made of: turns in degrees about the fixed axes x, y, z, one
-        after the other, each within +-`degrees`, then shifts in mm along them, each within +-`mm`.
+        after the other, each within +-`degrees`, then shifts in mm along them, each within +-`mm`. With `vectors` the
+        turns are the components of one rotation vector instead, as `raygrad.registration.SearchRanges` has them.
     """
     numbers = 2 * torch.rand(count, 6, generator=generator, dtype=torch.float64) - 1
     numbers = numbers * torch.tensor([degrees] * 3 + [mm] * 3, dtype=torch.float64)
-    turn = roma.euler_to_rotmat("xyz", numbers[:, :3], degrees=True)
+    turns = numbers[:, :3]
+    turn = roma.rotvec_to_rotmat(turns.deg2rad()) if vectors else roma.euler_to_rotmat("xyz", turns, degrees=True)
     return RigidTransform(make_matrix(turn, numbers[:, 3:])), numbers
 
 
