@@ -49,7 +49,7 @@ def test_registration_starts_where_it_says_and_says_where_it_ends(subject):
     _, meaning = draw_registration(subject, quick=True)
     off, left = map(float, re.findall(r"([\d.e-]+) mm off", meaning))
     assert 40 < off < 80
-    assert left < 0.5
+    assert left < 1.0  # voxels of 5.6 mm, pixels of 4 mm
     assert "'converged'" in meaning
 
 

@@ -31,7 +31,7 @@ def draw_registration(subject: Subject, quick: bool = False) -> tuple[Any, str]:
     from matplotlib import pyplot as plt
 
     pixels = 100 if quick else 200
-    camera = {"sdd": 1020.0, "height": pixels, "delx": 400.0 / pixels}
+    camera: dict[str, Any] = {"sdd": 1020.0, "height": pixels, "delx": 400.0 / pixels}
     truth, start = make_poses()
     drr = DRR(subject, renderer="joseph", **camera)
     with torch.no_grad():
@@ -42,7 +42,8 @@ def draw_registration(subject: Subject, quick: bool = False) -> tuple[Any, str]:
         before, after = drr(start), drr(found.to(drr.density))
 
     figure = plt.figure(figsize=(13, 8.2), layout="constrained")
-    pictures, curves = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+    pictures, curves = halves
     axes = pictures.subplots(1, 3)
     plot_overlay(xray, xray, title="X-ray", axs=axes[0])
     plot_overlay(xray, before, title="before: X-ray orange, rendered from the start blue", axs=axes[1])
