@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find src -type f -not -name '*.pyc' -not -name '*.so' -not -path '*/__pycache__/*')
 
-.PHONY: help demo test lint sanitize clean
+.PHONY: help demo test docs lint sanitize clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list.
@@ -28,6 +28,11 @@ demo: $(VENV)/.installed ## Install, render the example CT and write PNGs to ray
 
 test: $(VENV)/.with-test ## Install and run the tests.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# -W: warnings are errors; an error in a page's program ends the build.
+docs: $(VENV)/.with-docs ## Install and build the documentation into docs/_build/html; its programs are run.
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 lint: $(VENV)/.with-lint ## Check style, types and the direction of imports.
 	$(BIN)/ruff check
@@ -49,7 +54,7 @@ sanitize: $(VENV)-sanitize/.with-test ## Run the kernel tests under ASan and UBS
 	    $(VENV)-sanitize/bin/python -m pytest --capture=sys $(SANITIZE_TESTS) $(PYTEST_ARGS)
 
 clean: ## Remove the virtual environments and everything that was built.
-	rm -rf $(VENV) $(VENV)-sanitize build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-sanitize build docs/_build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- installing ---------------------------------------------------------------------------------------------------
 
@@ -74,8 +79,12 @@ $(VENV)-sanitize/.installed: INSTALL_ARGS = -C cmake.define.RAYGRAD_SANITIZE=ON 
 	$*/bin/python -m pip install "raygrad[test]"
 	@touch $@
 
+%/.with-docs: %/.installed
+	$*/bin/python -m pip install "raygrad[docs]"
+	@touch $@
+
 %/.with-lint: %/.installed
 	$*/bin/python -m pip install "raygrad[lint]"
 	@touch $@
 
-.PRECIOUS: %/bin/python %/.with-test %/.with-lint
+.PRECIOUS: %/bin/python %/.with-test %/.with-docs %/.with-lint
