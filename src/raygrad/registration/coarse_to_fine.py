@@ -22,6 +22,9 @@ from raygrad.registration.schedule import Stage
 from raygrad.registration.views import View
 from raygrad.types import Matrices
 
+ROUNDS, TRUSTED_MM = 3, 0.5
+"""A robust stage chooses the pixels that it trusts so many times, while the pose then moves further than that."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -118,8 +121,20 @@ class CoarseToFine:
         """Take candidates through one stage."""
         if stage.apart:
             candidates = self._take_apart(candidates)
-        candidates = Candidates(candidates.start, _renumbered(candidates.unknowns))
-        scene = self.scene(candidates, stage)
+        for _ in range(ROUNDS if stage.robust else 1):
+            before = self._poses(candidates)
+            refined = candidates = self._minimise(candidates, stage, number)
+            after = self._poses(refined)
+            apart = distances(after, after, self.centre, self.radius)
+            moved = distances(before, after, self.centre, self.radius).diagonal()
+            if self.stopped or moved.max() < TRUSTED_MM:
+                break
+        return refined[choose_distinct(refined.start, refined.at.score, apart, stage.keep, stage.margin)]
+
+    def _minimise(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
+        """Let candidates settle in the images of a stage."""
+        unknowns = _renumbered(candidates.unknowns)
+        self.last_scene = scene = self.scene(Candidates(candidates.start, unknowns), stage)
 
         def watch(iteration: int, unknowns: Unknowns, at: Linearisation, dampings: Tensor) -> bool:
             best = leaders(candidates.start, at.score)
@@ -130,12 +145,13 @@ class CoarseToFine:
             self.stopped = bool(self.callback(self.trace[-1]))
             return self.stopped
 
-        self.last_scene = scene
-        minimum = minimise(scene, candidates.unknowns, stage.iterations, stage.tolerance, watch=watch)
-        refined = Refined(candidates.start, minimum.state, minimum.at, minimum.settled, minimum.stuck)
-        pose = scene.poses(minimum.state, 0)[:, 0]
-        apart = distances(pose, pose, self.centre, self.radius)
-        return refined[choose_distinct(refined.start, minimum.at.score, apart, stage.keep, stage.margin)]
+        minimum = minimise(scene, unknowns, stage.iterations, stage.tolerance, watch=watch)
+        return Refined(candidates.start, minimum.state, minimum.at, minimum.settled, minimum.stuck)
+
+    def _poses(self, candidates: Candidates) -> Matrices:
+        """The first view's pose of each candidate."""
+        rig = self.views[0].init.matrix[candidates.start]
+        return candidates.unknowns.motions[:, 0] @ candidates.unknowns.offsets[:, 0] @ rig
 
     def scene(self, candidates: Candidates, stage: Stage) -> Scene:
         """What the views see at a stage, and what of it is unknown."""

@@ -43,10 +43,10 @@ def default_schedule(keep: int = 1) -> tuple[Stage, ...]:
     few = keep + 1
     return (
         Stage(25, GlobalCorrelation(), iterations=6, tolerance=1.0, keep=6 * keep, margin=20.0),
-        Stage(25, GlobalCorrelation(), iterations=15, tolerance=1.0, keep=4 * keep, margin=5.0),
-        Stage(50, GlobalCorrelation(), iterations=15, tolerance=0.5, keep=3 * keep),
-        Stage(50, LocalCorrelation(9), iterations=10, tolerance=0.3, keep=few, margin=2.0),
-        Stage(100, LocalCorrelation(9), iterations=8, tolerance=0.1, keep=few, margin=1.5, calibrate=True, apart=True),
+        Stage(25, GlobalCorrelation(), iterations=25, tolerance=1.0, keep=4 * keep, margin=5.0),
+        Stage(50, GlobalCorrelation(), iterations=20, tolerance=0.5, keep=3 * keep),
+        Stage(50, LocalCorrelation(9), iterations=15, tolerance=0.3, keep=few, margin=2.0),
+        Stage(100, LocalCorrelation(9), iterations=12, tolerance=0.1, keep=few, margin=1.5, calibrate=True, apart=True),
         Stage(
             200, LocalCorrelation(9), iterations=10, tolerance=0.01, keep=few, margin=1.1, robust=True, calibrate=True
         ),
