@@ -100,6 +100,20 @@ def test_difference_ignores_scale_and_offset_and_has_the_sign_of_the_xray():
     assert (low, high) == (-2.5, 2.5)
 
 
+def test_what_the_mask_hides_is_black_and_no_difference():
+    xray, mask = torch.rand(1, 1, 9, 7), torch.ones(9, 7)
+    mask[:3] = 0
+    cut = torch.where(mask > 0, xray, 50.0)
+    (picture,) = pictures(plot_overlay(cut, xray, mask=mask)[0])
+    assert picture[:3].max() == 0
+    assert np.ptp(picture, axis=2).max() < 1e-6
+    assert picture[3:].max() == pytest.approx(1.0, abs=1e-6)
+    (difference,) = pictures(plot_difference(cut, xray, mask=mask)[0])
+    assert np.abs(difference).max() < 1e-5
+    with pytest.raises(ValueError, match=r"mask of \(9, 7\)"):
+        plot_overlay(xray, xray, mask=torch.zeros(9, 7))
+
+
 def test_images_that_do_not_match_are_refused():
     for draw in (plot_overlay, plot_difference):
         with pytest.raises(ValueError, match=r"\(2, 1, 8, 8\) and \(1, 1, 8, 9\)"):

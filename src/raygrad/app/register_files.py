@@ -68,7 +68,8 @@ def save_registration(
     names = ["pose.json", "trace.csv", *pictures]
     if animation:
         with written_whole(folder / "convergence.gif") as unfinished:
-            animate(unfinished, [task.image for task in tasks], drrs, result, init=[task.view.pose for task in tasks])
+            images, starts = [task.image for task in tasks], [task.view.pose for task in tasks]
+            animate(unfinished, images, drrs, result, init=starts, mask=[task.mask for task in tasks])
         names.append("convergence.gif")
     return names
 
@@ -163,9 +164,10 @@ def _draw_overlay(tasks: Sequence[Task], drrs: Sequence[DRR], found: Sequence[Vi
     for row, task, drr, after in zip(axes, tasks, drrs, found, strict=True):
         xray, start, end = task.image, _render(drr, task.view), _render(drr, after)
         plot_overlay(xray, xray, title=str(after.xray), axs=row[0])
-        plot_overlay(xray, start, title="X-ray (orange) and start (blue)", axs=row[1])
-        plot_overlay(xray, end, title="X-ray (orange) and registered (blue)", axs=row[2])
-        plot_overlay(xray, end, title="X-ray and registered, tile by tile", axs=row[3], style="checkerboard")
+        plot_overlay(xray, start, title="X-ray (orange) and start (blue)", axs=row[1], mask=task.mask)
+        plot_overlay(xray, end, title="X-ray (orange) and registered (blue)", axs=row[2], mask=task.mask)
+        tiled = "X-ray and registered, tile by tile"
+        plot_overlay(xray, end, title=tiled, axs=row[3], style="checkerboard", mask=task.mask)
     return figure
 
 
@@ -174,7 +176,7 @@ def _draw_difference(tasks: Sequence[Task], drrs: Sequence[DRR], found: Sequence
     for row, task, drr, after in zip(axes, tasks, drrs, found, strict=True):
         rendered = torch.cat([_render(drr, task.view), _render(drr, after)])
         titles = [f"{after.xray} minus start", f"{after.xray} minus registered, colours alike"]
-        plot_difference(task.image.expand_as(rendered), rendered, title=titles, axs=row)
+        plot_difference(task.image.expand_as(rendered), rendered, title=titles, axs=row, mask=task.mask)
     return figure
 
 

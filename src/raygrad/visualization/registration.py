@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import roma
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -36,6 +36,7 @@ def plot_overlay(
     axs: "Axes | Sequence[Axes] | np.ndarray | None" = None,
     style: str = "colors",
     tiles: int = 8,
+    mask: Float[Tensor, "height width"] | None = None,
 ) -> Any:
     """Draw X-rays and rendered images in one, to see whether they agree.
 
@@ -46,6 +47,7 @@ def plot_overlay(
         style: "colors" for the X-ray in orange and the rendered image in azure, grey where they agree; "checkerboard"
             for tiles of both in turn, where edges run on if they agree.
         tiles: number of the checkerboard's tiles along the shorter side.
+        mask: weights as given to `register`: black where they are 0.
 
     Returns:
         The axes, one for every X-ray.
@@ -57,7 +59,7 @@ def plot_overlay(
     if style not in ("colors", "checkerboard"):
         raise ValueError(f"Expected style as colors or checkerboard. Got {style!r}.")
     xray, drr_image = _matching(xray, drr_image)
-    grey = _grey(xray), _grey(drr_image)
+    grey = _grey(xray, mask), _grey(drr_image, mask)
     pictures = _blend(*grey) if style == "colors" else _checkerboard(*grey, tiles)
     drawn = plot_drr(xray, title, ticks, axs)
     for ax, picture in zip(drawn, pictures, strict=True):
@@ -73,12 +75,14 @@ def plot_difference(
     ticks: bool | None = False,
     axs: "Axes | Sequence[Axes] | np.ndarray | None" = None,
     reach: float | None = None,
+    mask: Float[Tensor, "height width"] | None = None,
 ) -> Any:
     """Draw X-rays minus rendered images, both brought to mean 0 and deviation 1: white where they agree.
 
     Args:
         xray, drr_image, title, ticks, axs: as for `plot_overlay`.
         reach: the difference that has full colour, by default the 99.5 % quantile of all images' differences.
+        mask: weights as given to `register`: no difference where they are 0.
 
     Returns:
         The axes, one for every X-ray.
@@ -88,7 +92,7 @@ def plot_difference(
         ImportError: matplotlib is not installed.
     """
     xray, drr_image = _matching(xray, drr_image)
-    difference = _standardised(xray) - _standardised(drr_image)
+    difference = _standardised(xray, mask) - _standardised(drr_image, mask)
     reach = float(np.quantile(difference.abs().numpy(), 0.995)) if reach is None else reach
     return plot_drr(difference, title, ticks, axs, cmap="coolwarm", vmin=-reach, vmax=reach)
 
@@ -164,6 +168,7 @@ def animate(
     init: RigidTransform | Sequence[RigidTransform] | None = None,
     max_frames: int = 40,
     fps: float | int = 8,
+    mask: Sequence[Float[Tensor, "_ _"] | None] | None = None,
 ) -> None:
     """Write the overlay of every iteration as an animated GIF, X-rays of several views side by side.
 
@@ -176,6 +181,7 @@ def animate(
         init: as given to `register`, to begin with the start itself; the trace begins with its best candidate.
         max_frames: if there were more iterations, so many of them are drawn, evenly spread.
         fps: frames per second; the last one stays for two seconds.
+        mask: of every view, as for `plot_overlay`.
 
     Raises:
         ValueError: an empty trace, numbers of X-rays, DRRs and views that differ, or another suffix.
@@ -201,20 +207,24 @@ def animate(
         begins = [pose.matrix[start if len(pose) > 1 else 0].to(way) for pose, way in zip(inits, ways, strict=True)]
         ways = [torch.cat([begin[None], way]) for begin, way in zip(begins, ways, strict=True)]
         captions = ["start\n", *captions]
-    films = [_film(*scene) for scene in zip(xrays, drrs, ways, strict=True)]
+    masks = [None] * len(drrs) if mask is None else list(mask)
+    films = [_film(*scene) for scene in zip(xrays, drrs, ways, masks, strict=True)]
     _write_gif(path, films, captions, fps)
 
 
-def _film(xray: Images, drr: DRR, poses: Float[Tensor, "frame 4 4"]) -> Float[Tensor, "frame height width 3"]:
+def _film(
+    xray: Images, drr: DRR, poses: Float[Tensor, "frame 4 4"], mask: Float[Tensor, "height width"] | None
+) -> Float[Tensor, "frame height width 3"]:
     """The overlay of an X-ray and the images rendered from some poses, at most `_FRAME_PIXELS` high and wide."""
     factor = -(-max(drr.detector.height, drr.detector.width) // _FRAME_PIXELS)
     detector, small = shrink_detector(drr.detector, factor), functional.avg_pool2d(xray, factor)
+    mask = None if mask is None else functional.avg_pool2d(mask[None], factor)[0]
     frames = []
     with torch.no_grad():
         for matrix in poses:
             source, target = detector(RigidTransform(matrix), None)
             image = drr.render(drr.density, source, target).reshape(1, 1, detector.height, detector.width)
-            frames.append(_blend(*(_grey(picture.cpu()) for picture in _matching(small, image)))[0])
+            frames.append(_blend(*(_grey(picture, mask) for picture in _matching(small, image)))[0])
     return torch.stack(frames)
 
 
@@ -260,17 +270,32 @@ def _matching(xray: Images, drr_image: Float[Tensor, "..."]) -> tuple[Images, Im
     return xray, drr_image.expand(expected)
 
 
-def _grey(images: Images) -> Images:
-    """Every image from 0 to 1 between its own darkest and brightest quantile."""
-    ends = np.quantile(images.flatten(1).numpy(), (_DARKEST, _BRIGHTEST), axis=1)
+def _grey(images: Images, mask: Float[Tensor, "height width"] | None = None) -> Images:
+    """Every image from 0 to 1 between its own darkest and brightest quantile; 0 where the mask hides it."""
+    shown = _shown(images, mask)
+    ends = np.quantile(images[..., shown].flatten(1).numpy(), (_DARKEST, _BRIGHTEST), axis=1)
     low, high = torch.from_numpy(ends).to(images)[..., None, None, None]
-    return ((images - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
+    return ((images - low) / (high - low).clamp_min(1e-12)).clamp(0, 1) * shown
 
 
-def _standardised(images: Images) -> Images:
-    """Every image with mean 0 and standard deviation 1."""
-    deviation, mean = torch.std_mean(images, dim=(-2, -1), keepdim=True)
-    return (images - mean) / deviation.clamp_min(1e-12)
+def _standardised(images: Images, mask: Float[Tensor, "height width"] | None = None) -> Images:
+    """Every image with mean 0 and standard deviation 1; 0 where the mask hides it."""
+    shown = _shown(images, mask)
+    deviation, mean = (part[..., None, None] for part in torch.std_mean(images[..., shown], dim=-1))
+    return (images - mean) / deviation.clamp_min(1e-12) * shown
+
+
+def _shown(images: Images, mask: Float[Tensor, "height width"] | None) -> Bool[Tensor, "height width"]:
+    """Where the mask lets the images be seen: everywhere without one.
+
+    Raises:
+        ValueError: a mask of another size, or one that hides all.
+    """
+    if mask is None:
+        return torch.ones(images.shape[-2:], dtype=torch.bool)
+    if mask.shape != images.shape[-2:] or not (mask > 0).any():
+        raise ValueError(f"Expected a mask of {tuple(images.shape[-2:])}, not 0 everywhere. Got {tuple(mask.shape)}.")
+    return mask.cpu() > 0
 
 
 def _blend(xray: Images, drr_image: Images) -> Float[Tensor, "batch height width 3"]:
