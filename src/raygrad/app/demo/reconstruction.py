@@ -89,12 +89,17 @@ def draw_reconstruction(subject: Subject, quick: bool = False) -> tuple[Any, str
     for (name, volume), ax in zip(slices.items(), axes[:, 4], strict=True):
         plot_drr(_axial_slice(volume), title=f"{name}, a slice", ticks=False, axs=ax)
     worse = [torch.nn.functional.mse_loss(*pair).item() / losses[-1] for pair in novel.values()]
+    closer, aside = map(_times, worse)
     meaning = (
         f"A volume fitted to one X-ray by gradient descent: the error falls {losses[0] / losses[-1]:.0f} times in "
         f"{len(losses) - 1} iterations. But one view does not determine a volume (last column: a slice of each): from "
-        f"10 mm closer the error is {worse[0]:.2g} times as large, from 1 degree to the side {worse[1]:.2g} times."
+        f"10 mm closer the error is {closer} times as large, from 1 degree to the side {aside} times."
     )
     return figure, meaning
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 def _axial_slice(volume: Tensor) -> Tensor:
