@@ -363,7 +363,8 @@ class _OncePerTensor(Generic[T]):
     def __call__(self, tensor: Tensor) -> T:
         if tensor.is_inference():  # has no version counter
             return self.function(tensor)
-        written = (tensor._version, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        version = None if tensor.is_inference() else tensor._version  # tensors of inference mode count no writes
+        written = (version, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
         if self.value is None or self.seen is None or self.seen[0]() is not tensor or self.seen[1:] != written:
             self.value = self.function(tensor.detach())
             self.seen = (weakref.ref(tensor), *written)

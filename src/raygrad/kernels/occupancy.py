@@ -61,4 +61,5 @@ def prepare(volume: Tensor) -> Occupancy:
 
 
 def _identity(volume: Tensor) -> tuple[Any, ...]:
-    return (volume.data_ptr(), volume._version, tuple(volume.shape[-3:]), volume.stride()[-3:], volume.dtype)
+    version = None if volume.is_inference() else volume._version  # tensors of inference mode count no writes
+    return (volume.data_ptr(), version, tuple(volume.shape[-3:]), volume.stride()[-3:], volume.dtype)
