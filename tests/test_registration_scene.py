@@ -267,6 +267,8 @@ def test_middle_and_reach_are_those_of_the_box(subject):
 def test_structures_that_are_none_are_refused(subject):
     with pytest.raises(ValueError, match=r"structure 'ghost' in the mask\. Got none: \[5\]"):
         separate_bodies(make_drr(subject), {"ghost": [5]})
+    with pytest.raises(ValueError, match="structure 'far away'"):
+        separate_bodies(make_drr(subject), {"far away": [259]})  # of 8 bits it has those of 3
     with pytest.raises(ValueError, match="structure 'empty'"):
         separate_bodies(make_drr(subject), {"empty": [9]})
     without = Subject(subject.volume, subject.density)

@@ -28,7 +28,7 @@ def separate_bodies(drr: DRR, structures: Structures) -> tuple[Body, ...]:
     mask = drr.mask
     if mask is None:
         raise ValueError("Expected a subject with a mask for structures. Got one without: read(..., labelmap=...).")
-    inside = {name: torch.isin(mask, torch.as_tensor(list(labels)).to(mask)) for name, labels in structures.items()}
+    inside = {name: torch.isin(mask, _in_kind_of(mask, labels)) for name, labels in structures.items()}
     for name, chosen in inside.items():
         if not bool((chosen & (drr.density != 0)).any()):
             raise ValueError(f"Expected voxels of the structure {name!r} in the mask. Got none: {structures[name]}.")
@@ -63,6 +63,12 @@ def reach(body: Body) -> float:
     """The root mean square distance of a body's box from its centre in mm."""
     sides = [count * spacing for count, spacing in zip(body.density.shape, body.spacing, strict=True)]
     return sum(side**2 / 12 for side in sides) ** 0.5
+
+
+def _in_kind_of(mask: Tensor, labels: Sequence[int]) -> Tensor:
+    """The labels in the mask's dtype, without those that it cannot hold and has none of."""
+    wanted = torch.as_tensor(list(labels))
+    return wanted[wanted.to(mask.dtype) == wanted].to(mask)
 
 
 def _cut_out(density: Float[Tensor, "x y z"], chosen: Bool[Tensor, "x y z"], world_to_voxel: Affine) -> Body:
