@@ -14,6 +14,7 @@ from raygrad.pose import RigidTransform, random_rigid_transform, so3_log_map
 from raygrad.registration.calibration import Calibration
 from raygrad.registration.candidates import (
     APART_MM,
+    SAME,
     SearchRanges,
     about,
     choose_distinct,
@@ -387,7 +388,9 @@ def best_apart(start, score, apart, keep, margin):
         while mine and len(taken) < keep:
             leader = max(mine, key=lambda c: (score[c], -c))
             mine.remove(leader)
-            if 1 - score[leader] <= margin * (1 - best) and all(apart[leader][c] >= APART_MM for c in taken):
+            if score[leader] >= best - max((margin - 1) * (1 - best), SAME) and all(
+                apart[leader][c] >= APART_MM for c in taken
+            ):
                 taken.append(leader)
         chosen += taken
     return chosen
@@ -406,10 +409,11 @@ def test_the_best_that_are_apart_are_kept(keep, margin):
 
 
 def test_a_perfect_score_leaves_room_for_another():
-    kept = choose_distinct(
-        torch.zeros(3, dtype=torch.long), torch.tensor([1.0, 1 - 1e-8, 0.9]), 100 * (1 - torch.eye(3)), 3, 2.0
-    )
+    score = torch.tensor([1.0, 1 - 0.9 * SAME, 1 - 1.1 * SAME])
+    kept = choose_distinct(torch.zeros(3, dtype=torch.long), score, 100 * (1 - torch.eye(3)), 3, 2.0)
     assert kept.tolist() == [0, 1]
+    all_of_them = choose_distinct(torch.zeros(3, dtype=torch.long), score, 100 * (1 - torch.eye(3)), 3, math.inf)
+    assert all_of_them.tolist() == [0, 1, 2]
 
 
 def test_leaders_are_the_best_of_every_start():

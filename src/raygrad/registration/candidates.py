@@ -12,6 +12,8 @@ from raygrad.types import Matrices
 
 APART_MM = 10.0
 """Poses that see the CT less than this apart, on average, count as one."""
+SAME = 1e-3
+"""Scores that differ by less are the same: of two nearly perfect ones how they are voxelized would decide."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,15 @@ def choose_distinct(
         score: at most 1.
         apart: how far apart they are in mm; what is less than `APART_MM` from a better one is left out.
         keep: at most so many of each start.
-        margin: what lacks more than so many times as much to 1 as the best one of its start is left out.
+        margin: what lacks more than so many times as much to 1 as the best one of its start is left out, unless it is
+            the `SAME`.
     """
     kept: list[int] = []
     for number in torch.unique(start).tolist():
         mine = torch.nonzero(start == number).squeeze(1)
         ranked = mine[score[mine].argsort(descending=True, stable=True)].tolist()
         best = score[ranked[0]]
-        least = best - (margin - 1) * (1 - best).clamp_min(1e-6)
+        least = best - ((margin - 1) * (1 - best).clamp_min(1e-6)).clamp_min(SAME)
         chosen: list[int] = []
         for candidate in ranked:
             if len(chosen) < keep and score[candidate] >= least and (apart[candidate, chosen] >= APART_MM).all():

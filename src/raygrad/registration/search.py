@@ -11,7 +11,7 @@ from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
 from raygrad.registration.bodies import Structures
 from raygrad.registration.calibration import Calibration
-from raygrad.registration.candidates import SearchRanges, about, choose_distinct, distances, spread
+from raygrad.registration.candidates import SAME, SearchRanges, about, choose_distinct, distances, spread
 from raygrad.registration.coarse_to_fine import Candidates, CoarseToFine
 from raygrad.registration.outcome import EQUAL, describe
 from raygrad.registration.progress import Callback, watched
@@ -112,5 +112,5 @@ def _most_promising(course: CoarseToFine, candidates: Candidates, stage: Stage) 
 
 def _rivalled(score: Tensor) -> Tensor:
     """The best is rivalled by a second one that is as good, and so is that."""
-    as_good = 1 - score <= EQUAL * (1 - score[0]) + 1e-6
+    as_good = score >= score[0] - ((EQUAL - 1) * (1 - score[0])).clamp_min(SAME)
     return as_good & (as_good.sum() > 1)
