@@ -77,7 +77,7 @@ class Uncertainty:
     @property
     def standard_deviations(self) -> Float[Tensor, "start 6"]:
         """Of each motion by itself: mm for the first three, radians for the others."""
-        return self.covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+        return self.covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
 
     def weakest(self, start: int = 0) -> tuple[Float[Tensor, " 6"], float]:
         """The motion that the image determines least, rotations in mm at `radius`, and its standard deviation in mm.
