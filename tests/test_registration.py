@@ -149,7 +149,7 @@ def test_every_camera_will_do(subject, orientation, options):
     assert_found(register(take(drr, truth).reshape(drr.detector.height, drr.detector.width), drr, off(truth)), truth)
 
 
-def test_a_ct_far_from_the_worlds_origin_is_turned_about_its_own_centre(subject, xray):
+def test_a_ct_far_from_the_worlds_origin_is_turned_about_its_own_centre(subject, xray, found):
     """As files have it that were not centred: registration goes the same way, elsewhere."""
     shift = torch.eye(4, dtype=DOUBLE)
     shift[:3, 3] = torch.tensor([800.0, -300.0, 1200.0])
@@ -159,6 +159,9 @@ def test_a_ct_far_from_the_worlds_origin_is_turned_about_its_own_centre(subject,
     result = register(xray, drr, RigidTransform(shift @ off(AP).matrix))
     assert result.status == (Status.CONVERGED,)
     assert error(result.pose, truth, TARGETS + shift[:3, 3]) < 0.05
+    for here, there in zip(found.trace[:5], result.trace[:5], strict=True):
+        torch.testing.assert_close(there.score, here.score, rtol=0, atol=1e-4)
+        torch.testing.assert_close(there.pose.matrix, shift @ here.pose.matrix, rtol=0, atol=0.1)
 
 
 def test_double_precision_and_gradients_of_the_density_do_not_matter(subject, xray, found):
@@ -317,8 +320,9 @@ def test_a_body_that_looks_the_same_from_elsewhere_is_ambiguous(shape):
 
 
 def test_a_run_that_is_cut_short_says_so(drr, xray):
-    result = register(xray, drr, off(AP), stages=[Stage(50, LocalCorrelation(9), iterations=2, tolerance=0.01)])
-    assert result.status[0] in (Status.OUT_OF_ITERATIONS, Status.NO_MATCH)
+    *stages, last = default_schedule()
+    result = register(xray, drr, off(AP), stages=[*stages, replace(last, iterations=0)])
+    assert result.status == (Status.OUT_OF_ITERATIONS,)
 
 
 # Search
@@ -328,13 +332,15 @@ def test_a_search_finds_the_pose_from_nothing_and_ranks(drr):
     truth = make_pose((15.0, -10.0, 8.0), (20.0, 880.0, -15.0))
     xray = take(drr, truth)
     ranges = SearchRanges(degrees=25.0, mm=40.0)
-    result = search(xray, drr, ranges, poses=512, keep=3, stages=QUICK)
+    stages = [replace(stage, margin=50.0) for stage in QUICK]
+    result = search(xray, drr, ranges, poses=512, keep=3, stages=stages)
     assert error(result.pose, truth)[0] < 1.0
     assert result.status[0] is Status.CONVERGED
     assert result.score.tolist() == sorted(result.score.tolist(), reverse=True)
-    assert 1 <= len(result.pose) <= 3
+    assert len(result.pose) in (2, 3)
+    assert error(result.pose, truth)[1:].min() > 3  # others are apart
     assert (result.trace[0].score.shape, result.trace[0].pixels) == ((1,), (25, 25))
-    again = search(xray, drr, ranges, poses=512, keep=3, stages=QUICK)
+    again = search(xray, drr, ranges, poses=512, keep=3, stages=stages)
     assert torch.equal(again.pose.matrix, result.pose.matrix)
 
 
