@@ -25,7 +25,8 @@ def mean_target_registration_error(pose_1: RigidTransform, pose_2: RigidTransfor
     Raises:
         ValueError: wrong shape, no points, or batches that do not match.
     """
-    seen_1, seen_2 = (pose.inverse()(_checked_points(points)) for pose in (pose_1, pose_2))
+    points = _checked_points(points)
+    seen_1, seen_2 = (pose.inverse()(points.to(pose.dtype)) for pose in (pose_1, pose_2))
     return _mean_distance(seen_1, seen_2, "points as seen by two poses")
 
 

@@ -22,6 +22,8 @@ from raygrad.registration.schedule import Stage
 from raygrad.registration.views import View
 from raygrad.types import Matrices
 
+LEAST_COST = 1e-3
+"""No image is matched better than this, as far as what is known of the geometry is weighed against it."""
 ROUNDS, TRUSTED_MM = 3, 0.5
 """A robust stage chooses the pixels that it trusts so many times, while the pose then moves further than that."""
 
@@ -170,7 +172,8 @@ class CoarseToFine:
         if calibration != Calibration():
             pixels = sum(rows * columns for rows, columns in (sight.shape for sight in sights))
             free = replace(scene, calibration=Calibration())
-            scene = replace(scene, noise=free.linearise(candidates.unknowns).cost / pixels)
+            cost = free.linearise(candidates.unknowns).cost.clamp_min(LEAST_COST)
+            scene = replace(scene, noise=cost / pixels)
         return scene
 
     def _sight(self, view: View, candidates: Candidates, stage: Stage, parts: Sequence[Pyramid]) -> Sight:

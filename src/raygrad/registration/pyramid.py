@@ -83,7 +83,7 @@ class Pyramid:
 
 def _block(spacing: float, largest: float) -> int:
     """The greatest power of two that keeps `spacing` times itself within `largest`, at least 1."""
-    return 2 ** max(0, math.floor(math.log2(largest / spacing) + 1e-6))
+    return 2 ** max(0, math.floor(math.log2(max(largest, spacing) / spacing) + 1e-6))
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ def register(
 
     Returns:
         Poses, scores, a status for each start and the way there. Look at the status: a start outside the capture range
-        ends as `Status.NO_MATCH`, one from which two poses fit alike as `Status.AMBIGUOUS`.
+        ends as `Status.NO_MATCH`, one from which two poses fit alike as `Status.AMBIGUOUS`. No status tells of a wrong
+        sdd or pixel size: a pose at another depth makes up for them, and the images match all the same.
 
     Raises:
         TypeError, ValueError: what `make_views` refuses; unknown methods, options or structures.

@@ -66,6 +66,8 @@ def search(
     if keep < 1 or poses < keep:
         raise ValueError(f"Expected at least one pose to keep, and more to score. Got keep={keep} and poses={poses}.")
     ranges = SearchRanges() if ranges is None else ranges
+    if not isinstance(ranges, SearchRanges):
+        raise TypeError(f"Expected ranges as SearchRanges(degrees, mm). Got {type(ranges).__name__}.")
     twists = spread(ranges, poses, seed)
     began = time.perf_counter()
     views = make_views(xray, drr, default_init(drr) if init is None else init, mask)
