@@ -7,10 +7,22 @@ from torch.nn import functional
 
 from raygrad.metrics import normalized_cross_correlation
 from raygrad.metrics.filters import sobel
-from raygrad.registration.similarity import GlobalCorrelation, GradientCorrelation, LocalCorrelation, Similarity
+from raygrad.registration.similarity import (
+    GlobalCorrelation,
+    GradientCorrelation,
+    LocalCorrelation,
+    Similarity,
+    WeightedSum,
+)
 
 SHAPE = (14, 17)
-SIMILARITIES = [GlobalCorrelation(), GradientCorrelation(), LocalCorrelation(5), LocalCorrelation(9, floor=0.3)]
+SIMILARITIES = [
+    GlobalCorrelation(),
+    GradientCorrelation(),
+    LocalCorrelation(5),
+    LocalCorrelation(9, floor=0.3),
+    WeightedSum((GlobalCorrelation(), GradientCorrelation(), LocalCorrelation(5)), (0.5, 0.2, 0.3)),
+]
 ONES = torch.ones(1, 1, *SHAPE, dtype=torch.float64)
 
 each_similarity = pytest.mark.parametrize("similarity", SIMILARITIES, ids=str)
@@ -198,3 +210,17 @@ def test_an_image_of_one_value_has_finite_features(similarity):
 @each_similarity
 def test_all_of_them_are_similarities(similarity):
     assert isinstance(similarity, Similarity)
+
+
+def test_a_weighted_sum_weighs_squared_distances():
+    one, other = smooth_images(2), smooth_images(2, seed=3)
+    parts = (GlobalCorrelation(), GradientCorrelation(), LocalCorrelation(7))
+    weights = (0.5, 0.2, 0.3)
+    expected = sum(weight * distance(part, one, other) for part, weight in zip(parts, weights, strict=True))
+    torch.testing.assert_close(distance(WeightedSum(parts, weights), one, other), expected)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.5, 0.0), (0.5, -1.0)])
+def test_a_weighted_sum_wants_a_positive_weight_for_each_part(weights):
+    with pytest.raises(ValueError, match="one positive weight for each part"):
+        WeightedSum((GlobalCorrelation(), LocalCorrelation(5)), weights)

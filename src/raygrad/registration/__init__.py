@@ -15,4 +15,5 @@ from raygrad.registration.search import search as search
 from raygrad.registration.similarity import GlobalCorrelation as GlobalCorrelation
 from raygrad.registration.similarity import GradientCorrelation as GradientCorrelation
 from raygrad.registration.similarity import LocalCorrelation as LocalCorrelation
+from raygrad.registration.similarity import WeightedSum as WeightedSum
 from raygrad.registration.views import to_line_integrals as to_line_integrals

@@ -34,6 +34,9 @@ class Similarity(Protocol):
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
         """Sums of values of features, such as squared residuals, over those of the same pixel."""
 
+    def count(self, shape: tuple[int, int]) -> int:
+        """How many features an image of so many rows and columns has."""
+
 
 @dataclass(frozen=True)
 class GlobalCorrelation:
@@ -46,6 +49,10 @@ class GlobalCorrelation:
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
         """The values as images: a pixel has one feature."""
         return values.unflatten(2, shape)
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """One for each pixel."""
+        return shape[0] * shape[1]
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,10 @@ class GradientCorrelation:
         """The sums over both slopes; the border has no slopes, and gets 0."""
         height, width = shape
         return functional.pad(values.unflatten(2, (2, height - 2, width - 2)).sum(2), [1] * 4)
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """Two for each pixel but those of the border."""
+        return 2 * (shape[0] - 2) * (shape[1] - 2)
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,44 @@ class LocalCorrelation:
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
         """The values as images: a pixel has one feature."""
         return values.unflatten(2, shape)
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """One for each pixel."""
+        return shape[0] * shape[1]
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """Several similarities at once, such as the correlation of the whole image and of patches of two sizes.
+
+    Attributes:
+        parts: what is compared.
+        weights: how much the squared distance of each counts; they should add up to 1.
+    """
+
+    parts: tuple[Similarity, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.parts) != len(self.weights) or not self.parts or min(self.weights) <= 0:
+            raise ValueError(
+                f"Expected one positive weight for each part, at least one. "
+                f"Got {len(self.parts)} parts and the weights {self.weights}."
+            )
+
+    def __call__(self, stack: Stack, weights: Weights) -> Features:
+        """Features of an image and their derivatives, part after part."""
+        parts = zip(self.parts, self.weights, strict=True)
+        return torch.cat([part(stack, weights) * weight**0.5 for part, weight in parts], dim=2)
+
+    def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
+        """The sums over the parts."""
+        pieces = values.split([part.count(shape) for part in self.parts], dim=2)
+        return torch.stack([part.per_pixel(p, shape) for part, p in zip(self.parts, pieces, strict=True)]).sum(0)
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """Those of all parts."""
+        return sum(part.count(shape) for part in self.parts)
 
 
 def _unit_norm(stack: Features, weights: Tensor) -> Features:

@@ -133,7 +133,8 @@ def wilson_interval(successes: int, count: int, z: float = 1.96) -> tuple[float,
     share, width = successes / count, z * z / count
     middle = (share + width / 2) / (1 + width)
     half = math.sqrt(share * (1 - share) * width + width * width / 4) / (1 + width)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding must not put the share itself outside.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def markdown(rows: Sequence[Row], by: Sequence[str] = ("method", "condition", "degrees", "mm")) -> str:
