@@ -9,7 +9,7 @@ import torch
 
 from raygrad.app.inputs import UserError, parse_pose
 from raygrad.app.poses import Intrinsics
-from raygrad.app.register import CAMERA_OPTIONS, Starts, prepare
+from raygrad.app.register_inputs import CAMERA_OPTIONS, Starts, prepare
 from raygrad.app.xrays import as_line_integrals, read_mask, read_xray
 
 PIXELS = np.array([[100, 4000], [1000, 2000], [1500, 3000]], dtype=np.uint16)
