@@ -20,3 +20,12 @@ def cache_folder_of_the_tests(tmp_path_factory):
 def fixed_seed():
     """Random numbers do not depend on which tests ran before."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Images of a few pixels gain nothing from more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

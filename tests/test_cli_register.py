@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from cli_cases import save_lopsided_ct
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -36,14 +37,7 @@ def pose_of(*numbers):
 
 @pytest.fixture(scope="module")
 def ct(tmp_path_factory):
-    """A lopsided block of fat, muscle and bone in air, no axis or direction like another."""
-    hu = np.full((20, 24, 28), -1000, dtype=np.int16)
-    hu[4:12, 3:20, 6:26] = -100
-    hu[5:12, 4:14, 6:24] = 100
-    hu[5:9, 8:12, 7:20] = 900
-    path = tmp_path_factory.mktemp("ct") / "ct.nii.gz"
-    nibabel.save(nibabel.Nifti1Image(hu, np.diag([4.0, 5.0, 6.0, 1.0])), path)
-    return path
+    return save_lopsided_ct(tmp_path_factory.mktemp("ct") / "ct.nii.gz", spacing=(4.0, 5.0, 6.0))
 
 
 def save(path, pixels, spacing=None):

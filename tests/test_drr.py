@@ -13,19 +13,12 @@ from raygrad.drr import DRR, _OncePerTensor
 from raygrad.kernels import available_backends
 from raygrad.pose import RigidTransform, convert, random_rigid_transform
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BACKENDS = [name for name, (usable, _) in available_backends().items() if usable]
 RENDERERS = ["siddon", "trilinear", "joseph"]
 # Where the camera stands before it is turned, to look at the origin along its z axis.
 STANDPOINTS = {"AP": (0.0, 850.0, 0.0), "PA": (0.0, -850.0, 0.0), None: (0.0, 0.0, -850.0)}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Images this small gain nothing from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=BACKENDS)

@@ -132,3 +132,10 @@ def test_equal_poses_have_zero_error_and_finite_gradients():
 def test_wrong_points_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_mtre_takes_points_and_poses_of_any_precision():
+    turned, still = pose((0.3, 0.0, 0.0), (0.0, 5.0, 0.0)), pose()
+    expected = mean_target_registration_error(turned, still, TARGETS)
+    for first, second, points in ((turned, still.to(torch.float32), TARGETS), (turned, still, TARGETS.float())):
+        torch.testing.assert_close(mean_target_registration_error(first, second, points), expected, rtol=1e-6, atol=0)

@@ -27,6 +27,8 @@ from raygrad.registration import (
 )
 from raygrad.registration.bodies import middle, separate_bodies, whole_body
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DOUBLE = torch.float64
 SIDE = 100
 TARGETS = 100 * (2 * torch.rand(1, 50, 3, generator=torch.Generator().manual_seed(0)).double() - 1)
@@ -35,15 +37,6 @@ QUICK = (
     Stage(50, LocalCorrelation(9), iterations=10, tolerance=0.01),
 )
 """For what does not depend on accuracy."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Images this small gain little from more, and the order of sums stays the same."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def make_pose(rot_deg=(0.0, 0.0, 0.0), xyz=(0.0, 850.0, 0.0)):
@@ -432,6 +425,12 @@ def test_bad_arguments_are_refused_before_anything_iterates(drr, xray, arguments
 
     with pytest.raises(kind, match=message):
         register(xray, drr, off(AP), callback=callback, **arguments)
+
+
+def test_a_start_in_the_isocentre_is_told_of_and_does_no_harm(drr, xray):
+    with pytest.warns(RegistrationWarning, match="source is inside the CT"):
+        result = register(xray, drr, make_pose(xyz=(0.0, 0.0, 0.0)), candidates=1)
+    assert result.status[0] is not Status.CONVERGED
 
 
 def test_searches_that_are_none_are_refused(drr, xray):

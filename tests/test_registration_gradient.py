@@ -21,6 +21,8 @@ from raygrad.registration.module import Registration
 from raygrad.registration.result import Status
 from raygrad.registration.views import View, make_views
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIDE = 64
 TARGETS = 100 * (2 * torch.rand(1, 50, 3, generator=torch.Generator().manual_seed(0)).double() - 1)
 SIGNS = torch.tensor([[1.0, -1.0, 1.0], [-1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])
@@ -38,15 +40,6 @@ def make_starts(n=3, degrees=5.0, mm=8.0):
 
 def error(pose, truth=None):
     return mean_target_registration_error(pose, make_pose() if truth is None else truth, TARGETS)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Images this small gain nothing from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,12 @@ COARSE_GRID = {
     "8, step=0.05": "8, step=torch.pi / 32",
 }
 
-pytestmark = pytest.mark.skipif(
-    not available_backends()["cpu"][0], reason="the compiled kernels are missing, and the reference takes minutes"
-)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(
+        not available_backends()["cpu"][0], reason="the compiled kernels are missing, and the reference takes minutes"
+    ),
+]
 
 
 def run(cells, cuts):
@@ -41,15 +44,6 @@ def run(cells, cuts):
         exec(compile(code, "<document>", "exec"), namespace)
     assert not unused
     return namespace
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Images this small gain nothing from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,8 @@ class GradientNormalizedCrossCorrelation2d(NormalizedCrossCorrelation2d):
 
     def forward(self, x1: Tensor, x2: Tensor) -> Scores:
         """The scores (B,); ValueError for other shapes or images smaller than a patch or half the Gaussian."""
-        x1, x2 = checked_images(x1, x2, gaussian_blur_size(self.sigma) // 2 + 1 if self.sigma else 1)
+        # Not broadcast: the slopes of a batch of one are taken once.
+        checked_images(x1, x2, gaussian_blur_size(self.sigma) // 2 + 1 if self.sigma else 1)
         return super().forward(self._derivatives(x1), self._derivatives(x2))
 
     def _derivatives(self, images: Images) -> Filtered:

@@ -135,7 +135,7 @@ class CoarseToFine:
 
     def _minimise(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
         """Let candidates settle in the images of a stage."""
-        unknowns = _renumbered(candidates.unknowns)
+        unknowns = candidates.unknowns.renumbered()
         self.last_scene = scene = self.scene(Candidates(candidates.start, unknowns), stage)
 
         def watch(iteration: int, unknowns: Unknowns, at: Linearisation, dampings: Tensor) -> bool:
@@ -199,7 +199,3 @@ class CoarseToFine:
             bodies = (separate_bodies(view.drr, self.structures) for view in self.views)
             self.parts = [[Pyramid(body) for body in parts] for parts in bodies]
         return self.parts
-
-
-def _renumbered(unknowns: Unknowns) -> Unknowns:
-    return replace(unknowns, entry=torch.arange(len(unknowns), device=unknowns.entry.device))

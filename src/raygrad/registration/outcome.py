@@ -1,7 +1,6 @@
 """From the candidates that are left to what users get: the best pose of each start, and whether to believe it."""
 
 import time
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -39,7 +38,7 @@ def conclude(course: CoarseToFine, candidates: Refined) -> RegistrationResult:
 
 def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> RegistrationResult:
     """A result with an entry for every candidate."""
-    match = course.scene(candidates, LOOK).score(_renumber(candidates.unknowns))
+    match = course.scene(candidates, LOOK).score(candidates.unknowns.renumbered())
     scene, unknowns = course.last_scene, candidates.unknowns
     uncertainty = estimate_uncertainty(scene, unknowns, candidates.at)
     vague = torch.tensor([uncertainty.weakest(entry)[1] > UNDETERMINED_MM for entry in range(len(unknowns))])
@@ -85,7 +84,3 @@ def _intrinsics(course: CoarseToFine, scene: Scene, unknowns: Unknowns, view: in
     }
     names = [name for column in scene.calibration.columns for name in CALIBRATABLE[column]]
     return {name: found[name] for name in names}
-
-
-def _renumber(unknowns: Unknowns) -> Unknowns:
-    return replace(unknowns, entry=torch.arange(len(unknowns), device=unknowns.entry.device))

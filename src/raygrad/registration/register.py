@@ -8,6 +8,7 @@ import torch
 
 from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
+from raygrad.registration import descent
 from raygrad.registration.bodies import Structures
 from raygrad.registration.calibration import Calibration
 from raygrad.registration.candidates import SearchRanges, about, spread
@@ -20,7 +21,7 @@ from raygrad.registration.schedule import Stage, default_schedule
 from raygrad.registration.search import search
 from raygrad.registration.views import Image, make_views
 
-METHODS = ("lm", "adam", "lbfgs")
+METHODS = ("lm", *descent.METHODS)
 NEIGHBOURHOOD = SearchRanges(degrees=20.0, mm=30.0)
 """How far from a start the other candidates of its neighbourhood lie."""
 NEIGHBOURS = 16

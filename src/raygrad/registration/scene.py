@@ -1,6 +1,6 @@
 """What a registration moves, what it sees of that, and how what it sees changes: one least-squares problem."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -52,6 +52,10 @@ class Unknowns:
 
     def __getitem__(self, index: Tensor | slice) -> "Unknowns":
         return Unknowns(*(value[index] for value in vars(self).values()))
+
+    def renumbered(self) -> "Unknowns":
+        """The same as the entries 0, 1, 2, ... of another scene."""
+        return replace(self, entry=torch.arange(len(self), device=self.entry.device))
 
     def overwritten(self, index: Tensor, other: "Unknowns") -> "Unknowns":
         """The same with these states replaced."""
