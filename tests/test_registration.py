@@ -427,6 +427,22 @@ def test_bad_arguments_are_refused_before_anything_iterates(drr, xray, arguments
         register(xray, drr, off(AP), callback=callback, **arguments)
 
 
+def test_the_mirrored_view_from_behind_is_no_match(drr, xray):
+    result = register(xray, drr, make_pose((170.0, 10.0, 0.0)))
+    assert result.status[0] is Status.NO_MATCH
+
+
+def test_trusted_pixels_are_chosen_anew_while_the_pose_moves(drr, xray):
+    stage = Stage(100, LocalCorrelation(9), iterations=30, tolerance=0.01, robust=True)
+
+    def beginnings(init):
+        trace = register(xray, drr, init, candidates=1, stages=[stage]).trace
+        return sum(iteration.number == 0 for iteration in trace)
+
+    assert beginnings(make_pose((3.0, 3.0, -3.0))) > 1
+    assert beginnings(make_pose()) == 1
+
+
 def test_a_start_in_the_isocentre_is_told_of_and_does_no_harm(drr, xray):
     with pytest.warns(RegistrationWarning, match="source is inside the CT"):
         result = register(xray, drr, make_pose(xyz=(0.0, 0.0, 0.0)), candidates=1)
