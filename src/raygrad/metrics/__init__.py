@@ -1,7 +1,8 @@
 """How alike two images are, and how far apart two poses.
 
 Image metrics take two batches (B, C, H, W), of which one may have B = 1, and return scores (B,), higher where the
-images are more alike. All are differentiable in both images.
+images are more alike. Metrics of volumes take two volumes (x, y, z) and return one number. All are differentiable in
+both.
 """
 
 from raygrad.metrics.geodesic import DoubleGeodesicSE3 as DoubleGeodesicSE3
@@ -19,3 +20,7 @@ from raygrad.metrics.points import mean_reprojection_distance as mean_reprojecti
 from raygrad.metrics.points import mean_target_registration_error as mean_target_registration_error
 from raygrad.metrics.ssim import StructuralSimilarity2d as StructuralSimilarity2d
 from raygrad.metrics.ssim import structural_similarity as structural_similarity
+from raygrad.metrics.volumes import peak_signal_to_noise_ratio as peak_signal_to_noise_ratio
+from raygrad.metrics.volumes import relative_error as relative_error
+from raygrad.metrics.volumes import root_mean_square_error as root_mean_square_error
+from raygrad.metrics.volumes import structural_similarity_3d as structural_similarity_3d

@@ -24,12 +24,26 @@ def structural_similarity(
     mean_1, mean_2, mean_12, mean_11, mean_22 = separable(
         torch.cat([x1, x2, x1 * x2, x1 * x1, x2 * x2], dim=1), window
     ).split(channels, dim=1)
+    similarity = similarity_of_moments(mean_1, mean_2, mean_12, mean_11, mean_22, origin, data_range)
+    return similarity.mean(dim=(1, 2, 3))
+
+
+def similarity_of_moments(
+    mean_1: Tensor,
+    mean_2: Tensor,
+    mean_12: Tensor,
+    mean_11: Tensor,
+    mean_22: Tensor,
+    origin: Tensor,
+    data_range: Number,
+) -> Tensor:
+    """The similarity of each window, of the means of x1, x2, x1 x2, x1^2 and x2^2 in it, taken about `origin`."""
     covariance = mean_12 - mean_1 * mean_2
     variances = (mean_11 - mean_1.square()) + (mean_22 - mean_2.square())
     mean_1, mean_2 = mean_1 + origin, mean_2 + origin
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     luminance = (2 * mean_1 * mean_2 + c1) / (mean_1.square() + mean_2.square() + c1)
-    return (luminance * (2 * covariance + c2) / (variances + c2)).mean(dim=(1, 2, 3))
+    return luminance * (2 * covariance + c2) / (variances + c2)
 
 
 class StructuralSimilarity2d(nn.Module):
