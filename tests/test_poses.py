@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from raygrad.app.files import written_whole
 from raygrad.app.inputs import parse_pose
 from raygrad.app.poses import Intrinsics, View, read_pose, write_pose
 from raygrad.data import Subject, Volume
+from raygrad.data.whole import written_whole
 
 CAMERA = Intrinsics(sdd=600.0, height=24, width=32, delx=3.0, dely=4.0)
 

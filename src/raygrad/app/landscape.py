@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from raygrad.app.files import written_whole
 from raygrad.app.inputs import UserError, parse_numbers
 from raygrad.data.optional import require
+from raygrad.data.whole import written_whole
 from raygrad.drr import DRR
 from raygrad.landscape import Landscape, compute_landscape
 from raygrad.metrics import (

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from raygrad import __version__
-from raygrad.app.files import written_whole
 from raygrad.data import Subject, make_reorient
+from raygrad.data.whole import written_whole
 from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
 

@@ -10,11 +10,11 @@ import roma
 import torch
 
 from raygrad.app.evaluation.targets import select_labels
-from raygrad.app.files import written_whole
 from raygrad.app.poses import Intrinsics, View, write_pose
 from raygrad.app.register_inputs import Task
 from raygrad.data import Subject
 from raygrad.data.optional import require
+from raygrad.data.whole import written_whole
 from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
 from raygrad.registration.result import AXES, RegistrationResult, Status

@@ -1,0 +1,250 @@
+"""The X-ray transform of a sweep as a linear operator: A(x), and its exact adjoint A.T(y)."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from raygrad import kernels
+from raygrad.data import VolumeGeometry
+from raygrad.kernels.project import METHODS
+from raygrad.processes import Processes
+from raygrad.views import Indices, Views
+
+Volumes = Float[Tensor, "x y z"]
+ViewImages = Float[Tensor, "view height width"]
+
+
+class Projector:
+    """Line integrals of a volume along the rays of all views: `images = A(volume)`, `volume = A.T(images)`.
+
+    A and A.T are adjoint to rounding: <A(x), y> = <x, A.T(y)>. Both are differentiable, and A also in whatever makes
+    the rays, where it requires a gradient (poses, intrinsics; see `raygrad.views`). Views are marched in groups of
+    `rays_at_once` rays, so memory beyond the volume and the images stays bounded; a gradient marches again.
+
+    Args:
+        volume_geometry: the grid of the volume: a `VolumeGeometry`, `Volume`, `Subject` or `DRR`.
+        views: a `raygrad.views.Views`, see also `raygrad.trajectories`.
+        method: "joseph", "siddon" or "trilinear", see `raygrad.kernels.project`.
+        n_points: samples a ray of "trilinear".
+        backend: which kernels march, see `raygrad.kernels.choose_backend`.
+        rays_at_once: how many rays are in memory at a time; at least one view's are.
+
+    Attributes:
+        domain_shape: the volume's (x, y, z).
+        range_shape: the images' (view, height, width).
+        processes: those that the views are shared among, see `raygrad.processes`.
+        T: the adjoint, whose `T` is this projector.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described.
+    """
+
+    def __init__(
+        self,
+        volume_geometry: Any,
+        views: Views,
+        method: str = "joseph",
+        *,
+        n_points: int = 500,
+        backend: str = "auto",
+        rays_at_once: int = 1 << 22,
+    ) -> None:
+        if not isinstance(views, Views):
+            raise TypeError(
+                f"Expected views as made by raygrad.views or raygrad.trajectories. Got {type(views).__name__}."
+            )
+        if method not in METHODS:
+            raise ValueError(f"Expected method to be one of {', '.join(METHODS)}. Got {method!r}.")
+        if rays_at_once < 1:
+            raise ValueError(f"Expected rays_at_once of at least 1. Got {rays_at_once}.")
+        self.volume_geometry = VolumeGeometry.of(volume_geometry)
+        self.views = views
+        self.method = method
+        self.n_points = n_points
+        self.backend = backend
+        self.rays_at_once = rays_at_once
+        self.processes = Processes()
+        self.T = Adjoint(self)
+
+    @property
+    def domain_shape(self) -> tuple[int, int, int]:
+        """Shape of the volumes that A takes."""
+        return self.volume_geometry.shape
+
+    @property
+    def range_shape(self) -> tuple[int, int, int]:
+        """Shape of the images that A makes."""
+        return (len(self.views), *self.views.image_shape)
+
+    def __call__(self, volume: Volumes) -> ViewImages:
+        """Project: line integrals (value x mm) of a volume on this projector's grid.
+
+        Raises:
+            ValueError: the volume is on another grid, or holds NaN or infinity where rays pass.
+        """
+        if tuple(volume.shape) != self.domain_shape:
+            raise ValueError(f"Expected a volume of shape {self.domain_shape}. Got {tuple(volume.shape)}.")
+        if self.views.requires_grad():
+            return self._project_differentiably(volume)
+        return _Project.apply(volume, self)
+
+    def norm(self, iterations: int = 30) -> float:
+        """The operator's 2-norm, its largest singular value, by so many power iterations from a volume of ones.
+
+        A lower bound that comes near soon: A.T A has no negative entry, so that (Perron-Frobenius) its first
+        eigenvector has none either and a volume of ones lies close to it.
+        """
+        with torch.no_grad():
+            volume = self.zeros() + 1
+            norm = 0.0
+            for _ in range(iterations):
+                volume = self.T(self(volume / volume.norm()))
+                if (previous := norm) and abs(float(volume.norm()) ** 0.5 - previous) <= 1e-5 * previous:
+                    break
+                norm = float(volume.norm()) ** 0.5
+                if norm == 0:
+                    break
+        return norm
+
+    def zeros(self) -> Volumes:
+        """A volume of zeros on this projector's grid, with the rays' dtype and device."""
+        like = self.views.parameters()[0]
+        return self.volume_geometry.zeros(like.dtype, like.device)
+
+    def __getitem__(self, indices: Indices) -> "Projector":
+        """The projector of some of the views."""
+        return self.with_views(self.views[indices])
+
+    def with_views(self, views: Views) -> "Projector":
+        """The same projector for other views."""
+        return Projector(
+            self.volume_geometry,
+            views,
+            self.method,
+            n_points=self.n_points,
+            backend=self.backend,
+            rays_at_once=self.rays_at_once,
+        )
+
+    def subsets(self, count: int) -> list[tuple["Projector", Tensor]]:
+        """Ordered subsets: every count-th view, with the positions of its images among those of all views.
+
+        Their order is that of bit reversal, so that one subset's views lie far from the one's before.
+
+        Raises:
+            ValueError: there are fewer views than subsets.
+        """
+        if not 1 <= count <= len(self.views):
+            raise ValueError(f"Expected 1 to {len(self.views)} subsets, as there are views. Got {count}.")
+        positions = [torch.arange(first, len(self.views), count) for first in _bit_reversal(count)]
+        return [(self[chosen], chosen) for chosen in positions]
+
+    def _project_differentiably(self, volume: Tensor) -> Tensor:
+        """Project with gradients to the views: rays are made, and marched, again in the backward pass."""
+        groups = self.views.split(self.rays_at_once)
+        if len(groups) == 1:
+            return self._march(volume, self.views)
+        return torch.cat([checkpoint(self._march, volume, views, use_reentrant=False) for views in groups])
+
+    def _march(self, volume: Tensor, views: Views) -> Tensor:
+        source, target = (ends.to(volume) for ends in views.rays())
+        return kernels.project(volume, source, target, **self._options())[:, 0].unflatten(-1, views.image_shape)
+
+    def _project(self, volume: Tensor) -> Tensor:
+        images = volume.new_empty(self.range_shape)
+        first = 0
+        for views in self.views.split(self.rays_at_once):
+            images[first : first + len(views)] = self._march(volume, views)
+            first += len(views)
+        return images
+
+    def _backproject(self, images: Tensor) -> Tensor:
+        volume = self.volume_geometry.zeros(images.dtype, images.device)
+        first = 0
+        for views in self.views.split(self.rays_at_once):
+            source, target = (ends.to(images) for ends in views.rays())
+            cotangent = images[first : first + len(views)].reshape(len(views), 1, -1)
+            part = kernels.backproject(cotangent, volume, source, target, **self._options())
+            volume = part if first == 0 else volume.add_(part)
+            first += len(views)
+        return volume
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "world_to_voxel": self.volume_geometry.world_to_voxel,
+            "method": self.method,
+            "n_points": self.n_points,
+            "backend": self.backend,
+            "image_width": self.views.image_shape[1],
+        }
+
+    def __repr__(self) -> str:
+        """What it maps to what."""
+        views, rows, columns = self.range_shape
+        return f"Projector({self.volume_geometry} -> {views} views of {rows} x {columns} pixels, {self.method})"
+
+
+class Adjoint:
+    """The adjoint of a projector: spreads every pixel's value over the voxels that its ray reads."""
+
+    def __init__(self, projector: Projector) -> None:
+        self.T = projector
+
+    @property
+    def domain_shape(self) -> tuple[int, int, int]:
+        """Shape of the images that it takes."""
+        return self.T.range_shape
+
+    @property
+    def range_shape(self) -> tuple[int, int, int]:
+        """Shape of the volumes that it makes."""
+        return self.T.domain_shape
+
+    def __call__(self, images: ViewImages) -> Volumes:
+        """Back project images (view, height, width) to a volume (x, y, z), differentiable in the images.
+
+        Raises:
+            ValueError: the images do not fit the views.
+        """
+        if tuple(images.shape) != self.domain_shape:
+            raise ValueError(f"Expected images of shape {self.domain_shape}. Got {tuple(images.shape)}.")
+        return _Backproject.apply(images, self.T)
+
+    def norm(self) -> float:
+        """The operator's 2-norm, which is the projector's."""
+        return self.T.norm()
+
+
+class _Project(torch.autograd.Function):
+    """A(x), streamed; its gradient is A.T."""
+
+    @staticmethod
+    def forward(ctx, volume, projector):
+        ctx.projector = projector
+        return projector._project(volume)
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return _Backproject.apply(cotangent, ctx.projector), None
+
+
+class _Backproject(torch.autograd.Function):
+    """A.T(y), streamed; its gradient is A."""
+
+    @staticmethod
+    def forward(ctx, images, projector):
+        ctx.projector = projector
+        return projector._backproject(images)
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return _Project.apply(cotangent, ctx.projector), None
+
+
+def _bit_reversal(count: int) -> list[int]:
+    """The numbers below `count` in the order of their reversed binary digits: neighbours come far apart."""
+    digits = max(1, (count - 1).bit_length())
+    return sorted(range(count), key=lambda number: f"{number:0{digits}b}"[::-1])

@@ -1,0 +1,10 @@
+"""Volumes from X-ray images."""
+
+from raygrad.reconstruction.constraints import Constraint as Constraint
+from raygrad.reconstruction.iterate import Solver as Solver
+from raygrad.reconstruction.iterate import Step as Step
+from raygrad.reconstruction.iterate import iterate as iterate
+from raygrad.reconstruction.result import Iteration as Iteration
+from raygrad.reconstruction.result import ReconstructionResult as ReconstructionResult
+from raygrad.reconstruction.result import Status as Status
+from raygrad.reconstruction.sirt import sirt as sirt

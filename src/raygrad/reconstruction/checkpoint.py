@@ -1,0 +1,95 @@
+"""Checkpoints: the state of a reconstruction in one file that is whole or absent."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from raygrad.data.whole import written_whole
+from raygrad.reconstruction.result import Iteration
+
+if TYPE_CHECKING:
+    from raygrad.reconstruction.iterate import Solver
+
+
+class Checkpoint:
+    """Keeps the state of one solver in one file.
+
+    A fingerprint of everything that decides the result lies beside the state, so that a run never goes on from the
+    state of another problem. The number of processes is not among it: the first one reads and writes for all.
+
+    Raises:
+        ValueError: there is no folder to write the file in.
+    """
+
+    def __init__(self, path: str | Path, solver: "Solver") -> None:
+        self.path = Path(path)
+        if not self.path.resolve().parent.is_dir():
+            raise ValueError(f"Expected a checkpoint in a folder that exists. Got {self.path}.")
+        self.solver = solver
+        self.problem = describe(solver)
+
+    def load(self) -> list[Iteration]:
+        """Put the solver into the state that the file keeps; returns the iterations so far (none without a file).
+
+        Raises:
+            ValueError: the file is no checkpoint, or one of another problem.
+        """
+        if not self.path.exists():
+            return []
+        try:
+            kept = torch.load(self.path, map_location=self.solver.images.device, weights_only=True)
+            problem, state = dict(kept["problem"]), kept["state"]
+        except Exception as error:
+            raise ValueError(f"Expected a checkpoint of a reconstruction. {self.path} is none ({error}).") from error
+        if differing := [name for name in self.problem if self.problem[name] != problem.get(name)]:
+            raise ValueError(
+                f"Expected a checkpoint of this problem. {self.path} was made with other {', '.join(differing)}: "
+                "remove it to start anew, or name another file."
+            )
+        for name in self.solver.volumes + self.solver.by_view:
+            own: Tensor = getattr(self.solver, name)
+            own.copy_(self.solver.projector.processes.own(state[name]) if name in self.solver.by_view else state[name])
+        for name in self.solver.numbers:
+            setattr(self.solver, name, state[name])
+        return [Iteration(*entry) for entry in kept["history"]]
+
+    def save(self, history: list[Iteration]) -> None:
+        """Replace the file by the solver's present state."""
+        processes, solver = self.solver.projector.processes, self.solver
+        state: dict[str, Any] = {name: getattr(solver, name) for name in solver.volumes + solver.numbers}
+        state |= {name: processes.gather(getattr(solver, name)) for name in solver.by_view}
+        if processes.rank == 0:
+            entries = [(it.number, it.residual, it.change, it.objective, it.seconds) for it in history]
+            with written_whole(self.path) as unfinished:
+                torch.save({"problem": self.problem, "state": state, "history": entries}, unfinished)
+
+
+def describe(solver: "Solver") -> dict[str, str]:
+    """What decides a result: names for people, values to compare."""
+    projector = solver.projector
+    geometry = projector.volume_geometry
+    volumes = [solver.constraint.support] if solver.constraint.support is not None else []
+    return {
+        "method": solver.name,
+        "settings": repr({name: getattr(solver, name) for name in solver.settings}),
+        "constraints": repr((solver.constraint.nonnegative, fingerprint(*volumes))),
+        "start": fingerprint(solver.volume),
+        "volume geometry": repr((geometry.shape, geometry.voxel_to_world.tolist())),
+        "projector": f"{projector.method}, {projector.n_points} points, {solver.images.dtype}",
+        "views": fingerprint(*projector.views.parameters()),
+        "images": fingerprint(solver.images),
+    }
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    """A hash of values and shapes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in tensors:
+        values = tensor.detach().cpu()
+        order = sorted(range(values.ndim), key=values.stride, reverse=True)
+        digest.update(repr((tuple(values.shape), values.dtype, order)).encode())
+        digest.update(values.permute(order).contiguous().numpy().tobytes())
+    return digest.hexdigest()
