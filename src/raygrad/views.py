@@ -125,7 +125,7 @@ class ConeViews(Views):
         return self.detector.camera_to_world(RigidTransform(self.pose.matrix.double())).matrix
 
     @property
-    def pixel_to_camera(self) -> Matrices:
+    def pixel_to_camera(self) -> Float[Tensor, "view 3 3"]:
         """Maps (view, 3, 3), float64, from (column, row, 1), with pixel centres at whole numbers, to camera mm."""
         calibration = self.detector.calibration.matrix if self.calibration is None else self.calibration
         calibration = calibration.double().expand(len(self), 4, 4)
@@ -175,7 +175,7 @@ class ParallelViews(Views):
     down: Vectors
     height: int
     width: int
-    length: float
+    length: float | int
 
     def __post_init__(self) -> None:
         shapes = {tuple(tensor.shape) for tensor in self.parameters()}

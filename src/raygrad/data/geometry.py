@@ -35,7 +35,10 @@ class VolumeGeometry:
 
     @classmethod
     def centred(
-        cls, shape: Sequence[int], spacing: float | Sequence[float], centre: Sequence[float] = (0.0, 0.0, 0.0)
+        cls,
+        shape: Sequence[int],
+        spacing: float | int | Sequence[float | int],
+        centre: Sequence[float | int] = (0.0, 0.0, 0.0),
     ) -> "VolumeGeometry":
         """A grid along the world's axes, with this spacing in mm and its middle at `centre` in mm."""
         spacings = [float(spacing)] * 3 if isinstance(spacing, int | float) else [float(length) for length in spacing]
@@ -92,7 +95,7 @@ class VolumeGeometry:
         x, y, z = self.shape
         return torch.zeros(z, y, x, dtype=dtype, device=device).permute(2, 1, 0)
 
-    def coarser(self, factor: float) -> "VolumeGeometry":
+    def coarser(self, factor: float | int) -> "VolumeGeometry":
         """The same box in voxels about `factor` times as long (their number is rounded up)."""
         if not factor > 0:
             raise ValueError(f"Expected a positive factor. Got {factor}.")

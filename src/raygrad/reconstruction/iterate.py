@@ -76,12 +76,12 @@ def iterate(
     solver: Solver,
     *,
     iterations: int | None = None,
-    tolerance: float = 0.0,
-    residual: float = 0.0,
+    tolerance: float | int = 0.0,
+    residual: float | int = 0.0,
     progress: bool = False,
     callback: Callback | None = None,
     checkpoint: str | Path | None = None,
-    checkpoint_every: float = 30.0,
+    checkpoint_every: float | int = 30.0,
 ) -> ReconstructionResult:
     """Run an iterative method.
 

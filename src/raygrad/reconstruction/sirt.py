@@ -15,7 +15,7 @@ def sirt(
     projector: Projector,
     images: Tensor,
     *,
-    relaxation: float = 1.0,
+    relaxation: float | int = 1.0,
     nonnegative: bool = True,
     support: Any = None,
     start: Tensor | None = None,
@@ -50,7 +50,7 @@ class Sirt(Solver):
     default_iterations = 100
     settings: ClassVar = ("relaxation",)
 
-    def __init__(self, projector: Projector, images: Tensor, relaxation: float = 1.0, **problem: Any) -> None:
+    def __init__(self, projector: Projector, images: Tensor, relaxation: float | int = 1.0, **problem: Any) -> None:
         if not 0 < relaxation < 2:
             raise ValueError(f"Expected a relaxation between 0 and 2. Got {relaxation}.")
         super().__init__(projector, images, **problem)

@@ -1,0 +1,139 @@
+"""What a reconstruction will take, before it begins."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from raygrad.projector import Projector
+
+# Volumes and stacks of images that a method holds at its peak, beside the images that it is given. Measured by
+# benchmarks/reconstruction.py, which prints the peak of a process of its own for each method.
+HELD = {
+    "fdk": (1.5, 1.0),
+    "sirt": (5.0, 4.0),
+    "os_sart": (5.0, 3.0),
+    "cgls": (6.0, 3.0),
+    "osem": (6.0, 4.0),
+    "tv": (16.0, 4.0),
+    "adam": (7.0, 3.0),
+}
+_BYTES_PER_RAY = 4 * 3 * 4  # both ends, and as much again while they are made
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes:
+        memory: peak in bytes, the images that are given included.
+        available: bytes that this machine can give; None if it does not say.
+        seconds_per_iteration: by a trial of a few views; None without one.
+        iterations: how many are asked for.
+    """
+
+    memory: int
+    available: int | None
+    seconds_per_iteration: float | None
+    iterations: int
+
+    @property
+    def seconds(self) -> float | None:
+        """Of all iterations."""
+        return None if self.seconds_per_iteration is None else self.seconds_per_iteration * self.iterations
+
+    def __str__(self) -> str:
+        """One line for people."""
+        memory = f"about {_gigabytes(self.memory)} of memory"
+        if self.available is not None:
+            memory += f" ({_gigabytes(self.available)} available)"
+        if self.seconds is None:
+            return memory
+        each = f" ({self.iterations} iterations of {_duration(self.seconds_per_iteration)})" * (self.iterations > 1)
+        return f"{memory}, about {_duration(self.seconds)}{each}"
+
+
+def estimate(projector: Projector, method: str, iterations: int = 1, *, trial: bool = True) -> Estimate:
+    """Estimate memory, and by the trial of a few views time.
+
+    Args:
+        projector: for which views and which volume.
+        method: an algorithm of `raygrad.reconstruct`.
+        iterations: how many, each of one projection and one back projection of all views.
+        trial: project a few views to know the time; it allocates two volumes.
+    """
+    itemsize = projector.views.parameters()[0].element_size()
+    volumes, stacks = HELD[method]
+    views, rows, columns = projector.range_shape
+    rays_at_once = max(rows * columns, min(projector.rays_at_once, views * rows * columns))
+    memory = int(
+        itemsize * (volumes * projector.volume_geometry.n_voxels + (1 + stacks) * views * rows * columns)
+        + itemsize * _BYTES_PER_RAY // 4 * rays_at_once
+    )
+    return Estimate(memory, available_memory(), _try_out(projector) if trial else None, iterations)
+
+
+def check_memory(projector: Projector, method: str) -> None:
+    """See that a reconstruction fits.
+
+    Raises:
+        MemoryError: it needs more than there is; says how much, and what to lower.
+    """
+    wanted = estimate(projector, method, trial=False)
+    if wanted.available is not None and wanted.memory > wanted.available:
+        shape = " x ".join(map(str, projector.domain_shape))
+        raise MemoryError(
+            f"Expected a reconstruction that fits into memory. {method} of {shape} voxels from {projector.range_shape} "
+            f"pixels takes {wanted}: take larger voxels (volume_geometry.coarser(2) needs an eighth), fewer pixels, or "
+            "a method that holds fewer volumes (fdk)."
+        )
+
+
+def available_memory() -> int | None:
+    """Bytes that this process can still get, within its control group's limit; None where the system does not say."""
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        available = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        available = min(available, limit - used)
+    except (OSError, ValueError):
+        pass  # no control group, or one without a limit ("max")
+    return available
+
+
+@torch.no_grad()
+def _try_out(projector: Projector) -> float:
+    """Seconds for all views there and back: a fixed part and one that grows with the views, from 1 and 4 of them."""
+    n_views = len(projector.views)
+    volume = projector.zeros() + 1
+
+    def seconds(count: int) -> float:
+        chosen = torch.linspace(0, n_views - 1, count).round().long()
+        few = projector[chosen]
+        began = time.perf_counter()
+        few.T(few(volume))
+        return time.perf_counter() - began
+
+    seconds(1)  # threads start, memory is touched
+    one = seconds(1)
+    if n_views < 4:
+        return one * n_views
+    four = seconds(4)
+    per_view = max((four - one) / 3, 0.0)
+    return one + per_view * (n_views - 1)
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.2g} GB" if count < 1e10 else f"{count / 1e9:.0f} GB"
+
+
+def _duration(seconds: float | None) -> str:
+    assert seconds is not None
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
