@@ -1,9 +1,12 @@
 """Volumes from X-ray images."""
 
+from raygrad.reconstruction.cgls import cgls as cgls
 from raygrad.reconstruction.constraints import Constraint as Constraint
 from raygrad.reconstruction.iterate import Solver as Solver
 from raygrad.reconstruction.iterate import Step as Step
 from raygrad.reconstruction.iterate import iterate as iterate
+from raygrad.reconstruction.os_sart import os_sart as os_sart
+from raygrad.reconstruction.osem import osem as osem
 from raygrad.reconstruction.result import Iteration as Iteration
 from raygrad.reconstruction.result import ReconstructionResult as ReconstructionResult
 from raygrad.reconstruction.result import Status as Status
