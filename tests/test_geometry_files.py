@@ -165,7 +165,9 @@ def test_rtk_leaves_pixels_to_the_images(tmp_path):
 
 def test_rtk_itself_writes_what_is_read_and_draws_what_raygrad_draws(tmp_path):
     itk = pytest.importorskip("itk", reason="needs ITK-RTK")
-    rtk = pytest.importorskip("itk.RTK", reason="needs ITK-RTK")
+    if not hasattr(itk, "RTK"):
+        pytest.skip("needs ITK-RTK")
+    rtk = itk.RTK
     from raygrad import kernels
 
     geometry = rtk.ThreeDCircularProjectionGeometry.New()
@@ -176,11 +178,12 @@ def test_rtk_itself_writes_what_is_read_and_draws_what_raygrad_draws(tmp_path):
     writer.SetObject(geometry)
     writer.WriteFile()
 
-    voxels = np.zeros((10, 12, 14), dtype=np.float32)  # z, y, x
-    voxels[2:7, 3:9, 2:6] = 1.0
-    voxels[6:8, 1:4, 8:13] = 2.0
+    # Two smooth blobs, on which all ways to interpolate agree.
+    z, y, x = np.meshgrid(np.arange(20), np.arange(24), np.arange(28), indexing="ij")
+    voxels = np.exp(-((x - 9) ** 2 + (y - 14) ** 2 + (z - 12) ** 2) / 8)
+    voxels = (voxels + 2 * np.exp(-((x - 20) ** 2 + (y - 8) ** 2 + (z - 8) ** 2) / 6)).astype(np.float32)
     volume = itk.image_from_array(voxels)
-    volume.SetSpacing([4.0, 5.0, 6.0])
+    volume.SetSpacing([2.0, 2.5, 3.0])
     volume.SetOrigin([-30.0, -20.0, -25.0])
     stack = itk.image_from_array(np.zeros((2, 24, 32), dtype=np.float32))
     stack.SetSpacing([5.0, 6.0, 1.0])
@@ -193,14 +196,14 @@ def test_rtk_itself_writes_what_is_read_and_draws_what_raygrad_draws(tmp_path):
     expected = torch.from_numpy(itk.array_from_image(project.GetOutput()).copy())
 
     views = read_geometry(tmp_path / "geometry.xml", Frames((24, 32), (5.0, 6.0), (-75.0, -72.0)))
-    voxel_to_world = torch.diag(torch.tensor([-4.0, -5.0, 6.0, 1.0], dtype=torch.float64))
+    voxel_to_world = torch.diag(torch.tensor([-2.0, -2.5, 3.0, 1.0], dtype=torch.float64))
     voxel_to_world[:3, 3] = torch.tensor([30.0, 20.0, -25.0])
     source, target = views.rays()
     found = kernels.project(
         torch.from_numpy(voxels).permute(2, 1, 0), source, target, torch.linalg.inv(voxel_to_world), method="joseph"
     ).reshape(2, 24, 32)
-    assert expected.max() > 20
-    torch.testing.assert_close(found, expected, atol=0.02, rtol=1e-3)
+    assert expected.max() > 10
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
 
 
 def matrices_of(views):

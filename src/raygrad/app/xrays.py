@@ -63,6 +63,22 @@ def read_xray(path: Path) -> XRay:
         UserError: no such file, not a single grey image, or numbers that are not finite.
         ImportError: SimpleITK is not installed.
     """
+    image, array = open_image(path)
+    xray = describe_image(path, torch.from_numpy(_single_grey_image(path, array, image)), image, array.dtype)
+    if not xray.pixels.isfinite().all():
+        raise UserError(
+            f"'{path}' has pixels that are not finite (NaN or infinite). Give them a number, and hide them with --mask."
+        )
+    return xray
+
+
+def open_image(path: Path) -> tuple[Any, np.ndarray]:
+    """The SimpleITK image of a file, and its numbers with rows and columns as last axes.
+
+    Raises:
+        UserError: no such file, or one that cannot be read.
+        ImportError: SimpleITK is not installed.
+    """
     if not path.is_file():
         raise UserError(f"There is no X-ray '{path}'.")
     sitk = require("SimpleITK", "reading X-rays", extra="cli")
@@ -73,17 +89,16 @@ def read_xray(path: Path) -> XRay:
         raise UserError(
             f"Cannot read '{path}': it is damaged or not a PNG, TIFF, NIfTI, NRRD, MetaImage or DICOM file."
         ) from error
-    array = sitk.GetArrayFromImage(image)
-    pixels = torch.from_numpy(_single_grey_image(path, array, image))
-    if not pixels.isfinite().all():
-        raise UserError(
-            f"'{path}' has pixels that are not finite (NaN or infinite). Give them a number, and hide them with --mask."
-        )
+    return image, sitk.GetArrayFromImage(image)
+
+
+def describe_image(path: Path, pixels: Float[Tensor, "height width"], image: Any, dtype: np.dtype) -> XRay:
+    """The pixels of an image, whose file has numbers of this type, with what its header says of them."""
     if image.HasMetaDataKey(_PHOTOMETRIC):
         return _with_dicom_tags(path, pixels, image)
     in_mm = path.name.lower().endswith(_FORMATS_IN_MM)
     delx, dely = image.GetSpacing()[:2]
-    full_scale = float(np.iinfo(array.dtype).max) if array.dtype.kind in "iu" else None
+    full_scale = float(np.iinfo(dtype).max) if dtype.kind in "iu" else None
     return XRay(path, pixels, spacing=(delx, dely) if in_mm else None, full_scale=full_scale)
 
 
