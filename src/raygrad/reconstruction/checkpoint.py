@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from raygrad.data.whole import written_whole
+from raygrad.projector import Projector
 from raygrad.reconstruction.result import Iteration
+from raygrad.sharding import Group
 
 if TYPE_CHECKING:
     from raygrad.reconstruction.iterate import Solver
@@ -37,10 +39,14 @@ class Checkpoint:
         Raises:
             ValueError: the file is no checkpoint, or one of another problem.
         """
-        if not self.path.exists():
+        processes = self.solver.projector.processes
+        if not processes.agree(self.path.exists()):
             return []
+        if not self.path.exists():  # as the first process sees it
+            raise ValueError(f"Expected a checkpoint on a disk that all processes see. {self.path} is not there.")
         try:
-            kept = torch.load(self.path, map_location=self.solver.images.device, weights_only=True)
+            # Mapped to memory where processes read it together, each its own part.
+            kept = torch.load(self.path, map_location="cpu", weights_only=True, mmap=processes.count > 1)
             problem, state = dict(kept["problem"]), kept["state"]
         except Exception as error:
             raise ValueError(f"Expected a checkpoint of a reconstruction. {self.path} is none ({error}).") from error
@@ -51,9 +57,10 @@ class Checkpoint:
             )
         for name in self.solver.volumes + self.solver.by_view:
             own: Tensor = getattr(self.solver, name)
-            own.copy_(self.solver.projector.processes.own(state[name]) if name in self.solver.by_view else state[name])
+            own.copy_(processes.own(state[name]) if name in self.solver.by_view else state[name])
         for name in self.solver.numbers:
             setattr(self.solver, name, state[name])
+        self._tell(len(kept["history"]))
         return [Iteration(*entry) for entry in kept["history"]]
 
     def save(self, history: list[Iteration]) -> None:
@@ -65,6 +72,17 @@ class Checkpoint:
             entries = [(it.number, it.residual, it.change, it.objective, it.seconds) for it in history]
             with written_whole(self.path) as unfinished:
                 torch.save({"problem": self.problem, "state": state, "history": entries}, unfinished)
+        processes.agree(True)  # the file is there
+        self._tell(len(history))
+
+    def _tell(self, iterations: int) -> None:
+        """Where a worker is lost from now on, people are told what is left."""
+        processes = self.solver.projector.processes
+        if isinstance(processes, Group):
+            processes.kept = (
+                f"{iterations} iterations are kept in {self.path}: the same command goes on from there, "
+                "also with another number of processes."
+            )
 
 
 def describe(solver: "Solver") -> dict[str, str]:
@@ -72,16 +90,31 @@ def describe(solver: "Solver") -> dict[str, str]:
     projector = solver.projector
     geometry = projector.volume_geometry
     volumes = [solver.constraint.support] if solver.constraint.support is not None else []
+    # A start that a method makes of the images has other last digits from another number of processes.
+    start = solver.volume.to(torch.bfloat16).float()
     return {
         "method": solver.name,
         "settings": repr({name: getattr(solver, name) for name in solver.settings}),
         "constraints": repr((solver.constraint.nonnegative, fingerprint(*volumes))),
-        "start": fingerprint(solver.volume),
+        "start": fingerprint(start),
         "volume geometry": repr((geometry.shape, geometry.voxel_to_world.tolist())),
         "projector": f"{projector.method}, {projector.n_points} points, {solver.images.dtype}",
-        "views": fingerprint(*projector.views.parameters()),
-        "images": fingerprint(solver.images),
+        "views": fingerprint_of_all(
+            projector, [projector.views[[number]].parameters() for number in range(len(projector.views))]
+        ),
+        "images": fingerprint_of_all(projector, [[image] for image in solver.images]),
     }
+
+
+def fingerprint_of_all(projector: Projector, by_view: list[list[Tensor]]) -> str:
+    """A hash of what belongs to each view, of all views that the processes share, whoever holds which."""
+    processes = projector.processes
+    views = int(processes.sum(torch.tensor(len(by_view))))
+    hashes = torch.zeros(views, 16, dtype=torch.int64)
+    numbers = processes.own(torch.arange(views))
+    for number, tensors in zip(numbers.tolist(), by_view, strict=True):
+        hashes[number] = torch.tensor(list(bytes.fromhex(fingerprint(*tensors))))
+    return fingerprint(processes.sum(hashes).contiguous())
 
 
 def fingerprint(*tensors: Tensor) -> str:
