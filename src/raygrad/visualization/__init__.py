@@ -11,3 +11,5 @@ from raygrad.visualization.registration import animate as animate
 from raygrad.visualization.registration import plot_convergence as plot_convergence
 from raygrad.visualization.registration import plot_difference as plot_difference
 from raygrad.visualization.registration import plot_overlay as plot_overlay
+from raygrad.visualization.volumes import plot_history as plot_history
+from raygrad.visualization.volumes import plot_slices as plot_slices
