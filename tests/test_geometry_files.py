@@ -53,6 +53,11 @@ def test_views_are_read_as_they_were_written(tmp_path, views):
     assert [view.xray for view in read_pose(tmp_path / "sweep.json")] == names
 
 
+def test_intrinsics_are_kept_to_the_last_digit(tmp_path):
+    write_geometry(tmp_path / "sweep.json", circular(2, **SYSTEM | {"delx": 0.388}))
+    assert read_geometry(tmp_path / "sweep.json").detector.delx == 0.388
+
+
 def test_a_reorient_of_the_users_own_is_kept_in_the_pose(tmp_path):
     reorient = make_matrix(roma.random_rotmat(1), torch.tensor([[1.0, 2.0, 3.0]]))[0]
     views = ConeViews(Detector(1200.0, 6, 9, 4.0, 3.0, 6.0, 0.0, reorient), circular(2, **SYSTEM).pose)

@@ -110,23 +110,34 @@ def intrinsics_of(views: ConeViews) -> list[Intrinsics]:
         ValueError: a calibration that these numbers cannot say, with the number of the view.
     """
     detector = views.detector
-    own = detector.calibration.matrix.expand(len(views), 4, 4) if views.calibration is None else views.calibration
     orientation = next((name for name in ("AP", "PA") if torch.equal(make_reorient(name), _reorient(detector))), None)
+    system: dict[str, Any] = {
+        "height": detector.height,
+        "width": detector.width,
+        "orientation": orientation,
+        "reverse_x_axis": detector.reverse_x_axis,
+    }
+    if views.calibration is None:
+        lengths = (detector.sdd, detector.delx, detector.dely, detector.centre_x, detector.centre_y)
+        return [_intrinsics([float(length) for length in lengths], system)] * len(views)
+    corner = torch.tensor([[detector.width], [detector.height]]) / 2
     found = []
-    for number, calibration in enumerate(own.detach().cpu().double(), start=1):
+    for number, calibration in enumerate(views.calibration.detach().cpu().double(), start=1):
         across, down, normal, origin = calibration[:3].T
         delx, dely = across[0].item(), down[1].item()
         x0, y0, sdd = (normal + origin).tolist()
         plain = torch.tensor([[delx, 0.0, 0.0], [0.0, dely, 0.0]], dtype=torch.float64)
-        pixels = torch.tensor([[detector.width], [detector.height]]) / 2
-        if (pixels * (torch.stack([across, down]) - plain)).abs().max() > _TOLERANCE or not min(delx, dely, sdd) > 0:
+        if (corner * (torch.stack([across, down]) - plain)).abs().max() > _TOLERANCE or not min(delx, dely, sdd) > 0:
             raise UserError(
                 f"View {number} has pixels that are no rectangles facing the source, which no pose file says."
             )
-        system: dict[str, Any] = {"height": detector.height, "width": detector.width, "orientation": orientation}
-        lengths = {"sdd": sdd, "delx": delx, "dely": dely, "x0": x0, "y0": y0}
-        found.append(Intrinsics(**lengths, **system, reverse_x_axis=detector.reverse_x_axis))
+        found.append(_intrinsics([sdd, delx, dely, x0, y0], system))
     return found
+
+
+def _intrinsics(lengths: Sequence[float], system: dict[str, Any]) -> Intrinsics:
+    named: dict[str, Any] = dict(zip(("sdd", "delx", "dely", "x0", "y0"), lengths, strict=True))
+    return Intrinsics(**named, **system)
 
 
 def _make_detector(intrinsics: Intrinsics) -> Detector:
