@@ -47,8 +47,8 @@ def circular(
             sdd, sid: distance in mm from the source to the detector and to the isocentre;
             height, width: number of rows and columns (`width` defaults to `height`);
             delx, dely: size of a pixel along a row and along a column in mm (`dely` defaults to `delx`);
-            x0, y0: where the detector's centre lies in the camera frame in mm, for offset detectors: column 0 is at +x
-            and row 0 at +y, so a positive x0 shows more of the left half of the image (0, 0);
+            x0, y0: where the detector's centre lies in the camera frame in mm, for offset detectors (0, 0). Columns run
+            from +x to -x, so that a positive x0 shifts the isocentre by x0 / delx columns to the right of the middle;
             axis: of the rotation, in the world, of any length ((0, 0, 1), from feet to head);
             isocentre: in world mm ((0, 0, 0));
             dtype: of the poses (float32).
