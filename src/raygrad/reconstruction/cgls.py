@@ -29,23 +29,23 @@ def cgls(
 ) -> ReconstructionResult:
     """Least squares by conjugate gradients: the volume that minimises |A x - b|^2 + damping^2 |x|^2.
 
-    Hestenes & Stiefel, J. Res. Nat. Bur. Stand. 1952, on the normal equations, which are never formed (Björck, Numerical
-    Methods for Least Squares Problems, 1996, section 7.4). |A x - b|, or with damping the sum above, falls in every
-    iteration. Noise comes in late: ending early, by `residual`, smooths as damping does.
+    Hestenes & Stiefel, J. Res. Nat. Bur. Stand. 1952, on the normal equations, which are never formed (Björck,
+    Numerical Methods for Least Squares Problems, 1996, section 7.4). |A x - b|, or with damping the sum above, falls in
+    every iteration. Noise comes in late: ending early, by `residual`, smooths as damping does.
 
     With `nonnegative`, conjugate gradients run on a face of the allowed volumes: voxels at 0 stay there if the gradient
-    keeps them there, the others are free. After `restart` steps the free ones that fell below 0 are put at 0, as much of
-    the way to there is taken as makes the sum smallest, and the next face is chosen (in the manner of Moré & Toraldo,
-    SIAM J. Optim. 1991). The sum never grows from restart to restart. The volumes between them are those of the face with
-    negative voxels at 0, while residual and objective are those before that.
+    keeps them there, the others are free. After `restart` steps the free ones that fell below 0 are put at 0, as much
+    of the way to there is taken as makes the sum smallest, and the next face is chosen (in the manner of Moré &
+    Toraldo, SIAM J. Optim. 1991). The sum never grows from restart to restart. The volumes between them are those of
+    the face with negative voxels at 0, while residual and objective are those before that.
 
     Args:
         projector: whose views the images are.
         images: line integrals (view, height, width).
         damping: weight of |x| (Tikhonov), in mm: the volume is in 1/mm.
         nonnegative: keep every voxel at 0 or above.
-        restart: iterations after which the residual is computed anew and the descent begins afresh, which costs one more
-            projection; default: 10 with `nonnegative`, else never.
+        restart: iterations after which the residual is computed anew and the descent begins afresh, which costs one
+            more projection; default: 10 with `nonnegative`, else never.
         support: (x, y, z) of the voxels that may differ from 0.
         start: (x, y, z) to start from; zeros by default.
         control: when to end, what to show and to keep: see `raygrad.reconstruction.iterate`.
@@ -58,7 +58,7 @@ def cgls(
         ValueError: images, support or start that do not fit the projector, views that see nothing, or numbers out of
             range.
     """
-    method = FaceCgls if nonnegative else Cgls
+    method = CglsOnFaces if nonnegative else Cgls
     solver = method(projector, images, damping, restart, nonnegative=nonnegative, support=support, start=start)
     return iterate(solver, **control)
 
@@ -77,10 +77,13 @@ class Cgls(Solver):
 
     name = "cgls"
     default_iterations = 30
-    volumes: ClassVar = ("volume", "direction")
-    by_view: ClassVar = ("residual",)
+    volumes: ClassVar[tuple[str, ...]] = ("volume", "direction")
+    by_view: ClassVar[tuple[str, ...]] = ("residual",)
     numbers: ClassVar = ("slope", "steps_left")
     settings: ClassVar = ("damping", "restart")
+    free: Tensor | None
+    slope: float
+    steps_left: int
 
     def __init__(
         self, projector: Projector, images: Tensor, damping: float = 0.0, restart: int | None = None, **problem: Any
@@ -91,7 +94,7 @@ class Cgls(Solver):
             raise ValueError(f"Expected a restart after at least 1 iteration. Got {restart}.")
         super().__init__(projector, images, **problem)
         self.damping = float(damping)
-        self.restart = restart
+        self.restart: int | None = restart
         check_sight(projector(torch.ones_like(self.volume)))
         self.residual = self.images - projector(self.volume)
         self._set_out()
@@ -100,8 +103,10 @@ class Cgls(Solver):
     def step(self) -> Step:
         """One step along the direction, to the least sum, and the next direction, conjugate to it."""
         projected = self.projector(self.direction)
-        curvature = self._over_views(projected, projected) + self.damping**2 * _dot(self.direction, self.direction)
-        length = self.slope / curvature if curvature > 0 else 0.0
+        curvature = self._over_views(projected, projected) + self._damped(self.direction, self.direction)
+        # Without rounding it is `slope`; where rounding is all that is left, only this keeps the sum from growing.
+        descent = self._over_views(projected, self.residual) - self._damped(self.direction, self.iterate)
+        length = descent / curvature if curvature > 0 else 0.0
         self.iterate.add_(self.direction, alpha=length)
         self.residual.sub_(projected, alpha=length)
         self.steps_left -= 1
@@ -115,15 +120,18 @@ class Cgls(Solver):
         return self._said()
 
     def _set_out(self) -> None:
-        """What is needed before the first face."""
+        """What is needed before the first step."""
         self.iterate = self.volume
         self.free = self.constraint.support
 
     def _begin(self, steps: int | None) -> None:
-        """Set out from `iterate` along the gradient."""
-        self.direction = self._gradient()
+        """Descend from `iterate` afresh, for so many steps or to the end."""
+        self.direction = self._first_direction()
         self.slope = _dot(self.direction, self.direction)
         self.steps_left = -1 if steps is None else steps
+
+    def _first_direction(self) -> Tensor:
+        return self._gradient()
 
     def _restart(self) -> None:
         """Begin anew, without the rounding that the residual has gathered."""
@@ -139,14 +147,17 @@ class Cgls(Solver):
 
     def _said(self) -> Step:
         square = self._over_views(self.residual, self.residual)
-        objective = square + self.damping**2 * _dot(self.iterate, self.iterate) if self.damping > 0 else None
+        objective = square + self._damped(self.iterate, self.iterate) if self.damping > 0 else None
         return Step(square**0.5 / self.norm, objective)
 
     def _over_views(self, first: Tensor, second: Tensor) -> float:
         return float(self.projector.processes.sum(inner_product(first, second)))
 
+    def _damped(self, first: Tensor, second: Tensor) -> float:
+        return self.damping**2 * _dot(first, second) if self.damping > 0 else 0.0
 
-class FaceCgls(Cgls):
+
+class CglsOnFaces(Cgls):
     """Conjugate gradients on one face of the non-negative volumes after another.
 
     Attributes:
@@ -166,18 +177,14 @@ class FaceCgls(Cgls):
     def _set_out(self) -> None:
         self.restart = self.restart or STEPS_ON_A_FACE
         self.iterate = self.volume.clone()
-        self.free = torch.empty_like(self.volume, dtype=torch.bool)
         self.face_start, self.face_residual = self.volume.clone(), self.residual.clone()
 
-    def _begin(self, steps: int | None) -> None:
+    def _first_direction(self) -> Tensor:
         """Choose the face: voxels at 0 that would fall are not free."""
-        support = self.constraint.support
-        self.free.fill_(True) if support is None else self.free.copy_(support)
+        self.free = self.constraint.support
         descent = self._gradient()
-        self.free &= (self.iterate > 0) | (descent > 0)
-        self.direction = descent.mul_(self.free)
-        self.slope = _dot(self.direction, self.direction)
-        self.steps_left = self.restart if steps is None else steps
+        self.free = (self.iterate > 0) | (descent > 0)
+        return descent.mul_(self.free)
 
     def _restart(self) -> None:
         """Go from where the face began towards the allowed volume nearest to `iterate`, and begin anew."""
@@ -195,8 +202,8 @@ class FaceCgls(Cgls):
         """How far from the face's start to `iterate`, both allowed, the sum is smallest: 0 to 1."""
         way = self.iterate - self.face_start
         falls = self.face_residual - self.residual
-        square = self._over_views(falls, falls) + self.damping**2 * _dot(way, way)
-        descent = self._over_views(self.face_residual, falls) - self.damping**2 * _dot(self.face_start, way)
+        square = self._over_views(falls, falls) + self._damped(way, way)
+        descent = self._over_views(self.face_residual, falls) - self._damped(self.face_start, way)
         return min(max(descent / square, 0.0), 1.0) if square > 0 else 0.0
 
 

@@ -29,9 +29,9 @@ def os_sart(
 
     A_s are the rows of A that belong to the views of subset s. R divides by the sums of A's rows, C by the largest of
     the sums of the A_s' columns. One view a subset is SART (Andersen & Kak, Ultrasonic Imaging 1984), all views in one
-    are `sirt`; what lies between is worked out in Wang & Jiang, J. X-Ray Sci. Technol. 2004. A pass over all views, which
-    is one iteration, comes about as far as one of SIRT a subset. With images that no volume explains, the subsets pull
-    in turns: a relaxation that decays lets them settle.
+    are `sirt`; what lies between is worked out in Wang & Jiang, J. X-Ray Sci. Technol. 2004. A pass over all views,
+    which is one iteration, comes about as far as one of SIRT a subset. With images that no volume explains, the subsets
+    pull in turns: a relaxation that decays lets them settle.
 
     Args:
         projector: whose views the images are.
@@ -72,7 +72,7 @@ class OsSart(Solver):
         images: Tensor,
         n_subsets: int | None = None,
         relaxation: float = 1.0,
-        decay: float = 1.0,
+        decay: float = 0.99,
         **problem: Any,
     ) -> None:
         if not 0 < relaxation < 2 or not 0 < decay <= 1:

@@ -35,11 +35,11 @@ def osem(
     IEEE TMI 1994). For X-rays, whose line integrals are no counts, it is a robust fit that needs no number of photons.
 
     `statistics="transmission"` takes them as X-ray detectors measure: I photons left of `photons`, of mean
-    photons exp(-A x). Rays through thick parts, where few are left, count for less. Separable paraboloidal surrogates by
-    ordered subsets (Erdogan & Fessler, Phys. Med. Biol. 1999).
+    photons exp(-A x). Rays through thick parts, where few are left, count for less, which is what images of few photons
+    need. Separable paraboloidal surrogates by ordered subsets (Erdogan & Fessler, Phys. Med. Biol. 1999).
 
-    With one subset the likelihood never falls. More come that many times as far in an iteration at first, and then circle
-    about the maximum unless the images are free of noise.
+    With one subset the likelihood never falls. More come that many times as far in an iteration at first, and then
+    circle about the maximum unless the images are free of noise. The maximum itself fits the noise: end early.
 
     Args:
         projector: whose views the images are.
@@ -50,20 +50,20 @@ def osem(
             taken for what they are.
         n_subsets: of how many subsets; default: a fourth of the number of views.
         support: (x, y, z) of the voxels that may differ from 0.
-        start: (x, y, z) to start from. For "emission" voxels at 0 stay there. By default what is the same everywhere and
-            explains the sum of all images.
+        start: (x, y, z) to start from. For "emission" voxels at 0 stay there. By default what is the same everywhere
+            and explains the sum of all images.
         control: when to end, what to show and to keep: see `raygrad.reconstruction.iterate`.
 
     Returns:
-        The result. In its history, each subset's part is taken before its own step: `residual` is of line integrals, those
-        of half a photon where none is left; `objective` is Kullback and Leibler's divergence of the expected counts from
-        the measured ones, sum(expected - measured + measured log(measured / expected)), which is the likelihood's
-        logarithm below that of a perfect fit: what is minimised.
+        The result. In its history, each subset's part is taken before its own step: `residual` is of line integrals,
+        those of half a photon where none is left; `objective` is Kullback and Leibler's divergence of the expected
+        counts from the measured ones, sum(expected - measured + measured log(measured / expected)): how far the
+        likelihood's logarithm is below that of a perfect fit, which is what is minimised.
 
     Raises:
         TypeError: images, or a number of subsets, of another type.
-        ValueError: images, support, start or photons that do not fit the projector, negative counts or start, views that
-            see nothing, or options that do not go together.
+        ValueError: images, support, start or photons that do not fit the projector, negative counts, views that see
+            nothing, or options that do not go together.
     """
     problem: dict[str, Any] = {"nonnegative": True, "support": support, "start": start}
     if statistics not in STATISTICS:
