@@ -7,3 +7,4 @@ from raygrad.kernels.occupancy import prepare as prepare
 from raygrad.kernels.project import backproject as backproject
 from raygrad.kernels.project import project as project
 from raygrad.kernels.project import project_with_jacobian as project_with_jacobian
+from raygrad.kernels.voxel_driven import add_voxel_driven_ as add_voxel_driven_

@@ -249,6 +249,39 @@ bool occupied_bricks(ConstArray volume, Array bricks, int threads) {
   return finite;
 }
 
+void add_voxel_driven(Array volume, ConstArray images, ConstArray voxel_to_pixel, ConstArray distance, int threads) {
+  with_dtype(volume, [&](auto zero) {
+    using T = decltype(zero);
+    require(volume.ndim() == 3, "volume: expected (x, y, z)");
+    require(holds(images, 3, nb::dtype<T>()), "images: expected (view, height, width) of the volume's dtype");
+    require(holds(voxel_to_pixel, 3, nb::dtype<double>()) && voxel_to_pixel.shape(0) == images.shape(0) &&
+                voxel_to_pixel.shape(1) == 3 && voxel_to_pixel.shape(2) == 4 && voxel_to_pixel.stride(0) == 12 &&
+                voxel_to_pixel.stride(1) == 4 && voxel_to_pixel.stride(2) == 1,
+            "voxel_to_pixel: expected (view, 3, 4) in float64, contiguous");
+    require(holds(distance, 1, nb::dtype<double>()) && distance.shape(0) == images.shape(0) && distance.stride(0) == 1,
+            "distance: expected one per view in float64, contiguous");
+    if ((images.shape(1) + 4) * (images.shape(2) + 32) > INT32_MAX)
+      throw std::invalid_argument("an image of over 2^31 pixels: use backend='reference'");
+    VoxelDriven<T> p{};
+    p.images = static_cast<const T*>(images.data());
+    p.views = int64_t(images.shape(0)), p.height = int64_t(images.shape(1)), p.width = int64_t(images.shape(2));
+    p.voxel_to_pixel = static_cast<const double*>(voxel_to_pixel.data());
+    p.distance = static_cast<const double*>(distance.data());
+    p.volume = static_cast<T*>(volume.data());
+    for (size_t a = 0; a < 3; a++) {
+      p.image_stride[a] = images.stride(a);
+      p.shape[a] = int64_t(volume.shape(a)), p.stride[a] = volume.stride(a);
+    }
+    p.threads = threads > 0 ? threads : 1;
+    Status status;
+    {
+      nb::gil_scoped_release released;
+      status = kernels<T>().add_voxel_driven(p);
+    }
+    raise(status);
+  });
+}
+
 std::string threading() {
 #ifdef _OPENMP
   return "OpenMP threads";
@@ -272,4 +305,5 @@ NB_MODULE(_march, m) {
         nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
   m.def("march_adjoint", &march_adjoint, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
+  m.def("add_voxel_driven", &add_voxel_driven);
 }

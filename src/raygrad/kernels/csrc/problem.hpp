@@ -41,6 +41,18 @@ struct Problem {
   int threads;
 };
 
+// A voxel-driven back projection, added to `volume`.
+template <class T>
+struct VoxelDriven {
+  const T* images;
+  int64_t views, height, width, image_stride[3];  // view, row, column
+  const double* voxel_to_pixel;                   // (view, 3, 4), contiguous
+  const double* distance;                         // one per view
+  T* volume;
+  int64_t shape[3], stride[3];
+  int threads;
+};
+
 // One instruction set's kernels. `jacobian` may be null. All arrays written are contiguous but for `gradient`, which
 // has the volume's strides.
 template <class T>
@@ -49,6 +61,7 @@ struct Kernels {
   Status (*march_adjoint)(const Problem<T>&, const T* cotangent, T* gradient);
   bool (*occupied_bricks)(const T* volume, const int64_t shape[3], const int64_t stride[3], uint8_t* bricks,
                           int threads);  // false if a voxel is NaN or infinite
+  Status (*add_voxel_driven)(const VoxelDriven<T>&);
 };
 
 struct InstructionSet {
