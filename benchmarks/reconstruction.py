@@ -28,7 +28,7 @@ from raygrad.projector import Projector
 NOVEL_COUNTS = (8, 16, 32, 64, 180)
 """From how many images novel views are judged."""
 NOVEL_METHODS = ("raygrad tv", "raygrad os_sart", "raygrad fdk")
-"""Whose novel views are judged; the pictures are of the first that is there."""
+"""Whose novel views are judged; the pictures are of the first that gives a volume."""
 
 
 def main() -> None:
@@ -137,7 +137,7 @@ class Benchmark:
             setattr(row, f"psnr_{name}_db", float(peak_signal_to_noise_ratio(image, true)))
 
     def run_novel(self, share: float) -> None:
-        """Noisy images, more and more of them; and the pictures of the first method."""
+        """Noisy images, more and more of them; pictures of the first method that gives a volume."""
         size = min(self.options.sizes)
         present = [method for name in NOVEL_METHODS for method in self.methods if method.name == name]
         pictures: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
@@ -148,7 +148,7 @@ class Benchmark:
             for method in present or self.methods[:1]:
                 row, volume = self.run(method, case, self.left(share))
                 self.add(row)
-                if volume is not None and method is (present or self.methods)[0]:
+                if volume is not None and n_views not in pictures:
                     image = Projector(case.geometry, view)(volume)[0]
                     pictures[n_views] = volume[:, :, size // 2], image, image - true
                     path = self.options.out / f"{self.name}-novel.png"
