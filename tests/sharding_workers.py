@@ -71,7 +71,13 @@ def volumes(processes):
     """What every method makes of the views that are shared, and its history."""
     projector, images = shard(*scene()[::2], processes)
     results = {name: reconstruct(name, projector, images) for name in present_methods()}
+    results |= directly(projector, images)
     return {name: (result.volume, [entry.residual for entry in result.history]) for name, result in results.items()}
+
+
+def directly(projector, images):
+    """What the methods make that do not iterate."""
+    return {"fdk": reconstruction.fdk(projector, images)} if hasattr(reconstruction, "fdk") else {}
 
 
 def operator(processes):

@@ -76,7 +76,8 @@ def results(launch, alone, tmp_path_factory):
 
 @pytest.mark.parametrize("size", [1, 2, COUNT])
 def test_volumes_are_those_of_one_process(results, alone, size):
-    for name, result in alone.items():
+    projector, _, images = workers.scene()
+    for name, result in (alone | workers.directly(projector, images)).items():
         for rank in range(size):
             volume, residuals = results[rank][size][name]
             torch.testing.assert_close(volume, result.volume, rtol=1e-10, atol=1e-14, msg=f"{name}, {rank} of {size}")
