@@ -8,6 +8,7 @@ from torch import Tensor
 
 from raygrad.projector import Projector
 from raygrad.reconstruction.constraints import Constraint
+from raygrad.reconstruction.inner_products import inner_product
 
 
 def check_images(projector: Projector, images: Tensor) -> Tensor:
@@ -32,8 +33,6 @@ def check_images(projector: Projector, images: Tensor) -> Tensor:
         wrong = (~images.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
         if wrong:
             raise ValueError(f"Expected images of finite values. Got NaN or infinity in those of views {wrong[:10]}.")
-    if not images.any():
-        raise ValueError("Expected images that show something. Got zeros only.")
     return images
 
 
@@ -87,7 +86,7 @@ def check_sight(ray_lengths: Tensor) -> None:
 
 def norm_over_views(projector: Projector, images: Tensor) -> float:
     """The Euclidean norm of images that all processes hold a part of."""
-    return math.sqrt(float(projector.processes.sum(images.double().square().sum())))
+    return math.sqrt(float(projector.processes.sum(inner_product(images, images))))
 
 
 def reciprocal(values: Tensor) -> Tensor:
