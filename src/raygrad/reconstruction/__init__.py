@@ -1,5 +1,8 @@
 """Volumes from X-ray images."""
 
+from raygrad.reconstruction.calibration import Calibration as Calibration
+from raygrad.reconstruction.calibration import Round as Round
+from raygrad.reconstruction.calibration import calibrate as calibrate
 from raygrad.reconstruction.cgls import cgls as cgls
 from raygrad.reconstruction.constraints import Constraint as Constraint
 from raygrad.reconstruction.iterate import Solver as Solver
