@@ -62,7 +62,7 @@ class Calibration:
         volume: (x, y, z) at the finest resolution that was used; to be reconstructed anew with the refined views.
         geometry: where its voxels lie.
         moved: by how much each pose moved, a twist [v | w] in mm and radians about the middle of the volume:
-            refined pose = exp(twist) @ given pose.
+            refined pose = exp(twist) @ given pose, in a world whose origin is there.
         moved_deviation: the standard deviations of those, were the volume known. It is not, so they are lower bounds.
         intrinsics: what was added to each of the unknown intrinsics, in mm; of the pixel size, relative.
         residual: |A x - b| / |b| of each view in the end.
@@ -119,6 +119,8 @@ def calibrate(
     A view that fits the new volume much worse from its new pose than from the old one takes the step back, and makes
     shorter ones from then on.
 
+    The derivatives of all views at the finest resolution are in memory at once: 6 numbers a pixel.
+
     Args:
         projector: of the volume's grid and the views as they are believed to be.
         images: line integrals (view, height, width).
@@ -134,8 +136,6 @@ def calibrate(
         nonnegative: keep the volume at 0 or above between rounds.
         progress: show a bar with the residual.
         callback: called with every `Round`; True ends the refinement.
-
-    The derivatives of all views at the finest resolution are in memory at once: 6 numbers a pixel.
 
     Raises:
         TypeError: views without poses (other than `ConeViews`), or images that are no tensor.

@@ -129,16 +129,17 @@ class Sweep:
             return ConeViews(given.detector, pose, given.calibration)
         if given.calibration is not None:
             return ConeViews(given.detector, pose, self._calibration().to(given.calibration))
-        old = given.detector
-        sdd, x0, y0, size = self.intrinsics.tolist()
+        old, (sdd, x0, y0, size) = given.detector, self.intrinsics.tolist()
+        lengths = (old.sdd, old.delx, old.dely, old.centre_x, old.centre_y)
+        old_sdd, delx, dely, centre_x, centre_y = (float(torch.as_tensor(length, dtype=torch.float64).detach()) for length in lengths)
         detector = Detector(
-            float(old.sdd) + sdd,
+            old_sdd + sdd,
             old.height,
             old.width,
-            float(old.delx) * math.exp(size),
-            float(old.dely) * math.exp(size),
-            float(old.centre_x) + x0,
-            float(old.centre_y) + y0,
+            delx * math.exp(size),
+            dely * math.exp(size),
+            centre_x + x0,
+            centre_y + y0,
             old.reorient,
             reverse_x_axis=old.reverse_x_axis,
         )
