@@ -131,7 +131,9 @@ class Sweep:
             return ConeViews(given.detector, pose, self._calibration().to(given.calibration))
         old, (sdd, x0, y0, size) = given.detector, self.intrinsics.tolist()
         lengths = (old.sdd, old.delx, old.dely, old.centre_x, old.centre_y)
-        old_sdd, delx, dely, centre_x, centre_y = (float(torch.as_tensor(length, dtype=torch.float64).detach()) for length in lengths)
+        old_sdd, delx, dely, centre_x, centre_y = (
+            float(torch.as_tensor(length, dtype=torch.float64).detach()) for length in lengths
+        )
         detector = Detector(
             old_sdd + sdd,
             old.height,
