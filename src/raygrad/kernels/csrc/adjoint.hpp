@@ -216,6 +216,8 @@ Status scatter_maximum(const Problem<T>& p, const T* cotangent, T* gradient) {
 
 template <class T>
 Status march_adjoint(const Problem<T>& p, const T* cotangent, T* gradient) {
+  ColumnLayout layout;
+  if (find_columns(p, layout)) return scatter_columns(p, layout, cotangent, gradient);
   return p.reduction == Reduction::max ? scatter_maximum(p, cotangent, gradient) : scatter_sum(p, cotangent, gradient);
 }
 

@@ -4,6 +4,7 @@
 
 #include "schedule.hpp"
 #include "sinks.hpp"
+#include "upright.hpp"
 
 namespace raygrad {
 namespace {
@@ -276,6 +277,8 @@ void march_packet(const Problem<T>& p, const Packet<T>& packet, int64_t batch, c
 
 template <class T>
 Status march(const Problem<T>& p, T* image, T* jacobian) {
+  ColumnLayout layout;
+  if (!jacobian && find_columns(p, layout)) return march_columns(p, layout, image);
   const Output<T> output{p, image, jacobian};
   const Schedule<T> schedule(p);
   if (!schedule.allocated()) return OUT_OF_MEMORY;

@@ -71,6 +71,32 @@ RAYGRAD_INLINE Values<T> gather(const T* base, Indices<T> i) {
   return r;
 }
 
+// The vector at an address, and back.
+template <class T>
+RAYGRAD_INLINE Values<T> load(const T* from) {
+  Values<T> x;
+  __builtin_memcpy(&x, from, sizeof(x));
+  return x;
+}
+template <class T>
+RAYGRAD_INLINE void store(T* to, Values<T> x) { __builtin_memcpy(to, &x, sizeof(x)); }
+
+// 0, 1, 2, ...
+template <class T>
+RAYGRAD_INLINE Values<T> lane_numbers() {
+  Values<T> x;
+  for (int l = 0; l < LANES<T>; l++) x[l] = T(l);
+  return x;
+}
+
+// A few neighbouring vectors of memory, read by index from 0 on: from registers where the instruction set can.
+template <class T, int VECTORS>
+struct Window {
+  const T* from;
+  RAYGRAD_INLINE explicit Window(const T* first) : from(first) {}
+  RAYGRAD_INLINE Values<T> operator[](Indices<T> i) const;
+};
+
 // base[i] and base[i + 1], read together.
 template <class T>
 RAYGRAD_INLINE void gather_pair(const T* base, Indices<T> i, Values<T>& first, Values<T>& second) {
@@ -140,6 +166,29 @@ RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Valu
 }
 template <>
 RAYGRAD_INLINE unsigned lane_bits(Indices<float> mask) { return unsigned(_mm256_movemask_ps((__m256)mask)); }
+#endif
+
+template <class T, int VECTORS>
+RAYGRAD_INLINE Values<T> Window<T, VECTORS>::operator[](Indices<T> i) const { return gather<T>(from, i); }
+
+#if defined(__AVX512F__)
+template <>
+struct Window<float, 2> {
+  __m512 first, second;
+  RAYGRAD_INLINE explicit Window(const float* from) : first((__m512)load(from)), second((__m512)load(from + 16)) {}
+  RAYGRAD_INLINE Values<float> operator[](Indices<float> i) const {
+    return (Values<float>)_mm512_permutex2var_ps(first, (__m512i)i, second);
+  }
+};
+template <>
+struct Window<float, 4> {
+  Window<float, 2> low, high;
+  RAYGRAD_INLINE explicit Window(const float* from) : low(from), high(from + 32) {}
+  RAYGRAD_INLINE Values<float> operator[](Indices<float> i) const {  // a permutation looks at an index's lowest 5 bits
+    const __mmask16 is_high = _mm512_test_epi32_mask((__m512i)i, _mm512_set1_epi32(32));
+    return (Values<float>)_mm512_mask_mov_ps((__m512)low[i], is_high, (__m512)high[i]);
+  }
+};
 #endif
 
 template <class I>

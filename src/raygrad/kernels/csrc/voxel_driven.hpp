@@ -21,23 +21,6 @@ constexpr int64_t COPIED_BYTES = int64_t(16) << 20;               // images at a
 constexpr int64_t CHUNK = 64;                                     // voxels of a run that share a base in double
 constexpr double LONGEST_PERMUTED_STEP = 1.9;                     // pixels per voxel for which two vectors suffice
 
-template <class T>
-Values<T> load(const T* from) {
-  Values<T> x;
-  __builtin_memcpy(&x, from, sizeof(x));
-  return x;
-}
-template <class T>
-void store(T* to, Values<T> x) {
-  __builtin_memcpy(to, &x, sizeof(x));
-}
-template <class T>
-Values<T> lane_numbers() {
-  Values<T> x;
-  for (int l = 0; l < LANES<T>; l++) x[l] = T(l);
-  return x;
-}
-
 RAYGRAD_INLINE double within(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
 // floor for numbers that fit an index
@@ -164,25 +147,19 @@ void add_steady_run(T* sums, int64_t count, const View<T>& view, double line, do
     store<T>(blended + i, weight_below * load<T>(pixels_below + i) + weight_above * load<T>(pixels_above + i));
 
   const Values<T> steps = lane_numbers<T>() * splat(T(step));
-#if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4)
-    if (std::fabs(step) <= LONGEST_PERMUTED_STEP) {
-      const double to_lowest = step < 0 ? double(N - 1) * step : 0;
-      for (int64_t t = first; t < last; t += N) {
-        const double start = along + double(t) * step;
-        const int64_t base = floor_of(start + to_lowest);
-        const Values<T> position = splat(T(start - double(base))) + steps;
-        const __m512i index = _mm512_cvttps_epi32((__m512)position);
-        const Values<T> above = position - (Values<T>)_mm512_cvtepi32_ps(index);
-        const __m512 low_half = (__m512)load<T>(blended + base), high_half = (__m512)load<T>(blended + base + N);
-        const Values<T> f0 = (Values<T>)_mm512_permutex2var_ps(low_half, index, high_half);
-        const Values<T> f1 =
-            (Values<T>)_mm512_permutex2var_ps(low_half, _mm512_add_epi32(index, _mm512_set1_epi32(1)), high_half);
-        store<T>(sums + t, load<T>(sums + t) + (f0 + above * (f1 - f0)));
-      }
-      return;
+  if (std::fabs(step) <= LONGEST_PERMUTED_STEP) {
+    const double to_lowest = step < 0 ? double(N - 1) * step : 0;
+    for (int64_t t = first; t < last; t += N) {
+      const double start = along + double(t) * step;
+      const int64_t base = floor_of(start + to_lowest);
+      const Values<T> position = splat(T(start - double(base))) + steps;
+      const Indices<T> index = floor_index<T>(position);
+      const Window<T, 2> pixels(blended + base);
+      const Values<T> f0 = pixels[index], f1 = pixels[index + 1];
+      store<T>(sums + t, load<T>(sums + t) + (f0 + (position - to_values<T>(index)) * (f1 - f0)));
     }
-#endif
+    return;
+  }
   for (int64_t t = first; t < last; t += N) {
     const double start = along + double(t) * step;
     const int64_t base = floor_of(within(start, -1.0, length));
