@@ -140,7 +140,7 @@ def test_a_centred_grid_has_its_middle_there():
     geometry = VolumeGeometry.centred((4, 5, 6), (1.0, 2.0, 3.0), centre=(10.0, 20.0, 30.0))
     assert geometry.centre.tolist() == pytest.approx([10.0, 20.0, 30.0])
     assert (geometry.corners().amax(0) - geometry.corners().amin(0)).tolist() == pytest.approx([4.0, 10.0, 18.0])
-    assert geometry.zeros().stride() == (1, 4, 20)
+    assert geometry.zeros().shape == (4, 5, 6)
 
 
 def test_grids_are_taken_from_whatever_has_one():

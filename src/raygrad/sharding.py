@@ -71,12 +71,11 @@ class Group(Processes):
         return self.sum_(value.clone())
 
     def sum_(self, value: Tensor) -> Tensor:
-        """The same, where `value` is not needed any more: volumes that are x-fastest in memory are not copied."""
+        """The same, where `value` is not needed any more: what is contiguous is not copied."""
         self._meet()
-        axes = tuple(reversed(range(value.ndim)))  # one order of memory for all processes
-        summed = self._movable(value.permute(axes).contiguous())
+        summed = self._movable(value.contiguous())  # one order of memory for all processes
         self._exchange(lambda: dist.all_reduce(summed, group=self.group))
-        return summed.to(value.device).permute(axes)
+        return summed.to(value.device)
 
     def agree(self, decision: bool) -> bool:
         """What the first process decides."""
@@ -226,8 +225,7 @@ class ShardedProjector(Projector):
     def _backproject(self, images: Tensor) -> Tensor:
         volume = self.volume_geometry.zeros(images.dtype, images.device)
         if len(self.views):
-            # The order of its memory is that of all processes, also of those without a view.
-            volume = super()._backproject(images).permute(2, 1, 0).contiguous().permute(2, 1, 0)
+            volume = super()._backproject(images)
         return self.processes.sum_(volume)
 
 

@@ -91,9 +91,8 @@ class VolumeGeometry:
         return corners @ self.voxel_to_world[:3, :3].T + self.voxel_to_world[:3, 3]
 
     def zeros(self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Float[Tensor, "x y z"]:
-        """A volume of zeros, x-fastest in memory as image files are."""
-        x, y, z = self.shape
-        return torch.zeros(z, y, x, dtype=dtype, device=device).permute(2, 1, 0)
+        """A volume of zeros, z-fastest in memory: what scans about the z axis are marched fastest through."""
+        return torch.zeros(self.shape, dtype=dtype, device=device)
 
     def coarser(self, factor: float | int) -> "VolumeGeometry":
         """The same box in voxels about `factor` times as long (their number is rounded up)."""

@@ -60,6 +60,8 @@ class Solver:
         self.projector = projector
         self.images = check_images(projector, images)
         self.norm = norm_over_views(projector, self.images)
+        if self.norm == 0:
+            raise ValueError("Expected images that show something. Got zeros only.")
         self.constraint: Constraint = check_constraint(projector, self.images, nonnegative, support)
         self.volume = check_start(projector, self.images, start, self.constraint)
 

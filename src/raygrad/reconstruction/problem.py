@@ -49,7 +49,7 @@ def check_constraint(projector: Projector, images: Tensor, nonnegative: bool, su
                 f"Expected a support of shape {projector.domain_shape} with at least one voxel. "
                 f"Got shape {tuple(support.shape)}, {int(support.sum())} voxels."
             )
-        support = support.permute(2, 1, 0).contiguous().permute(2, 1, 0)
+        support = support.contiguous()
     return Constraint(nonnegative, support)
 
 
