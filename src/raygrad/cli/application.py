@@ -14,6 +14,8 @@ from raygrad.cli.drr import drr
 from raygrad.cli.evaluate import registration as evaluate_registration
 from raygrad.cli.info import info
 from raygrad.cli.landscape import landscape
+from raygrad.cli.project import project
+from raygrad.cli.reconstruct import reconstruct
 from raygrad.cli.register import register
 
 
@@ -38,7 +40,7 @@ app = typer.Typer(
     "Start with `raygrad demo`, which shows what raygrad does, or render the built-in CT: "
     "`raygrad drr example -o xray.png`.",
 )
-for command in (demo, info, drr, landscape, register):
+for command in (demo, info, drr, landscape, register, project, reconstruct):
     app.command()(mistakes_in_one_sentence()(command))
 
 evaluations = typer.Typer(no_args_is_help=True, help="Measure how well raygrad works, under conditions you can rerun.")
