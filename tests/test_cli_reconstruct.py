@@ -1,6 +1,7 @@
 """`raygrad reconstruct`: what it reads, where it puts the volume, what it keeps and says, and how it ends."""
 
 import csv
+import importlib
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from raygrad.cli import app
 from raygrad.data import VolumeGeometry, read_volume
 from raygrad.pose import RigidTransform, convert
 from raygrad.projector import Projector
-from raygrad.reconstruction import estimate, sirt
+from raygrad.reconstruction import sirt
 from raygrad.reconstruction.sirt import Sirt
 from raygrad.trajectories import circular
 from raygrad.views import ConeViews
@@ -175,8 +176,19 @@ def test_every_method_with_an_option_of_its_own(given, truth, tmp_path, method):
     assert default_iterations(method) > 1 or method == "fdk"
 
 
+def test_osem_takes_what_is_below_0_for_0(given, tmp_path):
+    images = read_stack(given[0]).images
+    np.save(tmp_path / "clean.npy", images)
+    np.save(tmp_path / "noisy.npy", torch.where(images == 0, -0.01, images))
+    options = [given[1], "--method", "osem", "--iterations", 3, *GRID]
+    assert "below 0" in succeed(tmp_path / "noisy.npy", "-o", tmp_path / "noisy.nii", *options)
+    assert "below 0" not in succeed(tmp_path / "clean.npy", "-o", tmp_path / "clean.nii", *options)
+    assert torch.equal(*(read_volume(tmp_path / name).voxels for name in ("noisy.nii", "clean.nii")))
+
+
 def test_the_default_grid_is_what_all_views_see(given, tmp_path):
-    succeed(*given, "-o", tmp_path / "v.nii", "--iterations", 1)
+    output = succeed(*given, "-o", tmp_path / "v.nii", "--iterations", 1)
+    assert "the box about what all views see" in output
     grid = VolumeGeometry.of(read_volume(tmp_path / "v.nii"))
     assert grid.spacing == pytest.approx([10 * 400 / 600] * 3, rel=1e-5)
     radius = 400 * np.sin(np.arctan(120 / 600))
@@ -191,6 +203,7 @@ def test_a_volume_on_the_grid_of_a_ct_lies_where_that_does(given, truth, result,
     shift[:3, 3] = [100.0, -50.0, 30.0]
     ct = save(tmp_path / "ct.nii.gz", truth.voxels, shift @ truth.affine)
     output = succeed(*given, "-o", tmp_path / "v.nii.gz", *SHORT[:4], "--like", ct, "--truth", ct)
+    assert f"the grid of '{ct}'" in output
     volume = read_volume(tmp_path / "v.nii.gz")
     assert volume.has_grid_of(read_volume(ct))
     torch.testing.assert_close(volume.voxels, result.volume, rtol=1e-3, atol=1e-5)
@@ -292,6 +305,13 @@ def test_interrupted_it_says_how_to_go_on(given, result, tmp_path, interrupt):
     assert torch.equal(read_volume(tmp_path / "v.nii.gz").voxels, result.volume)
 
 
+def test_interrupted_after_a_calibration_it_goes_on(given, tmp_path, interrupt):
+    arguments = [*given, "-o", tmp_path / "v.nii.gz", *SHORT, "--checkpoint-every", 0, "--calibrate", "poses,sdd"]
+    assert run(*arguments).exit_code == 130
+    assert len(read_geometry(tmp_path / "v.geometry.json")) == 13
+    assert "going on from iteration 3" in succeed(*arguments)
+
+
 def test_fresh_begins_anew(given, result, tmp_path, interrupt):
     arguments = [*given, "-o", tmp_path / "v.nii.gz", *SHORT, "--checkpoint-every", 0]
     run(*arguments)
@@ -318,6 +338,7 @@ MISTAKES = {
     "unknown renderer": (["VIEWS", "GEOMETRY", "--renderer", "magic"], "magic"),
     "an option of another method": (["VIEWS", "GEOMETRY", "--strength", "1"], "--strength"),
     "iterations of fdk": (["VIEWS", "GEOMETRY", "--method", "fdk", "--iterations", "5"], "--iterations"),
+    "a start of fdk": (["VIEWS", "GEOMETRY", "--method", "fdk", "--start", "DIR/far.nii"], "--start"),
     "no iterations": (["VIEWS", "GEOMETRY", "--iterations", "0", *GRID], "iteration"),
     "relaxation": (["VIEWS", "GEOMETRY", "--relaxation", "3", *GRID], "relaxation"),
     "subsets": (["VIEWS", "GEOMETRY", "--subsets", "50", *GRID], "50"),
@@ -342,7 +363,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_are_one_sentence_and_exit_code_2(given, sweep, tmp_path, monkeypatch, mistake):
-    monkeypatch.setattr(estimate, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(importlib.import_module("raygrad.reconstruction.estimate"), "available_memory", lambda: 10**9)
     images = read_stack(given[0]).images.numpy()
     images[1, 3, 4] = np.nan
     np.save(tmp_path / "nan.npy", images)

@@ -44,7 +44,7 @@ class Outputs:
 
 
 def plan(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a method that were given, as its arguments.
+    """The options of a method that were given, as its arguments; not the volumes, which `read_problem` reads.
 
     Raises:
         UserError: there is no such method, or it has no such option.
@@ -52,6 +52,8 @@ def plan(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if method not in METHODS:
         raise UserError(f"--method is one of {', '.join(METHODS)}, not '{method}'.")
     options = choose_options(METHODS[method], method, given)
+    for volume in ("support", "start"):  # paths, whose volumes the problem has
+        options.pop(volume, None)
     if "photons" in options:
         options["statistics"] = "transmission"
     return options
@@ -94,6 +96,9 @@ def reconstruct_to_files(
     views, images = problem.views[problem.used], select(problem.images, problem.used)
     projector = Projector(problem.grid, views, renderer)
     images = check_images(projector, images)
+    if method == "osem" and "photons" not in options and images.min() < 0:
+        speaker("line integrals below 0 are taken for 0: with --photons they need not be")
+        images = images.clamp(min=0)
     _check_memory(projector, method)
     speaker(_describe(problem, outputs.volume))
     iterations = options.get("iterations") or default_iterations(method)
@@ -122,9 +127,8 @@ def reconstruct_to_files(
             speaker(f"going on from {kept}")
         settings |= {"checkpoint": outputs.checkpoint, "checkpoint_every": checkpoint_every}
         settings |= {"progress": progress and processes.rank == 0}
-        settings |= {"start": problem.start} if problem.start is not None else {}
-    if problem.support is not None:
-        settings["support"] = problem.support
+    volumes = {"support": problem.support, "start": problem.start}
+    settings |= {name: volume for name, volume in volumes.items() if volume is not None}
     own_projector, own_images = shard(projector, images, processes)
     try:
         result = METHODS[method](own_projector, own_images, **settings)
@@ -186,7 +190,7 @@ def _describe(problem: Problem, output: Path) -> str:
     kept = f" ({len(problem.held_out)} more held out)" if problem.held_out else ""
     return (
         f"{len(problem.used)} views of {columns} x {rows} pixels{kept}\n"
-        f"{output}: {shape} voxels of {spacing} mm, centre at {_centre(grid, problem)} mm"
+        f"{output}: {shape} voxels of {spacing} mm, centre at {_centre(grid, problem)} mm: {problem.grid_is}"
     )
 
 

@@ -37,6 +37,7 @@ class Problem:
         names: of the images.
         used, held_out: positions of the views that are reconstructed from, and that are kept to compare with.
         grid: of the volume, in the views' world.
+        grid_is: what the grid was taken from, for people.
         world_to_file: moves the volume to the world of the file that its grid is from.
         support, start, truth: on that grid.
     """
@@ -47,6 +48,7 @@ class Problem:
     used: list[int]
     held_out: list[int]
     grid: VolumeGeometry
+    grid_is: str
     world_to_file: Float[np.ndarray, "4 4"]
     support: Bool[Tensor, "x y z"] | None = None
     start: Float[Tensor, "x y z"] | None = None
@@ -102,8 +104,9 @@ def read_problem(
     like = None if grid.like is None else read_volume(grid.like)
     if like is None:
         chosen = choose_grid(views, grid.shape, grid.spacing, grid.centre)
+        grid_is = "as asked for" if grid.shape is not None else "the box about what all views see"
     elif (grid.shape, grid.spacing, grid.centre) == (None, None, None):
-        chosen = VolumeGeometry.of(like)
+        chosen, grid_is = VolumeGeometry.of(like), f"the grid of '{grid.like}'"
     else:
         raise UserError("--like already is a grid; leave out --shape, --spacing and --centre, or --like.")
     centred = has_centred_world(geometry)
@@ -135,6 +138,7 @@ def read_problem(
         used,
         kept,
         chosen,
+        grid_is,
         np.linalg.inv(file_to_world),
         None if mask is None else mask > 0,
         on_grid(start),

@@ -95,7 +95,7 @@ def reconstruct(
     like: Annotated[
         Path | None,
         typer.Option(
-            help="The grid of this volume, such as the patient's CT; it may replace the three below.",
+            help="The grid of this volume, such as the patient's CT, in place of the three below.",
             rich_help_panel=GRID,
         ),
     ] = None,
@@ -241,6 +241,8 @@ def reconstruct(
         "tolerance": tolerance,
         "residual": residual,
         "nonnegative": nonnegative,
+        "support": support,
+        "start": start,
         "relaxation": relaxation,
         "n_subsets": subsets,
         "photons": photons,
