@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from raygrad import kernels
 from raygrad.data import VolumeGeometry
+from raygrad.kernels import backproject, project
 from raygrad.kernels.project import METHODS
 from raygrad.processes import Processes
 from raygrad.views import Indices, Views
@@ -16,7 +16,7 @@ from raygrad.views import Indices, Views
 Volumes = Float[Tensor, "x y z"]
 ViewImages = Float[Tensor, "view height width"]
 WORTH_A_COPY = 4
-"""Views from which on a volume that is not z-fastest in memory is copied: scans about z are marched several times as fast."""
+"""Views from which on a volume that is not z-fastest is copied: scans about z are marched several times as fast."""
 
 
 class Projector:
@@ -153,7 +153,7 @@ class Projector:
 
     def _march(self, volume: Tensor, views: Views) -> Tensor:
         source, target = (ends.to(volume) for ends in views.rays())
-        return kernels.project(volume, source, target, **self._options())[:, 0].unflatten(-1, views.image_shape)
+        return project(volume, source, target, **self._options())[:, 0].unflatten(-1, views.image_shape)
 
     def _project(self, volume: Tensor) -> Tensor:
         images = volume.new_empty(self.range_shape)
@@ -171,7 +171,7 @@ class Projector:
         for views in self.views.split(self.rays_at_once):
             source, target = (ends.to(images) for ends in views.rays())
             cotangent = images[first : first + len(views)].reshape(len(views), 1, -1)
-            part = kernels.backproject(cotangent, volume, source, target, **self._options())
+            part = backproject(cotangent, volume, source, target, **self._options())
             volume = part if first == 0 else volume.add_(part)
             first += len(views)
         return volume

@@ -128,7 +128,7 @@ def _try_out(projector: Projector) -> float:
     return one + per_view * (n_views - 1)
 
 
-def _gigabytes(count: float) -> str:
+def _gigabytes(count: float | int) -> str:
     return f"{count / 1e9:.2g} GB" if count < 1e10 else f"{count / 1e9:.0f} GB"
 
 

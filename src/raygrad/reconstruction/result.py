@@ -10,6 +10,7 @@ from torch import Tensor
 
 from raygrad.data import Volume, VolumeGeometry, write_volume
 from raygrad.projector import Projector
+from raygrad.reconstruction.calibration import Calibration
 from raygrad.views import Views
 
 
@@ -53,7 +54,8 @@ class ReconstructionResult:
         method: the algorithm's name.
         status: how it ended.
         history: one entry an iteration.
-        seconds: wall time.
+        seconds: wall time of the last run, and what a checkpoint says of those before.
+        calibration: how far poses and intrinsics moved, where they were refined.
     """
 
     volume: Float[Tensor, "x y z"]
@@ -62,6 +64,7 @@ class ReconstructionResult:
     status: Status
     history: tuple[Iteration, ...]
     seconds: float
+    calibration: Calibration | None = None
 
     @property
     def geometry(self) -> VolumeGeometry:
