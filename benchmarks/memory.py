@@ -78,26 +78,26 @@ def _child(folder: str, name: str, operation: str, size: str, batch: str, view: 
     ct = CT.load(Path(folder))
     scene = Scene(view, int(size), int(batch))
     gc.collect()
-    baseline = _reset_peak()
+    baseline = reset_peak()
     competitor.load(ct)
     competitor.aim(scene)
     result = getattr(competitor, operation)()
     image_bytes = scene.batch * scene.size**2 * 4
     del result
-    print(json.dumps({"peak_mb": (_peak() - baseline - image_bytes) / MB}))
+    print(json.dumps({"peak_mb": (peak() - baseline - image_bytes) / MB}))
 
 
-def _reset_peak() -> int:
+def reset_peak() -> int:
     """Start the high-water mark anew where the system lets us; return the resident size in bytes."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         return _status("VmRSS")
     except (OSError, AttributeError):
-        return _peak()
+        return peak()
 
 
-def _peak() -> int:
+def peak() -> int:
     """The highest resident size in bytes."""
     try:
         return _status("VmHWM")

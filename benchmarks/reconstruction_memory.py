@@ -2,7 +2,7 @@
 
     python reconstruction_memory.py FOLDER METHOD SIZE THREADS
 
-The child reconstructs 16^3 voxels from two of the images, so that code, thread stacks and library buffers are there;
+The child reconstructs 16^3 voxels from four of the images, so that code, thread stacks and library buffers are there;
 then it takes its resident size with the images read, runs one iteration (direct methods: all) of the whole case, and
 reports the highest resident size since, minus that. The volume itself counts, and so do rays and copies of the images.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from memory import MB, _peak, _reset_peak
+from memory import MB, peak, reset_peak
 from reconstruction_cases import Case
 from reconstruction_methods import Method, methods
 
@@ -45,11 +45,11 @@ def _child(folder: str, name: str, size: str, threads: str) -> None:
     torch.set_num_threads(int(threads))
     images = torch.from_numpy(np.load(Path(folder) / "images.npy"))
     method = next(method for method in methods() if method.name == name)
-    method(Case(16, 2, noisy=False), images[[0, len(images) // 2]], 1)
+    method(Case(16, 4, noisy=False), images[:: len(images) // 4][:4], 1)
     gc.collect()
-    baseline = _reset_peak()
+    baseline = reset_peak()
     outcome = method(Case(int(size), len(images), noisy=False), images, 1)
-    print(json.dumps({"peak_mb": (_peak() - baseline) / MB}))
+    print(json.dumps({"peak_mb": (peak() - baseline) / MB}))
     del outcome
 
 

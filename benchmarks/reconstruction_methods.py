@@ -4,14 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 from peers import rtk_reconstruction as rtk
-from peers.base import missing
-from reconstruction_cases import Case
+from reconstruction_cases import PHOTONS, Case
 from torch import Tensor
 
+from raygrad import reconstruction
 from raygrad.projector import Projector
 
 Run = Callable[[], tuple[Tensor, list[float]]]
@@ -67,19 +66,17 @@ def methods() -> list[Method]:
         _raygrad("cgls", 10),
         _rtk("RTK cg voxel-based", 10, partial(rtk.conjugate_gradient, back_projector=rtk.VOXEL_BASED)),
         _rtk("RTK cg joseph", 10, partial(rtk.conjugate_gradient, back_projector=rtk.MATCHED)),
-        _raygrad("osem", 4),
-        _raygrad("tv", 60),
-        _raygrad("adam", 20),
+        _raygrad("osem", 4, statistics="transmission", photons=PHOTONS),
+        _raygrad("tv", 24),
+        _raygrad("adam", 10, learning_rate=2e-3, n_subsets=8, nonnegative=True),
     ]
 
 
-def _raygrad(name: str, iterations: int) -> Method:
-    module = f"raygrad.reconstruction.{name}"
-
+def _raygrad(name: str, iterations: int, **settings: Any) -> Method:
     def prepare(case: Case, images: Tensor, iterations: int) -> Run:
         projector = Projector(case.geometry, case.views, "joseph")
-        reconstruct = getattr(import_module(module), name)
-        control: dict[str, Any] = {} if name == "fdk" else {"iterations": iterations}
+        reconstruct = getattr(reconstruction, name)
+        control: dict[str, Any] = settings if name == "fdk" else settings | {"iterations": iterations}
 
         def run() -> tuple[Tensor, list[float]]:
             result = reconstruct(projector, images, **control)
@@ -87,7 +84,7 @@ def _raygrad(name: str, iterations: int) -> Method:
 
         return run
 
-    return Method(f"raygrad {name}", iterations, prepare, lambda: missing(module))
+    return Method(f"raygrad {name}", iterations, prepare, lambda: None)
 
 
 def _rtk(name: str, iterations: int, make: Callable[[rtk.RTKProblem, int], Any]) -> Method:
