@@ -99,7 +99,7 @@ class TotalVariation(Solver):
     default_iterations = 30
     volumes: ClassVar = ("volume", "edges", "data_slope", "edge_slope", "extrapolated")
     by_view: ClassVar = ("misfits",)
-    settings: ClassVar = ("strength", "penalty", "n_subsets", "weighting")
+    settings: ClassVar = ("strength", "given_penalty", "n_subsets", "weighting")
 
     def __init__(
         self,
@@ -115,6 +115,8 @@ class TotalVariation(Solver):
             raise ValueError(f"Expected a strength, or penalty, of at least 0. Got {strength} and {penalty}.")
         super().__init__(projector, images, **problem)
         self.strength = float(strength) if penalty is None else float("nan")
+        # A penalty that is made of the images has other last digits from another number of processes.
+        self.given_penalty = None if penalty is None else float(penalty)
         if penalty is None and strength > 0 and self.images.shape[-1] < 3:
             raise ValueError("Expected images of at least 3 columns to estimate noise from. Give the penalty itself.")
         self.weights = _check_weights(projector, self.images, weights)
@@ -124,7 +126,7 @@ class TotalVariation(Solver):
         self.n_subsets = len(self.subsets)
         curvature = self._curvature()
         seen = curvature > 0
-        self.penalty = self._penalty_of_noise(int(seen.sum())) if penalty is None else float(penalty)
+        self.penalty = self._penalty_of_noise(int(seen.sum())) if self.given_penalty is None else self.given_penalty
         # With steps s of misfits and t of edges, steps of the volume up to 1 / (s curvature + t |D|^2) converge.
         edge_curvature = EDGE_STEP * DATA_STEP * float(curvature.sum(dtype=torch.float64)) / int(seen.sum())
         self.edge_step = edge_curvature / gradient_bound(self.spacing)
