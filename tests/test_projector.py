@@ -9,6 +9,7 @@ from raygrad.detector import Detector
 from raygrad.phantoms import Gaussian
 from raygrad.pose import RigidTransform, convert
 from raygrad.projector import Projector
+from raygrad.trajectories import circular
 from raygrad.views import ConeViews, RayViews
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,6 +49,24 @@ def test_the_adjoint_is_exact(method, dtype, mismatch, rays_at_once):
     volume_side = (x.double() * operator.T(y)).sum()
     assert image_side > 1
     assert abs(image_side - volume_side) <= mismatch * image_side
+
+
+@pytest.mark.parametrize("rays_at_once", [1, 1 << 22], ids=["single views", "all at once"])
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_adjoint_writes_where_it_is_told(method, backend, rays_at_once):
+    geometry = VolumeGeometry.centred((9, 10, 11), (1.0, 1.2, 2.0))
+    views = circular(3, sdd=200.0, sid=100.0, height=5, delx=4.0)
+    projector = Projector(geometry, views, method, n_points=20, backend=backend, rays_at_once=rays_at_once)
+    images = torch.rand(projector.range_shape)
+    for out in (torch.full(projector.domain_shape, 7.0), torch.full((11, 10, 9), 7.0).permute(2, 1, 0)):
+        assert projector.T(images.requires_grad_(), out=out) is out
+        torch.testing.assert_close(out, projector.T(images).detach())
+        assert not out.requires_grad
+    with pytest.raises(ValueError, match=r"output of shape \(9, 10, 11\) and torch.float32"):
+        projector.T(images, out=torch.zeros(9, 10, 12))
+    with pytest.raises(ValueError, match=r"Got \(9, 10, 11\) and torch.float64"):
+        projector.T(images, out=torch.zeros(9, 10, 11, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -165,16 +165,19 @@ class Projector:
             first += len(views)
         return images
 
-    def _backproject(self, images: Tensor) -> Tensor:
-        volume = self.volume_geometry.zeros(images.dtype, images.device)
+    def _backproject(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        # Values of `like` are never read, and memory that nobody touches costs nothing.
+        like = images.new_empty(self.domain_shape) if out is None else out
+        volume: Tensor | None = None
         first = 0
         for views in self.views.split(self.rays_at_once):
             source, target = (ends.to(images) for ends in views.rays())
             cotangent = images[first : first + len(views)].reshape(len(views), 1, -1)
-            part = backproject(cotangent, volume, source, target, **self._options())
-            volume = part if first == 0 else volume.add_(part)
+            into = out if volume is None else None
+            part = backproject(cotangent, like, source, target, **self._options(), out=into)
+            volume = part if volume is None else volume.add_(part)
             first += len(views)
-        return volume
+        return like.zero_() if volume is None else volume
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -207,14 +210,25 @@ class Adjoint:
         """Shape of the volumes that it makes."""
         return self.T.domain_shape
 
-    def __call__(self, images: ViewImages) -> Volumes:
+    def __call__(self, images: ViewImages, out: Volumes | None = None) -> Volumes:
         """Back project images (view, height, width) to a volume (x, y, z), differentiable in the images.
 
+        With `out`, a volume of the images' dtype, the result is written there, without a gradient: what runs many times
+        need not wait for fresh memory each time.
+
         Raises:
-            ValueError: the images do not fit the views.
+            ValueError: the images do not fit the views, or `out` the result.
         """
         if tuple(images.shape) != self.domain_shape:
             raise ValueError(f"Expected images of shape {self.domain_shape}. Got {tuple(images.shape)}.")
+        if out is not None:
+            if tuple(out.shape) != self.range_shape or out.dtype != images.dtype:
+                raise ValueError(
+                    f"Expected an output of shape {self.range_shape} and {images.dtype}. "
+                    f"Got {tuple(out.shape)} and {out.dtype}."
+                )
+            with torch.no_grad():
+                return self.T._backproject(images.detach(), out)
         return _Backproject.apply(images, self.T)
 
     def norm(self) -> float:

@@ -222,11 +222,8 @@ class ShardedProjector(Projector):
             return volume.flatten()[:0].reshape(self.range_shape)
         return super()._project_differentiably(volume)
 
-    def _backproject(self, images: Tensor) -> Tensor:
-        volume = self.volume_geometry.zeros(images.dtype, images.device)
-        if len(self.views):
-            volume = super()._backproject(images)
-        return self.processes.sum_(volume)
+    def _backproject(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        return self.processes.sum_(super()._backproject(images, out))
 
 
 class _Shared(torch.autograd.Function):

@@ -35,6 +35,12 @@ def march_adjoint(cotangent, volume, source, target, world_to_voxel, labels, n_c
     return gradient
 
 
+def march_adjoint_into(cotangent, gradient, source, target, world_to_voxel, labels, n_channels, *settings) -> None:
+    """The same for sums, whose adjoint reads no volume, written to `gradient`; see raygrad::march_adjoint_into."""
+    cotangent = cotangent.detach().contiguous()
+    _call("march_adjoint", (cotangent, gradient), gradient, source, target, world_to_voxel, labels, *settings)
+
+
 def occupied_bricks(volume: Tensor) -> tuple[Tensor, bool]:
     """The occupied bricks of a volume (batch, x, y, z), and whether all its voxels are finite."""
     extension, _ = load_extension()

@@ -19,10 +19,14 @@ torch.library.define(
     f"(Tensor volume, {_RAYS}, Tensor? occupied_bricks, {_SETTINGS}) -> (Tensor, Tensor)",
 )
 torch.library.define("raygrad::march_adjoint", f"(Tensor cotangent, Tensor volume, {_RAYS}, {_SETTINGS}) -> Tensor")
+torch.library.define(
+    "raygrad::march_adjoint_into", f"(Tensor cotangent, Tensor(a!) gradient, {_RAYS}, {_SETTINGS}) -> ()"
+)
 
 torch.library.impl("raygrad::march", "cpu", cpu.march)
 torch.library.impl("raygrad::march_with_jacobian", "cpu", cpu.march_with_jacobian)
 torch.library.impl("raygrad::march_adjoint", "cpu", cpu.march_adjoint)
+torch.library.impl("raygrad::march_adjoint_into", "cpu", cpu.march_adjoint_into)
 
 
 def march(volume, source, target, world_to_voxel, *, image_width, occupied_bricks, labels, **settings) -> Tensor:
@@ -48,6 +52,12 @@ def march_adjoint(cotangent, volume, source, target, world_to_voxel, *, image_wi
     return torch.ops.raygrad.march_adjoint(cotangent, volume, *rays, **settings, image_width=image_width or 0)
 
 
+def march_adjoint_into(cotangent, gradient, source, target, world_to_voxel, *, image_width, labels, **settings) -> None:
+    """Dispatch raygrad::march_adjoint_into, which has no derivatives."""
+    rays = (source, target, world_to_voxel, labels)
+    torch.ops.raygrad.march_adjoint_into(cotangent, gradient, *rays, **settings, image_width=image_width or 0)
+
+
 @torch.library.register_fake("raygrad::march")
 def _(volume, source, target, world_to_voxel, labels, occupied_bricks, n_channels, *settings):
     return volume.new_empty(target.shape[0], n_channels, target.shape[1])
@@ -62,6 +72,11 @@ def _(volume, source, target, world_to_voxel, labels, occupied_bricks, n_channel
 @torch.library.register_fake("raygrad::march_adjoint")
 def _(cotangent, volume, *rays_and_settings):
     return torch.empty_like(volume)
+
+
+@torch.library.register_fake("raygrad::march_adjoint_into")
+def _(cotangent, gradient, *rays_and_settings):
+    return None
 
 
 class _FirstDerivativesOnly(torch.autograd.Function):

@@ -122,6 +122,7 @@ def backproject(
     n_channels: int | None = None,
     image_width: int | None = None,
     backend: str = "auto",
+    out: VoxelGrid | None = None,
 ) -> VoxelGrid:
     """Apply the exact adjoint of `project`: spread each ray's value over the voxels that it reads.
 
@@ -132,6 +133,8 @@ def backproject(
         cotangent: values on the rays, (batch, channel, ray), as `project` returns them.
         volume: gives shape, dtype and memory order of the result; its values are not read.
         source, target, world_to_voxel, method, n_points, labels, n_channels, image_width, backend: as in `project`.
+        out: where to write the result, of the volume's shape and dtype and with memory of its own for every voxel; it
+            may be the volume. Fresh memory is slow to touch first. No gradient flows through it.
 
     Returns:
         Like `volume`: summed over the batch for a volume (x, y, z), one per entry for (batch, x, y, z).
@@ -145,14 +148,25 @@ def backproject(
     expected = (len(target), options["n_channels"], target.shape[1])
     if tuple(cotangent.shape) != expected:
         raise ValueError(f"Expected a cotangent of shape {expected}. Got {tuple(cotangent.shape)}.")
+    if out is not None and (out.shape != volume.shape or out.dtype != volume.dtype or out.device != volume.device):
+        raise ValueError(
+            f"Expected an output like the volume, {tuple(volume.shape)} of {volume.dtype} on {volume.device}. "
+            f"Got {tuple(out.shape)} of {out.dtype} on {out.device}."
+        )
     cotangent = cotangent.to(like.dtype)
-    if choose_backend(backend, like) == "reference":
+    on_reference = choose_backend(backend, like) == "reference"
+    if out is not None and not on_reference:
+        into = out.detach() if volume.dim() == 4 else out.detach()[None]
+        ops.march_adjoint_into(cotangent, into, source, target, world_to_voxel, **options, image_width=image_width)
+        return out
+    if on_reference:
         gradient = reference.march_adjoint(cotangent, like, source, target, world_to_voxel, **options)
     else:
         gradient = ops.march_adjoint(
             cotangent, like, source, target, world_to_voxel, **options, image_width=image_width
         )
-    return gradient[0] if volume.dim() == 3 else gradient
+    gradient = gradient[0] if volume.dim() == 3 else gradient
+    return gradient if out is None else out.copy_(gradient.detach())
 
 
 def _check(volume, source, target, world_to_voxel, method, n_points, labels, n_channels, reducefn):

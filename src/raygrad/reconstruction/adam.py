@@ -113,6 +113,7 @@ class Adam(Solver):
         # names that its state_dict gives them, so that it can be kept.
         self.optimizer = torch.optim.Adam([self.volume], lr=learning_rate, fused=True)
         self.mean_gradient, self.mean_square = torch.zeros_like(self.volume), torch.zeros_like(self.volume)
+        self.gradient = torch.zeros_like(self.volume)  # kept only to be written over: fresh memory is slow
         self.optimizer.state[self.volume] = {
             "step": torch.zeros((), dtype=torch.float32, device=self.volume.device),
             "exp_avg": self.mean_gradient,
@@ -145,7 +146,7 @@ class Adam(Solver):
             else:
                 value, by_image = _differentiate(self.loss, rendered, images)
                 objective += value
-            gradient = projector.T(by_image)
+            gradient = projector.T(by_image, out=self.gradient)
             if self.regulariser is not None:
                 value, by_volume = _differentiate(self.regulariser, self.volume)
                 objective += value
