@@ -7,6 +7,7 @@ import torch
 from reconstruction_cases import exact_images, make_geometry, make_scene, make_views, relative_error
 
 import raygrad
+from raygrad.projector import Projector
 from raygrad.reconstruction import Calibration, Status, reconstruct, sirt
 from raygrad.reconstruction.reconstruct import METHODS
 
@@ -53,8 +54,8 @@ def test_volumes_and_drrs_say_where_voxels_lie(scene):
 
 def test_bad_input_is_refused_before_work(scene, monkeypatch):
     projector, _, images = scene
-    monkeypatch.setattr(raygrad.Projector, "_project", lambda *_: pytest.fail("worked"))
-    monkeypatch.setattr(raygrad.Projector, "_backproject", lambda *_: pytest.fail("worked"))
+    monkeypatch.setattr(Projector, "_project", lambda *_: pytest.fail("worked"))
+    monkeypatch.setattr(Projector, "_backproject", lambda *_: pytest.fail("worked"))
     with pytest.raises(ValueError, match="method to be one of fdk, .*tv, adam. Got 'magic'"):
         reconstruct(images, projector.views, make_geometry(16), method="magic")
     with pytest.raises(ValueError, match="method to be one of siddon"):
@@ -123,16 +124,16 @@ def test_images_of_an_object_that_has_no_voxels():
 
 
 def test_memory_grows_with_volumes_images_and_precision():
-    def memory(method="sirt", **scene):
-        return estimate_module.estimate(make_scene(**scene)[0], method, trial=False).memory
+    def memory(method="sirt", n_views=4, size=16, dtype=torch.float32):
+        projector = Projector(make_geometry(size), make_views(n_views, 16, dtype), rays_at_once=1)
+        return estimate_module.estimate(projector, method, trial=False).memory
 
-    small = {"n_views": 4, "size": 16, "pixels": 16}
     volume, stack = 16**3 * 4, 4 * 16**2 * 4
     held, stacks = estimate_module.HELD["sirt"]
-    assert memory(**small | {"size": 32}) - memory(**small) == pytest.approx(7 * held * volume)
-    assert memory(**small | {"n_views": 8}) - memory(**small) > (1 + stacks) * stack
-    assert memory(**small, dtype=torch.float64) == 2 * memory(**small)
-    assert memory("fdk", **small) < memory("sirt", **small) < memory("tv", **small)
+    assert memory(size=32) - memory() == pytest.approx(7 * held * volume)
+    assert memory(n_views=8) - memory() == pytest.approx((1 + stacks) * stack)
+    assert memory(dtype=torch.float64) == 2 * memory()
+    assert memory("fdk") < memory("sirt") < memory("tv")
 
 
 def test_time_is_known_from_a_trial_only(scene):
