@@ -81,8 +81,9 @@ def short_scan(
 
     Args:
         n_views: number of views, of which one is at each end.
-        sdd, height, width, delx, x0, start_deg, clockwise, **system: as for `circular`.
+        sdd, height, width, delx, x0, start_deg, clockwise: as for `circular`.
         extra_deg: how much longer than that the arc is, in degrees.
+        **system: the rest of the X-ray system, as for `circular`.
 
     Raises:
         ValueError, TypeError: as for `circular`, or an arc of a full turn or more.
@@ -112,7 +113,8 @@ def helical(
         n_views: number of views.
         pitch: how far a turn brings the source along the axis in mm; negative for the other way.
         turns: number of turns, which need not be whole.
-        start_deg, clockwise, **system: as for `circular`.
+        start_deg, clockwise: as for `circular`.
+        **system: the X-ray system, as for `circular`.
 
     Raises:
         ValueError, TypeError: as for `circular`.
@@ -140,7 +142,8 @@ def laminography(
         n_views: number of views.
         tilt_deg: between the beam and the plane across the axis, in degrees: 0 is `circular`, less than 90. (The angle
             between beam and axis is 90 - tilt_deg.)
-        start_deg, range_deg, clockwise, **system: as for `circular`.
+        start_deg, range_deg, clockwise: as for `circular`.
+        **system: the X-ray system, as for `circular`.
 
     Raises:
         ValueError, TypeError: as for `circular`.

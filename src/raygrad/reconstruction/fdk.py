@@ -40,6 +40,7 @@ def fdk(
     of the images: attenuation in 1/mm from line integrals.
 
     What the views need is found from where they are:
+
     - Angles may be unequal: each view counts for half the gaps on its two sides.
     - A short scan, over less than a full turn, gets Parker's weights. It has to measure every line through the volume
       (or through what the detector sees): 180 degrees and the fan's angle, but for one step between views.
