@@ -18,6 +18,8 @@ SMALLER = {
     "load_example_ct()": "load_example_ct(shape=(128, 128, 67))",
     "shape=(192, 192, 100)": "shape=(128, 128, 67)",
     "height=100, delx=4.0": "height=50, delx=8.0",
+    "shape=(160, 160, 96)": "shape=(80, 80, 48)",
+    '"height": 80, "width": 96, "delx": 6.0': '"height": 40, "width": 48, "delx": 12.0',
 }
 
 pytestmark = pytest.mark.skipif(
@@ -44,6 +46,8 @@ def execute(programs):
         pytest.param("beyond", marks=pytest.mark.slow),
         pytest.param("files", marks=pytest.mark.slow),
         "landscape",
+        pytest.param("reconstruction", marks=pytest.mark.slow),
+        "scaling",
     ],
 )
 def test_a_page_of_the_documentation(page, tmp_path, monkeypatch):
@@ -54,11 +58,14 @@ def test_a_page_of_the_documentation(page, tmp_path, monkeypatch):
     plt.close("all")
 
 
-def test_the_readmes_programs():
+def test_the_readmes_programs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     programs = PYTHON.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     namespace = execute(programs)
     assert namespace["rotation"].grad.abs().max() > 0
     assert namespace["result"].converged.all()
+    assert namespace["found"].residual < 0.1
+    assert (tmp_path / "volume.nii.gz").is_file()
 
 
 def test_every_page_is_in_the_index():
