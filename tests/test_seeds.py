@@ -163,6 +163,11 @@ def test_the_fitted_volume_is_not_the_ct(reconstruction):
             "--height 40 --delx 10 --iterations 3",
             {"reconstruction_views.png", "reconstruction_slices.png"},
         ),
+        (
+            "sweep_reconstruction",
+            "--views 1 6 --height 20 --spacing 16 --iterations 3",
+            {"sweep_reconstruction.png"},
+        ),
     ],
 )
 def test_the_examples_draw_their_pictures(monkeypatch, tmp_path, capsys, example, arguments, pictures):
