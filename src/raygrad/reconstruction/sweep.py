@@ -13,8 +13,7 @@ from raygrad import kernels
 from raygrad.data import VolumeGeometry
 from raygrad.detector import Detector
 from raygrad.pose import RigidTransform, se3_log_map
-from raygrad.registration.candidates import about
-from raygrad.registration.scene import _motion_derivatives, _turned
+from raygrad.registration.motions import about, motion_derivatives, turned
 from raygrad.types import Matrices
 from raygrad.views import ConeViews
 
@@ -84,7 +83,7 @@ class Sweep:
         own = len(self) * self.unknowns.by_view
         if own:
             pivots = self.pivot.expand(len(self), 1, 3)
-            pose = _turned(pose[:, None], step[:own].reshape(-1, 1, 6), pivots)[:, 0]
+            pose = turned(pose[:, None], step[:own].reshape(-1, 1, 6), pivots)[:, 0]
         intrinsics[self.unknowns.columns] += step[own:]
         return replace(self, pose=pose, intrinsics=intrinsics)
 
@@ -169,7 +168,7 @@ class Sweep:
                 image_width=part.image_shape[1],
                 backend=backend,
             )
-            own = _motion_derivatives(jacobian[:, 0], source, target, self.pivot.to(source))
+            own = motion_derivatives(jacobian[:, 0], source, target, self.pivot.to(source))
             outwards = target - middles[first : first + group, None].to(target)
             axes = part.camera_to_world[:, :3, [2, 0, 1]].mT.to(target)
             directions = torch.cat([axes[:, :, None].expand(-1, -1, target.shape[1], 3), outwards[:, None]], dim=1)

@@ -59,13 +59,6 @@ def spread(ranges: SearchRanges, count: int, seed: int) -> Matrices:
     return motions
 
 
-def about(point: Float[Tensor, " 3"], motions: Matrices) -> Matrices:
-    """Motions about the origin as motions about another point."""
-    moved = motions.clone()
-    moved[:, :3, 3] += point - motions[:, :3, :3] @ point
-    return moved
-
-
 def distances(
     one: Float[Tensor, "one 4 4"], other: Float[Tensor, "other 4 4"], centre: Float[Tensor, " 3"], radius: float
 ) -> Float[Tensor, "one other"]:

@@ -11,9 +11,10 @@ from raygrad.pose import RigidTransform
 from raygrad.registration import descent
 from raygrad.registration.bodies import Structures
 from raygrad.registration.calibration import Calibration
-from raygrad.registration.candidates import SearchRanges, about, spread
+from raygrad.registration.candidates import SearchRanges, spread
 from raygrad.registration.coarse_to_fine import CoarseToFine
 from raygrad.registration.gradient import descend
+from raygrad.registration.motions import about
 from raygrad.registration.outcome import conclude
 from raygrad.registration.progress import Callback, watched
 from raygrad.registration.result import RegistrationResult

@@ -7,10 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from raygrad.pose import RigidTransform, se3_exp_map, se3_log_map
+from raygrad.pose import RigidTransform, se3_log_map
 from raygrad.registration.calibration import Calibration
-from raygrad.registration.candidates import about
 from raygrad.registration.levenberg_marquardt import Linearisation
+from raygrad.registration.motions import about, motion_derivatives, turned
 from raygrad.registration.pyramid import Body, Camera
 from raygrad.registration.similarity import Features, Similarity
 from raygrad.types import Images, Matrices, Sources, Targets
@@ -122,10 +122,10 @@ class Scene:
         """The states after a step."""
         batch, views = len(unknowns), len(self.sights)
         turn, relative, intrinsic = step.split(self._block_sizes(), dim=1)
-        motions = _turned(unknowns.motions, turn.reshape(batch, -1, 6), self.pivots)
+        motions = turned(unknowns.motions, turn.reshape(batch, -1, 6), self.pivots)
         offsets, intrinsics = unknowns.offsets, unknowns.intrinsics
         if relative.shape[1]:
-            others = _turned(offsets[:, 1:], relative.reshape(batch, -1, 6), self.pivots[:1].expand(views - 1, 3))
+            others = turned(offsets[:, 1:], relative.reshape(batch, -1, 6), self.pivots[:1].expand(views - 1, 3))
             offsets = torch.cat([offsets[:, :1], others], dim=1)
         if intrinsic.shape[1]:
             intrinsics = intrinsics.clone()
@@ -215,7 +215,7 @@ class Scene:
             source, target = self._rays(unknowns, view, number)
             line_integrals, jacobian = sight.camera.image_with_jacobian(body, source, target)
             images.append(line_integrals)
-            by_motion.append(_motion_derivatives(jacobian, source, target, self.pivots[number].to(source)))
+            by_motion.append(motion_derivatives(jacobian, source, target, self.pivots[number].to(source)))
             if self.calibration.relative_pose is not None and view > 0:
                 carried = _carry(unknowns.motions[:, number], self.pivots[0], self.pivots[number])
                 by_offset.append(carried.to(source).mT @ by_motion[-1])
@@ -272,23 +272,6 @@ def _placed(derivatives: list[Tensor], place: int, size: int, image: Tensor) -> 
         mine = torch.stack(derivatives).sum(0)
         block[:, place * mine.shape[1] : (place + 1) * mine.shape[1]] = mine
     return block
-
-
-def _motion_derivatives(jacobian: Tensor, source: Sources, target: Targets, pivot: Tensor) -> Tangents:
-    """Derivatives of line integrals by the twist [v | w] that moves their rays: x -> x + v + w x (x - pivot)."""
-    by_source, by_target = jacobian[..., :3], jacobian[..., 3:]
-    force = by_source + by_target
-    moment = torch.linalg.cross((source - pivot).expand_as(force), force)
-    moment += torch.linalg.cross(target - source, by_target)
-    return torch.cat([force, moment], dim=-1).mT
-
-
-def _turned(poses: Tensor, twists: Tensor, pivots: Tensor) -> Tensor:
-    """Poses (batch, n, 4, 4) moved from the left by twists (batch, n, 6) about pivots (n, 3)."""
-    turn = se3_exp_map(twists.flatten(0, 1)).unflatten(0, twists.shape[:2])
-    shift = pivots - (turn[..., :3, :3] @ pivots[..., None])[..., 0]
-    turn = torch.cat([turn[..., :3], (turn[..., 3] + functional.pad(shift, (0, 1)))[..., None]], dim=-1)
-    return turn @ poses
 
 
 def _carry(motion: Matrices, before: Float[Tensor, " 3"], after: Float[Tensor, " 3"]) -> Float[Tensor, "batch 6 6"]:

@@ -11,8 +11,9 @@ from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
 from raygrad.registration.bodies import Structures
 from raygrad.registration.calibration import Calibration
-from raygrad.registration.candidates import SAME, SearchRanges, about, choose_distinct, distances, spread
+from raygrad.registration.candidates import SAME, SearchRanges, choose_distinct, distances, spread
 from raygrad.registration.coarse_to_fine import Candidates, CoarseToFine
+from raygrad.registration.motions import about
 from raygrad.registration.outcome import EQUAL, describe
 from raygrad.registration.progress import Callback, watched
 from raygrad.registration.result import RegistrationResult
