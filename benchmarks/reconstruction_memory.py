@@ -2,7 +2,7 @@
 
     python reconstruction_memory.py FOLDER METHOD SIZE THREADS
 
-The child reconstructs 16^3 voxels from four of the images, so that code, thread stacks and library buffers are there;
+The child reconstructs 16^3 voxels from eight of the images, so that code, thread stacks and library buffers are there;
 then it takes its resident size with the images read, runs one iteration (direct methods: all) of the whole case, and
 reports the highest resident size since, minus that. The volume itself counts, and so do rays and copies of the images.
 """
@@ -45,7 +45,7 @@ def _child(folder: str, name: str, size: str, threads: str) -> None:
     torch.set_num_threads(int(threads))
     images = torch.from_numpy(np.load(Path(folder) / "images.npy"))
     method = next(method for method in methods() if method.name == name)
-    method(Case(16, 4, noisy=False), images[:: len(images) // 4][:4], 1)
+    method(Case(16, 8, noisy=False), images[:: len(images) // 8][:8], 1)
     gc.collect()
     baseline = reset_peak()
     outcome = method(Case(int(size), len(images), noisy=False), images, 1)

@@ -17,13 +17,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from raygrad.app.geometry import read_geometry, write_geometry
-from raygrad.app.reconstruct import METHODS, default_iterations
+from raygrad.app.reconstruct import METHODS
 from raygrad.app.stacks import read_stack, write_stack
 from raygrad.cli import app
 from raygrad.data import VolumeGeometry, read_volume
 from raygrad.pose import RigidTransform, convert
 from raygrad.projector import Projector
 from raygrad.reconstruction import sirt
+from raygrad.reconstruction.estimate import default_iterations
 from raygrad.reconstruction.sirt import Sirt
 from raygrad.trajectories import circular
 from raygrad.views import ConeViews

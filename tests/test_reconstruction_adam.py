@@ -171,7 +171,7 @@ def test_bad_input_is_refused(scene):
             adam(projector, images, learning_rate=wrong)
     with pytest.raises(ValueError, match="1 to 6 subsets"):
         adam(projector, images, n_subsets=7)
-    with pytest.raises(Exception, match="as functions|[Tt]ype-check"):
+    with pytest.raises(Exception, match=r"as functions|[Tt]ype-check"):
         adam(projector, images, loss="mse")
     with pytest.raises(ValueError, match="images of shape"):
         adam(projector, images[:, :, None])

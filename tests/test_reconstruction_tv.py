@@ -134,7 +134,7 @@ def test_volumes_without_a_total_variation_are_refused():
         {"volume": torch.ones(3, 3, 3), "spacing": (1.0, 0.0, 1.0)},
         {"volume": torch.ones(3, 3, 3), "smoothing": -1.0},
     ):
-        with pytest.raises(Exception, match="three positive spacings|[Tt]ype-check"):
+        with pytest.raises(Exception, match=r"three positive spacings|[Tt]ype-check"):
             total_variation(**wrong)
 
 

@@ -12,7 +12,6 @@ from raygrad.app.beside import beside
 from raygrad.app.geometry import write_geometry
 from raygrad.app.inputs import UserError
 from raygrad.app.reconstruct_files import (
-    describe_estimate,
     describe_novel_views,
     describe_truth,
     write_history,
@@ -23,8 +22,8 @@ from raygrad.data import VolumeGeometry, write_volume
 from raygrad.pose import RigidTransform
 from raygrad.processes import Processes
 from raygrad.projector import Projector
-from raygrad.reconstruction import ReconstructionResult, Solver, calibrate
-from raygrad.reconstruction.estimate import estimate
+from raygrad.reconstruction import ReconstructionResult, calibrate
+from raygrad.reconstruction.estimate import default_iterations, estimate
 from raygrad.reconstruction.problem import check_images
 from raygrad.reconstruction.reconstruct import METHODS
 from raygrad.sharding import shard
@@ -101,13 +100,10 @@ def reconstruct_to_files(
         images = images.clamp(min=0)
     _check_memory(projector, method)
     speaker(_describe(problem, outputs.volume))
-    iterations = options.get("iterations") or default_iterations(method)
     if processes.rank == 0:
-        expected = estimate(projector, method, iterations)
-        if expected.seconds_per_iteration is not None:
-            expected = replace(expected, seconds_per_iteration=expected.seconds_per_iteration / processes.count)
+        expected = estimate(projector, method, options.get("iterations"), processes=processes.count)
         shared = "" if processes.count == 1 else f", shared by {processes.count} processes"
-        say(f"{method}{shared}: {describe_estimate(expected)}")
+        say(f"{method}{shared}: {expected}")
 
     every = problem.views
     if unknowns is not None:
@@ -141,11 +137,6 @@ def reconstruct_to_files(
         say(f"{outputs.volume}: {_how_it_ended(result)}")
         _write_what_else(replace(problem, views=every), outputs, result, projector, say)
     return result
-
-
-def default_iterations(method: str) -> int:
-    """How many iterations a method makes unless it is told; 1 for fdk, which makes none."""
-    return next((kind.default_iterations for kind in Solver.__subclasses__() if kind.name == method), 1)
 
 
 def describe_checkpoint(path: Path) -> str:
@@ -214,7 +205,7 @@ def _check_memory(projector: Projector, method: str) -> None:
     if wanted.available is not None and wanted.memory > wanted.available:
         shape = " x ".join(map(str, projector.domain_shape))
         raise UserError(
-            f"{method} of {shape} voxels takes {describe_estimate(wanted)}: take larger voxels (--spacing: twice as "
+            f"{method} of {shape} voxels takes {wanted}: take larger voxels (--spacing: twice as "
             "large takes an eighth), a smaller grid (--shape), fewer pixels, or --method fdk, which needs less."
         )
 

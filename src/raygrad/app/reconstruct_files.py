@@ -12,22 +12,9 @@ from raygrad.data.optional import require
 from raygrad.data.whole import written_whole
 from raygrad.metrics import peak_signal_to_noise_ratio, relative_error, structural_similarity_3d
 from raygrad.reconstruction import ReconstructionResult
-from raygrad.reconstruction.estimate import Estimate
 
 _SSIM_WINDOW = 11
 _GREY_SHARE = 0.999
-
-
-def describe_estimate(expected: Estimate) -> str:
-    """Memory and time of a reconstruction, in a line."""
-    memory = f"about {_size(expected.memory)} of memory"
-    if expected.available is not None:
-        memory += f" (of {_size(expected.available)} available)"
-    each, total = expected.seconds_per_iteration, expected.seconds
-    if each is None or total is None:
-        return memory
-    several = f": {expected.iterations} iterations of {_duration(each)}" if expected.iterations > 1 else ""
-    return f"{memory}, about {_duration(total)}{several}"
 
 
 def write_history(result: ReconstructionResult, path: Path) -> None:
@@ -82,13 +69,3 @@ def _brightest(volume: Tensor) -> float:
     sample = volume.permute(2, 1, 0).flatten()[:: max(1, volume.numel() // 2**20)]
     white = float(sample.kthvalue(max(1, round(_GREY_SHARE * len(sample)))).values)
     return white if white > 0 else float(torch.finfo(torch.float32).eps)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

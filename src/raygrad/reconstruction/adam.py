@@ -8,8 +8,9 @@ from torch import Tensor
 
 from raygrad.projector import Projector
 from raygrad.reconstruction.inner_products import inner_product
-from raygrad.reconstruction.iterate import Solver, Step, iterate
+from raygrad.reconstruction.iterate import iterate
 from raygrad.reconstruction.result import ReconstructionResult
+from raygrad.reconstruction.solver import Solver, Step
 from raygrad.reconstruction.subsets import make_subsets
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -97,7 +97,7 @@ def calibrate(
     factors: Sequence[int] | None = None,
     rounds: int = 8,
     iterations: int = 8,
-    tolerance: float = 0.01,
+    tolerance: float | int = 0.01,
     nonnegative: bool = True,
     progress: bool = False,
     callback: Callable[[Round], bool | None] | None = None,
@@ -199,7 +199,7 @@ class _Refinement:
         self.target = functional.avg_pool2d(self.images[:, None], factor).flatten(1)
         self._linearise()
 
-    def round(self, iterations: int, tolerance: float, nonnegative: bool) -> float:
+    def round(self, iterations: int, tolerance: float | int, nonnegative: bool) -> float:
         """A step of the volume and of the geometry; the longest step of a view in mm."""
         assert self.volume is not None
         before = self.sweep

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from raygrad.projector import Projector
 from raygrad.reconstruction.inner_products import inner_product
-from raygrad.reconstruction.iterate import Solver, Step, iterate
+from raygrad.reconstruction.iterate import iterate
 from raygrad.reconstruction.problem import check_sight
 from raygrad.reconstruction.result import ReconstructionResult
+from raygrad.reconstruction.solver import Solver, Step
 
 STEPS_ON_A_FACE = 10
 
@@ -20,7 +21,7 @@ def cgls(
     projector: Projector,
     images: Tensor,
     *,
-    damping: float = 0.0,
+    damping: float | int = 0.0,
     nonnegative: bool = False,
     restart: int | None = None,
     support: Any = None,
@@ -86,7 +87,12 @@ class Cgls(Solver):
     steps_left: int
 
     def __init__(
-        self, projector: Projector, images: Tensor, damping: float = 0.0, restart: int | None = None, **problem: Any
+        self,
+        projector: Projector,
+        images: Tensor,
+        damping: float | int = 0.0,
+        restart: int | None = None,
+        **problem: Any,
     ) -> None:
         if not 0 <= damping < math.inf:
             raise ValueError(f"Expected a damping of at least 0. Got {damping}.")

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,10 +10,8 @@ from torch import Tensor
 from raygrad.data.whole import written_whole
 from raygrad.projector import Projector
 from raygrad.reconstruction.result import Iteration
+from raygrad.reconstruction.solver import Solver
 from raygrad.sharding import Group
-
-if TYPE_CHECKING:
-    from raygrad.reconstruction.iterate import Solver
 
 
 class Checkpoint:
@@ -26,7 +24,7 @@ class Checkpoint:
         ValueError: there is no folder to write the file in.
     """
 
-    def __init__(self, path: str | Path, solver: "Solver") -> None:
+    def __init__(self, path: str | Path, solver: Solver) -> None:
         self.path = Path(path)
         if not self.path.resolve().parent.is_dir():
             raise ValueError(f"Expected a checkpoint in a folder that exists. Got {self.path}.")
@@ -85,7 +83,7 @@ class Checkpoint:
             )
 
 
-def describe(solver: "Solver") -> dict[str, str]:
+def describe(solver: Solver) -> dict[str, str]:
     """What decides a result: names for people, values to compare."""
     projector = solver.projector
     geometry = projector.volume_geometry

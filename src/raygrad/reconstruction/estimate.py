@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from raygrad.projector import Projector
+from raygrad.reconstruction.solver import Solver
 
 # Volumes and stacks of images that a method holds at its peak, beside the images that it is given. Measured by
 # benchmarks/reconstruction.py, which prints the peak of a process of its own for each method.
@@ -45,24 +46,29 @@ class Estimate:
 
     def __str__(self) -> str:
         """One line for people."""
-        memory = f"about {_gigabytes(self.memory)} of memory"
+        memory = f"about {_size(self.memory)} of memory"
         if self.available is not None:
-            memory += f" ({_gigabytes(self.available)} available)"
-        if self.seconds is None:
+            memory += f" (of {_size(self.available)} available)"
+        if self.seconds is None or self.seconds_per_iteration is None:
             return memory
-        each = f" ({self.iterations} iterations of {_duration(self.seconds_per_iteration)})" * (self.iterations > 1)
-        return f"{memory}, about {_duration(self.seconds)}{each}"
+        several = f": {self.iterations} iterations of {_duration(self.seconds_per_iteration)}"
+        return f"{memory}, about {_duration(self.seconds)}{several * (self.iterations > 1)}"
 
 
-def estimate(projector: Projector, method: str, iterations: int = 1, *, trial: bool = True) -> Estimate:
+def estimate(
+    projector: Projector, method: str, iterations: int | None = None, *, trial: bool = True, processes: int = 1
+) -> Estimate:
     """Estimate memory, and by the trial of a few views time.
 
     Args:
         projector: for which views and which volume.
         method: an algorithm of `raygrad.reconstruct`.
-        iterations: how many, each of one projection and one back projection of all views.
+        iterations: how many, each of one projection and one back projection of all views; by default the method's own
+            number.
         trial: project a few views to know the time; it allocates two volumes.
+        processes: how many will share the views, and so the time.
     """
+    iterations = default_iterations(method) if iterations is None else iterations
     itemsize = projector.views.parameters()[0].element_size()
     volumes, stacks = HELD[method]
     views, rows, columns = projector.range_shape
@@ -71,7 +77,12 @@ def estimate(projector: Projector, method: str, iterations: int = 1, *, trial: b
         itemsize * (volumes * projector.volume_geometry.n_voxels + (1 + stacks) * views * rows * columns)
         + itemsize * _BYTES_PER_RAY // 4 * rays_at_once
     )
-    return Estimate(memory, available_memory(), _try_out(projector) if trial else None, iterations)
+    return Estimate(memory, available_memory(), _try_out(projector) / processes if trial else None, iterations)
+
+
+def default_iterations(method: str) -> int:
+    """How many iterations a method makes unless it is told; 1 for fdk, which makes none."""
+    return next((kind.default_iterations for kind in Solver.__subclasses__() if kind.name == method), 1)
 
 
 def check_memory(projector: Projector, method: str) -> None:
@@ -128,12 +139,11 @@ def _try_out(projector: Projector) -> float:
     return one + per_view * (n_views - 1)
 
 
-def _gigabytes(count: float | int) -> str:
-    return f"{count / 1e9:.2g} GB" if count < 1e10 else f"{count / 1e9:.0f} GB"
+def _size(count: int) -> str:
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def _duration(seconds: float | None) -> str:
-    assert seconds is not None
+def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.2g} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

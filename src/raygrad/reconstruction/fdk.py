@@ -28,7 +28,7 @@ def fdk(
     images: Tensor,
     *,
     filter: str = "ram-lak",
-    cutoff: float = 1.0,
+    cutoff: float | int = 1.0,
     nonnegative: bool = False,
     support: Any = None,
 ) -> ReconstructionResult:

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from raygrad.projector import Projector
 from raygrad.reconstruction.inner_products import inner_product
-from raygrad.reconstruction.iterate import Solver, Step, iterate
+from raygrad.reconstruction.iterate import iterate
 from raygrad.reconstruction.problem import check_sight, reciprocal
 from raygrad.reconstruction.result import ReconstructionResult
+from raygrad.reconstruction.solver import Solver, Step
 from raygrad.reconstruction.subsets import make_subsets, steps_by_voxel
 
 
@@ -18,8 +19,8 @@ def os_sart(
     images: Tensor,
     *,
     n_subsets: int | None = None,
-    relaxation: float = 1.0,
-    decay: float = 0.99,
+    relaxation: float | int = 1.0,
+    decay: float | int = 0.99,
     nonnegative: bool = True,
     support: Any = None,
     start: Tensor | None = None,
@@ -71,8 +72,8 @@ class OsSart(Solver):
         projector: Projector,
         images: Tensor,
         n_subsets: int | None = None,
-        relaxation: float = 1.0,
-        decay: float = 0.99,
+        relaxation: float | int = 1.0,
+        decay: float | int = 0.99,
         **problem: Any,
     ) -> None:
         if not 0 < relaxation < 2 or not 0 < decay <= 1:

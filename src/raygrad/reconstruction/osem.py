@@ -7,9 +7,10 @@ from torch import Tensor
 
 from raygrad.projector import Projector
 from raygrad.reconstruction.inner_products import inner_product
-from raygrad.reconstruction.iterate import Solver, Step, iterate
+from raygrad.reconstruction.iterate import iterate
 from raygrad.reconstruction.poisson import divergence, start_evenly
 from raygrad.reconstruction.result import ReconstructionResult
+from raygrad.reconstruction.solver import Solver, Step
 from raygrad.reconstruction.subsets import make_subsets, steps_by_voxel
 from raygrad.reconstruction.transmission import Transmission
 
@@ -21,7 +22,7 @@ def osem(
     images: Tensor,
     *,
     statistics: str = "emission",
-    photons: float | Tensor | None = None,
+    photons: float | int | Tensor | None = None,
     counts: bool = False,
     n_subsets: int | None = None,
     support: Any = None,

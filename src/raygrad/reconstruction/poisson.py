@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from raygrad.reconstruction.iterate import Solver
 from raygrad.reconstruction.problem import check_sight
+from raygrad.reconstruction.solver import Solver
 
 
 def divergence(measured: Tensor, expected: Tensor) -> Tensor:

@@ -70,17 +70,19 @@ def reconstruct(
     if method not in METHODS:
         raise ValueError(f"Expected method to be one of {', '.join(METHODS)}. Got {method!r}.")
     projector = Projector(volume_geometry, views, renderer)
-    images = check_images(projector, images)
     check_memory(projector, method)
     calibration = None
     if calibrate is not None:
         calibration = refine(projector, images, unknowns=calibrate, progress=progress)
         projector = projector.with_views(calibration.views)
-    if processes is not None:
-        projector, images = shard(projector, images, processes)
+    whole = projector
+    processes = Processes() if processes is None else processes
+    projector, images = shard(projector, images, processes)
+    images = check_images(projector, images)
+    if progress and processes.rank == 0:
+        expected = estimate(whole, method, options.get("iterations"), processes=processes.count)
+        print(f"{method}: {expected}", file=sys.stderr)
     if method != "fdk":
         options["progress"] = progress
-    if progress and projector.processes.rank == 0:
-        print(f"{method}: {estimate(projector, method, options.get('iterations') or 1)}", file=sys.stderr)
     result = METHODS[method](projector, images, **options)
     return result if calibration is None else replace(result, calibration=calibration)

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from raygrad.projector import Projector
-from raygrad.reconstruction.iterate import Solver, Step, iterate
+from raygrad.reconstruction.iterate import iterate
 from raygrad.reconstruction.problem import check_sight, reciprocal
 from raygrad.reconstruction.result import ReconstructionResult
+from raygrad.reconstruction.solver import Solver, Step
 
 
 def sirt(

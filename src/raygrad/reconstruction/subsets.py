@@ -13,8 +13,8 @@ VIEWS_IN_A_SUBSET = 4
 Subsets = list[tuple[Projector, Tensor]]
 
 
-def make_subsets(projector: Projector, count: int | None) -> Subsets:
-    """Projectors of `count` subsets and the positions of their images; by default of about 4 views each.
+def make_subsets(projector: Projector, count: int | None, at_most: int | None = None) -> Subsets:
+    """Projectors of `count` subsets, and their images' positions; by default of 4 views each, and not over `at_most`.
 
     Raises:
         TypeError, ValueError: `count` is not a whole number from 1 to the number of views.
@@ -22,6 +22,7 @@ def make_subsets(projector: Projector, count: int | None) -> Subsets:
     if count is None:
         views = int(projector.processes.sum(torch.tensor(len(projector.views))))
         count = max(1, views // VIEWS_IN_A_SUBSET)
+        count = count if at_most is None else min(count, at_most)
     return projector.subsets(operator.index(count))
 
 

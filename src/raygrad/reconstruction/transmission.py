@@ -9,9 +9,9 @@ from torch import Tensor
 from raygrad.projector import Projector
 from raygrad.reconstruction.checkpoint import fingerprint
 from raygrad.reconstruction.inner_products import inner_product
-from raygrad.reconstruction.iterate import Solver, Step
 from raygrad.reconstruction.poisson import divergence, start_evenly
 from raygrad.reconstruction.problem import check_images
+from raygrad.reconstruction.solver import Solver, Step
 from raygrad.reconstruction.subsets import make_subsets, steps_by_voxel
 
 LEAST_PHOTONS = 0.5  # behind a ray that lost all of them, for its line integral
@@ -35,7 +35,7 @@ class Transmission(Solver):
         self,
         projector: Projector,
         images: Tensor,
-        photons: float | Tensor | None,
+        photons: float | int | Tensor | None,
         counts: bool = False,
         n_subsets: int | None = None,
         **problem: Any,
@@ -87,7 +87,7 @@ def optimal_curvature(line_integrals: Tensor, photons: Tensor) -> Tensor:
     return photons * torch.where(length < 3e-2, near_zero, far)
 
 
-def _check_photons(projector: Projector, images: Tensor, photons: float | Tensor | None) -> Tensor:
+def _check_photons(projector: Projector, images: Tensor, photons: float | int | Tensor | None) -> Tensor:
     """Photons without anything in the rays' way, as a tensor beside the images.
 
     Raises:
