@@ -88,7 +88,7 @@ def test_says_what_it_will_take_and_shows_a_bar_when_asked(scene, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "sirt: about" in err
-    assert "(2 iterations of" in err
+    assert ": 2 iterations of" in err
     assert "residual" in err
     reconstruct(images, projector.views, make_geometry(16), method="fdk", progress=True)
     assert "fdk: about" in capsys.readouterr().err

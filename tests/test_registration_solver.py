@@ -16,7 +16,6 @@ from raygrad.registration.candidates import (
     APART_MM,
     SAME,
     SearchRanges,
-    about,
     choose_distinct,
     distances,
     leaders,
@@ -30,6 +29,7 @@ from raygrad.registration.levenberg_marquardt import (
     State,
     minimise,
 )
+from raygrad.registration.motions import about
 from raygrad.registration.pyramid import Camera, make_body
 from raygrad.registration.robust import TUKEY, trusted_pixels
 from raygrad.registration.scene import Scene, Sight, Unknowns
