@@ -54,7 +54,7 @@ def test_volumes_and_drrs_say_where_voxels_lie(scene):
 
 def test_bad_input_is_refused_before_work(scene, monkeypatch):
     projector, _, images = scene
-    monkeypatch.setattr(Projector, "_project", lambda *_: pytest.fail("worked"))
+    monkeypatch.setattr(Projector, "_apply", lambda *_: pytest.fail("worked"))
     monkeypatch.setattr(Projector, "_backproject", lambda *_: pytest.fail("worked"))
     with pytest.raises(ValueError, match=r"method to be one of fdk, .*tv, adam\. Got 'magic'"):
         reconstruct(images, projector.views, make_geometry(16), method="magic")

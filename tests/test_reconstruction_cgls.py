@@ -122,8 +122,8 @@ def test_no_other_steps_along_gradients_come_as_far():
 def test_an_iteration_costs_one_projection_and_one_back_projection():
     projector, _, images = make_scene(n_views=4, size=8, pixels=10)
     calls = []
-    project, backproject = projector._project, projector._backproject
-    projector._project = lambda volume: calls.append("A") or project(volume)
+    project, backproject = projector._apply, projector._backproject
+    projector._apply = lambda volume: calls.append("A") or project(volume)
     projector._backproject = lambda values: calls.append("T") or backproject(values)
     seen = []
     cgls(projector, images, iterations=4, callback=lambda iteration, volume: seen.append(list(calls)) or calls.clear())

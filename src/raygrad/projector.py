@@ -91,7 +91,7 @@ class Projector:
             raise ValueError(f"Expected a volume of shape {self.domain_shape}. Got {tuple(volume.shape)}.")
         if self.views.requires_grad():
             return self._project_differentiably(volume)
-        return _Project.apply(volume, self)
+        return _Apply.apply(volume, self)
 
     def norm(self, iterations: int = 30) -> float:
         """The operator's 2-norm, its largest singular value, by so many power iterations from a volume of ones.
@@ -141,7 +141,7 @@ class Projector:
         """
         if not 1 <= count <= len(self.views):
             raise ValueError(f"Expected 1 to {len(self.views)} subsets, as there are views. Got {count}.")
-        positions = [torch.arange(first, len(self.views), count) for first in _bit_reversal(count)]
+        positions = [torch.arange(first, len(self.views), count) for first in bit_reversal(count)]
         return [(self[chosen], chosen) for chosen in positions]
 
     def _project_differentiably(self, volume: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ class Projector:
         source, target = (ends.to(volume) for ends in views.rays())
         return project(volume, source, target, **self._options())[:, 0].unflatten(-1, views.image_shape)
 
-    def _project(self, volume: Tensor) -> Tensor:
+    def _apply(self, volume: Tensor) -> Tensor:
         images = volume.new_empty(self.range_shape)
         if self.method == "joseph" and len(self.views) >= WORTH_A_COPY:
             volume = volume.contiguous()
@@ -229,40 +229,30 @@ class Adjoint:
                 )
             with torch.no_grad():
                 return self.T._backproject(images.detach(), out)
-        return _Backproject.apply(images, self.T)
+        return _Apply.apply(images, self)
+
+    def _apply(self, images: Tensor) -> Tensor:
+        return self.T._backproject(images)
 
     def norm(self) -> float:
         """The operator's 2-norm, which is the projector's."""
         return self.T.norm()
 
 
-class _Project(torch.autograd.Function):
-    """A(x), streamed; its gradient is A.T."""
+class _Apply(torch.autograd.Function):
+    """A linear operator, streamed; its gradient is its adjoint."""
 
     @staticmethod
-    def forward(ctx, volume, projector):
-        ctx.projector = projector
-        return projector._project(volume)
-
-    @staticmethod
-    def backward(ctx, cotangent):
-        return _Backproject.apply(cotangent, ctx.projector), None
-
-
-class _Backproject(torch.autograd.Function):
-    """A.T(y), streamed; its gradient is A."""
-
-    @staticmethod
-    def forward(ctx, images, projector):
-        ctx.projector = projector
-        return projector._backproject(images)
+    def forward(ctx, value, operator):
+        ctx.adjoint = operator.T
+        return operator._apply(value)
 
     @staticmethod
     def backward(ctx, cotangent):
-        return _Project.apply(cotangent, ctx.projector), None
+        return _Apply.apply(cotangent, ctx.adjoint), None
 
 
-def _bit_reversal(count: int) -> list[int]:
+def bit_reversal(count: int) -> list[int]:
     """The numbers below `count` in the order of their reversed binary digits: neighbours come far apart."""
     digits = max(1, (count - 1).bit_length())
     return sorted(range(count), key=lambda number: f"{number:0{digits}b}"[::-1])

@@ -25,7 +25,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from raygrad.processes import Processes
-from raygrad.projector import Projector, _bit_reversal
+from raygrad.projector import Projector, bit_reversal
 from raygrad.views import Indices, Views
 
 Result = TypeVar("Result")
@@ -213,7 +213,7 @@ class ShardedProjector(Projector):
         views = int(self.processes.sum(torch.tensor(len(self.views))))
         if not 1 <= count <= views:
             raise ValueError(f"Expected 1 to {views} subsets, as there are views. Got {count}.")
-        positions = [(self.numbers % count == first).nonzero()[:, 0] for first in _bit_reversal(count)]
+        positions = [(self.numbers % count == first).nonzero()[:, 0] for first in bit_reversal(count)]
         return [(self[chosen], chosen) for chosen in positions]
 
     def _project_differentiably(self, volume: Tensor) -> Tensor:

@@ -119,11 +119,8 @@ Reach reach_of(const Problem<T>& p, const Packet<T>& packet, int axis) {
 // needs atomics, and the sums do not depend on the number of threads.
 template <class T>
 Status scatter_sum(const Problem<T>& p, const T* cotangent, T* gradient) {
-  int axis = 0;
-  for (int a = 1; a < 3; a++)
-    if (p.stride[a] * (p.shape[a] > 1) > p.stride[axis] * (p.shape[axis] > 1)) axis = a;
-  const int64_t thickness = most(1, least(16, (p.shape[axis] + 7) / 8));
-  const int64_t boxes = (p.shape[axis] + thickness - 1) / thickness;
+  const Cut cut = cut_volume(p);
+  const int axis = cut.axis;
   const int64_t volumes = p.volume_batch_stride ? p.batch : 1, per_volume = p.batch / volumes;
   const Schedule<T> schedule(p);
   if (!schedule.allocated()) return OUT_OF_MEMORY;
@@ -143,13 +140,9 @@ Status scatter_sum(const Problem<T>& p, const T* cotangent, T* gradient) {
     LabelReader<T> labels{p};
 #pragma omp for schedule(dynamic, 1) collapse(2)
     for (int64_t i = 0; i < volumes; i++)
-      for (int64_t j = 0; j < boxes; j++) {
+      for (int64_t j = 0; j < cut.boxes; j++) {
         T* own = gradient + i * p.volume_batch_stride;
-        Box box = whole(p);
-        box.low[axis] = j * thickness;
-        box.high[axis] = least(p.shape[axis], box.low[axis] + thickness);
-        std::memset(own + box.low[axis] * p.stride[axis], 0,
-                    size_t((box.high[axis] - box.low[axis]) * p.stride[axis]) * sizeof(T));
+        const Box box = clear_box(p, cut, j, own);
         for (int64_t b = i * per_volume; b < (i + 1) * per_volume; b++) {
           const Cotangents<T> cotangents{p, cotangent, b};
           for (int64_t tile = 0; tile < schedule.tiling.data[b].count(); tile++) {

@@ -123,6 +123,7 @@ bool find_columns(const Problem<T>& p, ColumnLayout& layout) {
   for (int a = 0; a < 3; a++)
     if (p.stride[a] == 1 && p.shape[a] >= LANES<T>) layout.along = a;
   if (layout.along < 0) return false;
+  if (p.shape[0] * p.shape[1] * p.shape[2] == p.shape[layout.along]) return false;  // a single line
   for (int a = 0; a < 3; a++)
     if (a != layout.along && p.stride[a] < p.shape[layout.along]) return false;
   int bent = 0;

@@ -1,6 +1,7 @@
 // How a march is cut into packets, and how many threads they are worth.
 #pragma once
 #include <cstdlib>
+#include <cstring>
 
 #include "packet.hpp"
 
@@ -83,6 +84,34 @@ struct Schedule {
     return below;
   }
 };
+
+// The volume cut into boxes across the axis whose neighbours are farthest apart in memory: each is one piece of memory,
+// which one thread can own.
+struct Cut {
+  int axis;
+  int64_t thickness, boxes;
+};
+
+template <class T>
+Cut cut_volume(const Problem<T>& p) {
+  int axis = 0;
+  for (int a = 1; a < 3; a++)
+    if (p.stride[a] * (p.shape[a] > 1) > p.stride[axis] * (p.shape[axis] > 1)) axis = a;
+  const int64_t thickness = most(1, least(16, (p.shape[axis] + 7) / 8));
+  return {axis, thickness, (p.shape[axis] + thickness - 1) / thickness};
+}
+
+// One of the boxes, with zeros written to it.
+template <class T>
+Box clear_box(const Problem<T>& p, const Cut& cut, int64_t number, T* volume) {
+  Box box = whole(p);
+  box.low[cut.axis] = number * cut.thickness;
+  box.high[cut.axis] = least(p.shape[cut.axis], box.low[cut.axis] + cut.thickness);
+  const int64_t stride = p.stride[cut.axis];
+  std::memset(volume + box.low[cut.axis] * stride, 0,
+              size_t((box.high[cut.axis] - box.low[cut.axis]) * stride) * sizeof(T));
+  return box;
+}
 
 // Waking a thread costs more than a handful of packets do.
 constexpr int64_t PACKETS_WORTH_A_THREAD = 8;

@@ -289,10 +289,7 @@ void weigh_columns(const Problem<T>& p, const ColumnLayout& layout, const T* cot
 // apart in memory, and goes through all columns in their order.
 template <class T>
 Status scatter_columns(const Problem<T>& p, const ColumnLayout& layout, const T* cotangent, T* gradient) {
-  int axis = (layout.along + 1) % 3;
-  if (p.stride[(layout.along + 2) % 3] > p.stride[axis]) axis = (layout.along + 2) % 3;
-  const int64_t thickness = most(1, least(16, (p.shape[axis] + 7) / 8));
-  const int64_t boxes = (p.shape[axis] + thickness - 1) / thickness;
+  const Cut cut = cut_volume(p);
   const int64_t volumes = p.volume_batch_stride ? p.batch : 1, per_volume = p.batch / volumes;
   const int64_t pitch = layout.height + 2 * PADDING<T>;
   Buffer<T> weights(p.batch * layout.width * pitch);
@@ -302,13 +299,9 @@ Status scatter_columns(const Problem<T>& p, const ColumnLayout& layout, const T*
     weigh_columns(p, layout, cotangent, weights.data);
 #pragma omp for schedule(dynamic, 1) collapse(2)
     for (int64_t i = 0; i < volumes; i++)
-      for (int64_t j = 0; j < boxes; j++) {
+      for (int64_t j = 0; j < cut.boxes; j++) {
         T* own = gradient + i * p.volume_batch_stride;
-        Box box = whole(p);
-        box.low[axis] = j * thickness;
-        box.high[axis] = least(p.shape[axis], box.low[axis] + thickness);
-        std::memset(own + box.low[axis] * p.stride[axis], 0,
-                    size_t((box.high[axis] - box.low[axis]) * p.stride[axis]) * sizeof(T));
+        const Box box = clear_box(p, cut, j, own);
         for (int64_t b = i * per_volume; b < (i + 1) * per_volume; b++)
           for (int64_t c = 0; c < layout.width; c++) {
             Column<T> column;
