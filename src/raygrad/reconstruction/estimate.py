@@ -10,7 +10,7 @@ from raygrad.projector import Projector
 from raygrad.reconstruction.solver import Solver
 
 # Volumes and stacks of images that a method holds at its peak, beside the images that it is given: what the peaks in
-# benchmarks/results/reconstruction.csv (256^3 voxels, 64 views) amount to, rounded up. Adam's are counted, not measured.
+# benchmarks/results/reconstruction.csv (256^3 voxels, 64 views) come to, rounded up. Adam's are counted, not measured.
 HELD = {
     "fdk": (1.0, 1.0),
     "sirt": (5.5, 3.0),
