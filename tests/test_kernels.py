@@ -181,7 +181,7 @@ def test_opcheck(operator, method):
     scene = SCENES["cone along y"]
     volume, source, target = (t.clone().requires_grad_() for t in (scene.volume[None], scene.source, scene.target))
     rays = (source, target, scene.world_to_voxel, None)
-    settings = (1, method, 9, "sum", 6)
+    settings = (1, method, 9, "sum", 6, "cpu")
     if operator == "march_adjoint":
         cotangent = random_like(scene.target[:, None, :, 0]).requires_grad_()
         rays = tuple(r if r is None else r.detach() for r in rays)

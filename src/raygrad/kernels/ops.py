@@ -1,17 +1,21 @@
 """The operators raygrad::march, raygrad::march_with_jacobian and raygrad::march_adjoint: schema, fake, autograd.
 
-The only autograd code of the fast kernels. Device implementations register themselves for these schemas
-(`cpu.py`); plain torch needs none of it (`reference.py`). Shapes are those of `raygrad.kernels.project`, with
+The only autograd code of the fast kernels. The last argument names the
+backend whose module does the work (`cpu.py`, `gpu/`); plain torch needs none of it (`reference.py`). Shapes are those of `raygrad.kernels.project`, with
 the volume always (1 or batch, x, y, z).
 """
+
+import importlib
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from raygrad.kernels import cpu
+from raygrad.kernels.backends import GPU_DEVICES, sums_in
 
 _RAYS = "Tensor source, Tensor target, Tensor world_to_voxel, Tensor? labels"
-_SETTINGS = "int n_channels, str method, int n_points, str reducefn, int image_width"
+_SETTINGS = "int n_channels, str method, int n_points, str reducefn, int image_width, str backend"
 
 torch.library.define("raygrad::march", f"(Tensor volume, {_RAYS}, Tensor? occupied_bricks, {_SETTINGS}) -> Tensor")
 torch.library.define(
@@ -23,10 +27,27 @@ torch.library.define(
     "raygrad::march_adjoint_into", f"(Tensor cotangent, Tensor(a!) gradient, {_RAYS}, {_SETTINGS}) -> ()"
 )
 
-torch.library.impl("raygrad::march", "cpu", cpu.march)
-torch.library.impl("raygrad::march_with_jacobian", "cpu", cpu.march_with_jacobian)
-torch.library.impl("raygrad::march_adjoint", "cpu", cpu.march_adjoint)
-torch.library.impl("raygrad::march_adjoint_into", "cpu", cpu.march_adjoint_into)
+OPERATORS = ("march", "march_with_jacobian", "march_adjoint", "march_adjoint_into")
+
+
+def _implement(operator: str) -> None:
+    """Hand an operator to the module of its last argument, the backend."""
+
+    def call(*arguments):
+        *arguments, backend = arguments
+        return getattr(_load(backend), operator)(*arguments)
+
+    torch.library.impl(f"raygrad::{operator}", ("cpu", *GPU_DEVICES), call)
+
+
+@cache
+def _load(backend: str) -> Any:
+    """The module of a backend, imported when it is first needed: Triton takes its time."""
+    return importlib.import_module(f"raygrad.kernels.{backend}")
+
+
+for _operator in OPERATORS:
+    _implement(_operator)
 
 
 def march(volume, source, target, world_to_voxel, *, image_width, occupied_bricks, labels, **settings) -> Tensor:
@@ -60,13 +81,13 @@ def march_adjoint_into(cotangent, gradient, source, target, world_to_voxel, *, i
 
 @torch.library.register_fake("raygrad::march")
 def _(volume, source, target, world_to_voxel, labels, occupied_bricks, n_channels, *settings):
-    return volume.new_empty(target.shape[0], n_channels, target.shape[1])
+    return volume.new_empty(target.shape[0], n_channels, target.shape[1], dtype=sums_in(volume.dtype))
 
 
 @torch.library.register_fake("raygrad::march_with_jacobian")
 def _(volume, source, target, world_to_voxel, labels, occupied_bricks, n_channels, *settings):
-    shape = (target.shape[0], n_channels, target.shape[1])
-    return volume.new_empty(shape), volume.new_empty(*shape, 6)
+    shape, dtype = (target.shape[0], n_channels, target.shape[1]), sums_in(volume.dtype)
+    return volume.new_empty(shape, dtype=dtype), volume.new_empty(*shape, 6, dtype=dtype)
 
 
 @torch.library.register_fake("raygrad::march_adjoint")

@@ -40,7 +40,7 @@ def march(
     reducefn: str = "sum",
 ) -> RayImages:
     """Project `volume` (1 or batch, x, y, z) along the rays; see `raygrad.kernels.project`."""
-    source = source.expand(target.shape)
+    source, volume = source.expand(target.shape), volume.to(target.dtype)  # half precision is read, not computed in
     n_samples = n_points if method == "trilinear" else sum(volume.shape[1:])
     rays_at_once = max(1, MAX_SAMPLES_AT_ONCE // (n_samples * len(target)))
     images = [

@@ -1,0 +1,113 @@
+"""How the kernels are launched: tiles of pixels, parts of rays, the widths of numbers."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from raygrad.kernels.backends import interpreted
+
+THREADS = 128
+"""Threads of a program: pixels of its tile times parts of each ray."""
+TILES = {128: (8, 16), 64: (8, 8), 32: (4, 8), 16: (4, 4), 8: (2, 4), 4: (2, 2)}
+"""Rows and columns of a tile, by its number of pixels: nearly square, so that its rays read neighbours."""
+THREADS_PER_PROCESSOR = 1536
+"""As many keep a multiprocessor busy while others wait for memory. Measured on no card yet: see benchmarks/README.md."""
+
+
+@dataclass(frozen=True)
+class Beam:
+    """Rays as the kernels take them.
+
+    Attributes:
+        tensors: what `raygrad.kernels.gpu.rays.load_rays` reads.
+        cameras: whether those are cameras rather than ends of rays.
+        batch: images.
+        height, width: rows and columns of each; one row where the rays are no image.
+    """
+
+    tensors: tuple[Any, ...]
+    cameras: bool
+    batch: int
+    height: int
+    width: int
+
+    @staticmethod
+    def of_ends(source: Tensor, target: Tensor, image_width: int) -> "Beam":
+        """Rays from source (batch, 1 or ray, 3) to target (batch, ray, 3), whose image has so many columns (0: none)."""
+        batch, count = target.shape[:2]
+        width = image_width if image_width > 0 and count % image_width == 0 else count
+        tensors = (source.detach().contiguous(), target.detach().contiguous(), source.shape[1], count)
+        return Beam(tensors, False, batch, count // max(width, 1), width)
+
+    @staticmethod
+    def of_cameras(camera_to_world: Tensor, pixel_to_camera: Tensor, height: int, width: int) -> "Beam":
+        """The rays of every pixel of cameras, see `raygrad.kernels.project_cameras`."""
+        maps = len(pixel_to_camera)
+        tensors = (camera_to_world.detach().contiguous(), pixel_to_camera.detach().contiguous(), maps)
+        return Beam(tensors, True, len(camera_to_world), height, width)
+
+    @property
+    def rays(self) -> int:
+        """Rays of one image."""
+        return self.height * self.width
+
+    def parts(self, device: torch.device) -> int:
+        """In how many parts each ray is summed, for an image too small to fill the card with a thread a ray."""
+        wanted = _threads_that_fill(device)
+        parts = 1
+        while parts < 32 and self.batch * self.rays * parts < wanted:
+            parts *= 2
+        return parts
+
+
+def launch(kernel: Any, beam: Beam, device: torch.device, *arguments: Any, parts: int = 1, **constants: Any) -> None:
+    """Run a kernel with one program for every tile of the beam's images."""
+    if beam.batch * beam.rays == 0:
+        return
+    rows, columns = TILES[THREADS // parts]
+    if beam.height == 1:
+        rows, columns = 1, rows * columns
+    programs = beam.batch * triton.cdiv(beam.height, rows) * triton.cdiv(beam.width, columns)
+    if kernel.arg_names.count("SPLITS"):
+        constants["SPLITS"] = parts
+    if not interpreted():
+        constants |= {"num_warps": THREADS // 32, "enable_fp_fusion": True}
+    with _on(device):
+        kernel[(programs,)](*arguments, CAMERAS=beam.cameras, ROWS=rows, COLUMNS=columns, **constants)
+
+
+def triton_dtype(dtype: torch.dtype) -> Any:
+    """Triton's name for float32 or float64."""
+    return tl.float64 if dtype == torch.float64 else tl.float32
+
+
+def index_dtype(volume: Tensor) -> Any:
+    """The integer in which places in one volume are counted: 64 bits only where 32 are too few."""
+    furthest = sum((size - 1) * stride for size, stride in zip(volume.shape[1:], volume.stride()[1:], strict=True))
+    return tl.int64 if furthest >= 2**31 else tl.int32
+
+
+def affine_for(world_to_voxel: Tensor, device: torch.device) -> Tensor:
+    """The map on the device, in float64 where that exists."""
+    dtype = torch.float32 if device.type == "xpu" else world_to_voxel.dtype
+    return world_to_voxel.detach().to(device, dtype).contiguous()
+
+
+@cache
+def _threads_that_fill(device: torch.device) -> int:
+    if device.type == "cpu":  # under Triton's interpreter
+        return 1
+    properties: Any = torch.get_device_module(device).get_device_properties(device)
+    processors = getattr(properties, "multi_processor_count", None) or getattr(properties, "gpu_subslice_count", 64)
+    return processors * THREADS_PER_PROCESSOR
+
+
+def _on(device: torch.device) -> Any:
+    """Launch on the tensors' device, which need not be the current one."""
+    return nullcontext() if device.type == "cpu" else torch.get_device_module(device).device(device)

@@ -1,0 +1,189 @@
+"""Where a block's rays run, in Triton: read from memory or made from cameras.
+
+Numbers of rays are blocks [ray, 1], so that they meet blocks [1, split] when a ray is split along its length. As in
+`csrc/problem.hpp`, coordinates are voxel coordinates plus one half: the voxel of a coordinate is its floor.
+"""
+
+from typing import Any, NamedTuple
+
+import triton
+import triton.language as tl
+
+
+class Triple(NamedTuple):
+    """A number for each axis."""
+
+    x: Any
+    y: Any
+    z: Any
+
+
+class Pixels(NamedTuple):
+    """The rays of one block: batch entry, number in the image, row and column; whether the image has such a pixel."""
+
+    batch: Any
+    ray: Any
+    row: Any
+    column: Any
+    exist: Any
+
+
+class Rays(NamedTuple):
+    """Rays from source to target.
+
+    Attributes:
+        start: the source in voxels.
+        step: from source to target in voxels.
+        world_step: from source to target in mm.
+        length: of `world_step`.
+        poison: 0, or NaN for a ray that is not finite. Such a ray goes nowhere, and its results get this added.
+    """
+
+    start: Triple
+    step: Triple
+    world_step: Triple
+    length: Any
+    poison: Any
+
+
+@triton.jit
+def pixels_of_block(height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> Pixels:
+    """The tile of ROWS x COLUMNS pixels that this program serves; tiles cover one image after the other."""
+    across = tl.cdiv(width, COLUMNS)
+    tiles = across * tl.cdiv(height, ROWS)
+    program = tl.program_id(0)
+    tile = program % tiles
+    lane = tl.arange(0, ROWS * COLUMNS)[:, None]
+    row = (tile // across) * ROWS + lane // COLUMNS
+    column = (tile % across) * COLUMNS + lane % COLUMNS
+    batch = (program // tiles).to(tl.int64)
+    return Pixels(batch, row * width + column, row, column, (row < height) & (column < width))
+
+
+@triton.jit
+def load_rays(rays, world_to_voxel, pixels, CAMERAS: tl.constexpr, T: tl.constexpr) -> Rays:
+    """The rays of a block, computed in T.
+
+    `rays` is (source, target, sources per image, rays per image), or with CAMERAS (camera_to_world, pixel_to_camera,
+    maps of the latter).
+    """
+    if CAMERAS:
+        return _from_cameras(rays, world_to_voxel, pixels, T)
+    else:
+        return _from_ends(rays, world_to_voxel, pixels, T)
+
+
+@triton.jit
+def _from_ends(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
+    source, target, sources, count = rays
+    source += (pixels.batch * sources + pixels.ray % sources) * 3
+    target += (pixels.batch * count + pixels.ray) * 3
+    from_world = _load_triple(source, pixels.exist, T)
+    to_world = _load_triple(target, pixels.exist, T)
+    w = world_to_voxel
+    step = Triple(to_world.x - from_world.x, to_world.y - from_world.y, to_world.z - from_world.z)
+    return _make_rays(
+        Triple(
+            _dot(w, from_world, T) + _entry(w, 3, T) + 0.5,
+            _dot(w + 4, from_world, T) + _entry(w, 7, T) + 0.5,
+            _dot(w + 8, from_world, T) + _entry(w, 11, T) + 0.5,
+        ),
+        Triple(_dot(w, step, T), _dot(w + 4, step, T), _dot(w + 8, step, T)),
+        step,
+    )
+
+
+@triton.jit
+def _from_cameras(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
+    """The ray of a pixel is column c0 + row c1 + c2, from c3, with the columns c of pixel_to_camera moved along."""
+    camera_to_world, pixel_to_camera, maps = rays
+    camera_to_world += pixels.batch * 16
+    pixel_to_camera += (pixels.batch % maps) * 16
+    w = world_to_voxel
+    across = _moved(camera_to_world, _column(pixel_to_camera, 0, T), T)
+    down = _moved(camera_to_world, _column(pixel_to_camera, 1, T), T)
+    corner = _moved(camera_to_world, _column(pixel_to_camera, 2, T), T)
+    source = _moved(camera_to_world, _column(pixel_to_camera, 3, T), T)
+    source = Triple(
+        source.x + _entry(camera_to_world, 3, T),
+        source.y + _entry(camera_to_world, 7, T),
+        source.z + _entry(camera_to_world, 11, T),
+    )
+    start = _moved(w, source, T)
+    start = Triple(
+        start.x + _entry(w, 3, T) + 0.5,
+        start.y + _entry(w, 7, T) + 0.5,
+        start.z + _entry(w, 11, T) + 0.5,
+    )
+    # Pixels beyond the image get rays too: nothing of theirs is kept.
+    column, row = pixels.column.to(T), pixels.row.to(T)
+    world_step = _along(across, down, corner, column, row)
+    step = _along(_moved(w, across, T), _moved(w, down, T), _moved(w, corner, T), column, row)
+    nought = column * 0
+    return _make_rays(Triple(start.x + nought, start.y + nought, start.z + nought), step, world_step)
+
+
+@triton.jit
+def _make_rays(start: Triple, step: Triple, world_step: Triple) -> Rays:
+    poison = (start.x + start.y + start.z + step.x + step.y + step.z) * 0
+    finite = poison == 0
+    length = tl.sqrt(world_step.x * world_step.x + world_step.y * world_step.y + world_step.z * world_step.z)
+    return Rays(_kept(finite, start), _kept(finite, step), _kept(finite, world_step), tl.where(finite, length, 0), poison)
+
+
+@triton.jit
+def _kept(condition, v: Triple) -> Triple:
+    return Triple(tl.where(condition, v.x, 0), tl.where(condition, v.y, 0), tl.where(condition, v.z, 0))
+
+
+@triton.jit
+def _load_triple(pointer, mask, T: tl.constexpr) -> Triple:
+    return Triple(
+        tl.load(pointer, mask=mask, other=0).to(T),
+        tl.load(pointer + 1, mask=mask, other=0).to(T),
+        tl.load(pointer + 2, mask=mask, other=0).to(T),
+    )
+
+
+@triton.jit
+def _entry(matrix, index: tl.constexpr, T: tl.constexpr):
+    return tl.load(matrix + index).to(T)
+
+
+@triton.jit
+def _dot(row, v: Triple, T: tl.constexpr):
+    return _entry(row, 0, T) * v.x + _entry(row, 1, T) * v.y + _entry(row, 2, T) * v.z
+
+
+@triton.jit
+def _moved(matrix, v: Triple, T: tl.constexpr) -> Triple:
+    """A direction mapped by a (4, 4) matrix."""
+    return Triple(_dot(matrix, v, T), _dot(matrix + 4, v, T), _dot(matrix + 8, v, T))
+
+
+@triton.jit
+def _column(matrix, index: tl.constexpr, T: tl.constexpr) -> Triple:
+    return Triple(_entry(matrix, index, T), _entry(matrix, index + 4, T), _entry(matrix, index + 8, T))
+
+
+@triton.jit
+def _along(across: Triple, down: Triple, corner: Triple, column, row) -> Triple:
+    return Triple(
+        across.x * column + down.x * row + corner.x,
+        across.y * column + down.y * row + corner.y,
+        across.z * column + down.z * row + corner.z,
+    )
+
+
+@triton.jit
+def to_world(world_to_voxel, by_voxel: Triple, T: tl.constexpr) -> Triple:
+    """Derivatives by a point in voxels as derivatives by the point in the world: the transpose of the map."""
+    w = world_to_voxel
+    return Triple(_transposed(w, 0, by_voxel, T), _transposed(w, 1, by_voxel, T), _transposed(w, 2, by_voxel, T))
+
+
+@triton.jit
+def _transposed(matrix, index: tl.constexpr, v: Triple, T: tl.constexpr):
+    return (
+        _entry(matrix, index, T) * v.x + _entry(matrix, index + 4, T) * v.y + _entry(matrix, index + 8, T) * v.z
+    )
