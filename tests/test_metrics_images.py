@@ -1,8 +1,5 @@
 """What every image metric does: shapes, batches, dtypes, derivatives, errors."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -81,29 +78,6 @@ def test_uniform_and_equal_images_have_finite_scores_and_gradients(metric):
         score = metric(first, second)
         gradients = torch.autograd.grad(score.sum(), (first, second))
         assert all(value.isfinite().all() for value in (score, *gradients))
-
-
-COMPILED = """
-import torch
-from raygrad import metrics
-x1, x2 = torch.rand(2, 3, 2, 12, 12)
-for metric in (
-    metrics.NormalizedCrossCorrelation2d(),
-    metrics.MultiscaleNormalizedCrossCorrelation2d([None, 5], [0.5, 0.5]),
-    metrics.GradientNormalizedCrossCorrelation2d(),
-    metrics.GradientDifference(),
-    metrics.StructuralSimilarity2d(),
-    metrics.MutualInformation(num_bins=8),
-):
-    compiled = torch.compile(metric, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(x1, x2), metric(x1, x2))
-"""
-
-
-@pytest.mark.slow
-def test_one_graph_under_torch_compile():
-    """In a process of its own: the hook that checks annotations here is not for compilers."""
-    subprocess.run([sys.executable, "-c", COMPILED], check=True)
 
 
 @every_metric

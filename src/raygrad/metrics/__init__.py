@@ -2,7 +2,9 @@
 
 Image metrics take two batches (B, C, H, W), of which one may have B = 1, and return scores (B,), higher where the
 images are more alike. Metrics of volumes take two volumes (x, y, z) and return one number. All are differentiable in
-both.
+both, and compute in float32 or float64, also under torch.autocast and for images of half precision.
+
+On a GPU none waits for it, so they can be captured in a CUDA graph: checks that read values are made on the CPU only.
 """
 
 from raygrad.metrics.geodesic import DoubleGeodesicSE3 as DoubleGeodesicSE3

@@ -6,6 +6,7 @@ from torch import Tensor
 from raygrad.metrics.checks import Number, checked_images
 from raygrad.metrics.filters import Filtered, gaussian_blur, gaussian_blur_size, sobel
 from raygrad.metrics.ncc import NormalizedCrossCorrelation2d
+from raygrad.precision import full_precision
 from raygrad.types import Images, Scores
 
 
@@ -27,6 +28,7 @@ class GradientNormalizedCrossCorrelation2d(NormalizedCrossCorrelation2d):
             raise ValueError(f"Expected a deviation of at least 0 pixels. Got {sigma}.")
         self.sigma = sigma
 
+    @full_precision
     def forward(self, x1: Tensor, x2: Tensor) -> Scores:
         """The scores (B,); ValueError for other shapes or images smaller than a patch or half the Gaussian."""
         # Not broadcast: the slopes of a batch of one are taken once.
@@ -37,6 +39,7 @@ class GradientNormalizedCrossCorrelation2d(NormalizedCrossCorrelation2d):
         return sobel(gaussian_blur(images, self.sigma) if self.sigma else images, padding=1)
 
 
+@full_precision
 def gradient_difference(fixed: Images, moving: Images, scale: Number = 1.0) -> Scores:
     """Penney's gradient difference as a share of its maximum: in (0, 1], 1 where scale x moving equals fixed.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from raygrad.metrics.checks import Number, checked_images
 from raygrad.metrics.filters import Filtered, box_mean
+from raygrad.precision import full_precision
 from raygrad.types import Scores
 
 # Either of two batches may be 1.
@@ -19,6 +20,7 @@ Images = Float[Tensor, "#batch channel height width"]
 _PIXELS_AT_ONCE = 2**16
 
 
+@full_precision
 def normalized_cross_correlation(x1: Images, x2: Images, eps: Number = 1e-5) -> Scores:
     """The correlation of each pair of channels, averaged over the channels: in [-1, 1], 1 for equal images.
 
@@ -30,11 +32,12 @@ def normalized_cross_correlation(x1: Images, x2: Images, eps: Number = 1e-5) -> 
     return (covariance / ((variance_1 + eps).sqrt() * (variance_2 + eps).sqrt())).mean(dim=1)
 
 
+@full_precision
 def patch_normalized_cross_correlation(x1: Images, x2: Images, patch_size: int, eps: Number = 1e-5) -> Scores:
     """The correlation of each pair of patch_size x patch_size patches, averaged over all patches and channels.
 
-    The moments of all patches come from running sums, so neither time nor memory grows with the patch. Those of a
-    batch of one, such as the X-ray that all other images are compared with, are computed once.
+    On a CPU the moments of all patches come from running sums, so neither time nor memory grows with the patch. Those
+    of a batch of one, such as the X-ray that all other images are compared with, are computed once.
 
     E[x y] - E[x] E[y] loses digits where a patch is nearly uniform and far from zero. Against that the image's mean is
     subtracted first, and the moments are float64: of an image of n x n pixels within +-d about its mean, the sums over

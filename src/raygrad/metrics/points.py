@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
 from raygrad.metrics.checks import Number
 from raygrad.pose import RigidTransform
+from raygrad.pose.parameterizations import check_batches
 from raygrad.types import Scores
 
 
@@ -27,7 +29,8 @@ def mean_target_registration_error(pose_1: RigidTransform, pose_2: RigidTransfor
     """
     points = _checked_points(points)
     seen_1, seen_2 = (pose.inverse()(points.to(pose.dtype)) for pose in (pose_1, pose_2))
-    return _mean_distance(seen_1, seen_2, "points as seen by two poses")
+    check_batches("points as seen by two poses", len(seen_1), len(seen_2))
+    return vector_norm(seen_1 - seen_2, dim=-1).mean(dim=-1)
 
 
 def mean_reprojection_distance(
@@ -51,20 +54,16 @@ def mean_reprojection_distance(
     Raises:
         ValueError: wrong shape of points or of what `project` returns, no points, or batches that do not match.
     """
-    spacing = _checked_points(points).new_tensor(pixel_spacing)
+    _checked_points(points)
     pixels_1, pixels_2 = project(pose_1, points), project(pose_2, points)
     if pixels_1.ndim != 3 or pixels_1.shape[-1] != 2:
         raise ValueError(f"Expected projections of shape (B, N, 2). Got {tuple(pixels_1.shape)}.")
-    return _mean_distance(pixels_1 * spacing, pixels_2 * spacing, "projections by two poses")
+    check_batches("projections by two poses", len(pixels_1), len(pixels_2))
+    across, down = (length * axis for length, axis in zip(pixel_spacing, (pixels_1 - pixels_2).unbind(-1), strict=True))
+    return vector_norm(torch.stack([across, down], dim=-1), dim=-1).mean(dim=-1)
 
 
 def _checked_points(points: Tensor) -> Tensor:
     if points.ndim != 3 or points.shape[-1] != 3 or points.shape[1] == 0:
         raise ValueError(f"Expected at least one point, of shape (B, N, 3). Got {tuple(points.shape)}.")
     return points
-
-
-def _mean_distance(first: Tensor, second: Tensor, what: str) -> Scores:
-    if len(first) != len(second) and 1 not in (len(first), len(second)):
-        raise ValueError(f"Expected {what} of equal batch size, or one of them 1. Got {len(first)} and {len(second)}.")
-    return vector_norm(first - second, dim=-1).mean(dim=-1)

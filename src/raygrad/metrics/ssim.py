@@ -5,9 +5,11 @@ from torch import Tensor, nn
 
 from raygrad.metrics.checks import Number, checked_images
 from raygrad.metrics.filters import gaussian_window, separable
+from raygrad.precision import full_precision
 from raygrad.types import Images, Scores
 
 
+@full_precision
 def structural_similarity(
     x1: Images, x2: Images, data_range: Number = 1.0, window_size: int = 11, sigma: Number = 1.5
 ) -> Scores:
@@ -35,7 +37,7 @@ def similarity_of_moments(
     mean_11: Tensor,
     mean_22: Tensor,
     origin: Tensor,
-    data_range: Number,
+    data_range: Number | Tensor,
 ) -> Tensor:
     """The similarity of each window, of the means of x1, x2, x1 x2, x1^2 and x2^2 in it, taken about `origin`."""
     covariance = mean_12 - mean_1 * mean_2

@@ -2,15 +2,20 @@
 
 Both are (x, y, z) on one grid, of any memory order. Scores are tensors without axes, differentiable in both volumes.
 A mask (x, y, z) of true and false, or of zeros and other numbers, says which voxels count.
+
+Values are checked on the CPU only, and not while torch compiles: elsewhere the check would wait for the GPU, and NaN or
+an empty mask gives NaN.
 """
+
+import math
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from raygrad.metrics.checks import Number
-from raygrad.metrics.filters import gaussian_window
+from raygrad.metrics.checks import Number, may_read
 from raygrad.metrics.ssim import similarity_of_moments
+from raygrad.precision import full_precision
 
 Volumes = Float[Tensor, "x y z"]
 Mask = Shaped[Tensor, "x y z"]
@@ -20,6 +25,7 @@ Score = Float[Tensor, ""]
 _VOXELS_AT_ONCE = 2**22
 
 
+@full_precision
 def root_mean_square_error(volume: Tensor, truth: Tensor, mask: Tensor | None = None) -> Score:
     """The root of the mean squared difference, in the volume's units.
 
@@ -28,10 +34,10 @@ def root_mean_square_error(volume: Tensor, truth: Tensor, mask: Tensor | None = 
         ValueError: shapes that differ, NaN or infinity, or a mask without a voxel.
     """
     difference, mask = _checked_difference(volume, truth, mask)
-    count = difference.numel() if mask is None else int(mask.sum())
-    return _norm(difference, mask) / count**0.5
+    return (_norm(difference, mask) / _count(difference, mask) ** 0.5).to(difference.dtype)
 
 
+@full_precision
 def relative_error(volume: Tensor, truth: Tensor, mask: Tensor | None = None) -> Score:
     """|volume - truth| / |truth| in the Euclidean norm: 0 if equal, 1 for a volume of zeros.
 
@@ -40,11 +46,12 @@ def relative_error(volume: Tensor, truth: Tensor, mask: Tensor | None = None) ->
     """
     difference, mask = _checked_difference(volume, truth, mask)
     size = _norm(truth, mask)
-    if not size > 0:
+    if may_read(size) and not size > 0:
         raise ValueError("Expected a truth with voxels that are not 0, to measure the error against. Got none.")
-    return _norm(difference, mask) / size
+    return (_norm(difference, mask) / size).to(truth.dtype)
 
 
+@full_precision
 def peak_signal_to_noise_ratio(
     volume: Tensor, truth: Tensor, data_range: Number | None = None, mask: Tensor | None = None
 ) -> Score:
@@ -63,6 +70,7 @@ def peak_signal_to_noise_ratio(
     return 20 * torch.log10(_checked_range(data_range, truth) / error)
 
 
+@full_precision
 def structural_similarity_3d(
     volume: Tensor,
     truth: Tensor,
@@ -98,30 +106,37 @@ def structural_similarity_3d(
     _, mask = _checked_difference(volume, truth, mask)
     if min(volume.shape) < size:
         raise ValueError(f"Expected volumes of at least {size} voxels a side. Got {tuple(volume.shape)}.")
-    weights = gaussian_window(size, sigma, truth) if window == "gaussian" else truth.new_full((size,), 1 / size)
+    weights = _gaussian_weights(size, sigma) if window == "gaussian" else [1 / size] * size
     spread, origin = _checked_range(data_range, truth), truth.detach().mean()
 
     middles = tuple(length - size + 1 for length in volume.shape)
     if mask is not None:
         for axis, length in enumerate(middles):
             mask = mask.narrow(axis, size // 2, length)
-        if not mask.any():
+        if may_read(mask) and not mask.any():
             raise ValueError(f"Expected a mask with voxels that are {size // 2} away from the edges. Got none.")
-    axis = max(range(3), key=truth.stride)  # slabs that lie together in memory
+    axis = truth.stride().index(max(truth.stride()))  # slabs that lie together in memory
     thickness = max(1, _VOXELS_AT_ONCE * volume.shape[axis] // volume.numel())
-    total, count = truth.new_zeros((), dtype=torch.float64), 0
+    total = truth.new_zeros((), dtype=torch.float64)
     for start in range(0, middles[axis], thickness):
         length = min(thickness, middles[axis] - start)
         slab, true_slab = (whole.narrow(axis, start, length + size - 1) for whole in (volume, truth))
         similarity = _local_similarity(slab, true_slab, weights, spread, origin)
         if mask is not None:
-            similarity = similarity[mask.narrow(axis, start, length)]
+            similarity = torch.where(mask.narrow(axis, start, length), similarity, 0.0)
         total = total + similarity.sum(dtype=torch.float64)
-        count += similarity.numel()
+    count = math.prod(middles) if mask is None else mask.sum()
     return (total / count).to(truth.dtype)
 
 
-def _local_similarity(volume: Volumes, truth: Volumes, weights: Tensor, spread: float, origin: Tensor) -> Tensor:
+def _gaussian_weights(size: int, sigma: Number) -> list[float]:
+    weights = [math.exp(-0.5 * ((k - (size - 1) / 2) / sigma) ** 2) for k in range(size)]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _local_similarity(
+    volume: Volumes, truth: Volumes, weights: list[float], spread: float | Tensor, origin: Tensor
+) -> Tensor:
     x1, x2 = volume - origin, truth - origin
     mean_1, mean_2, mean_12, mean_11, mean_22 = (
         _weighted_mean(moment, weights) for moment in (x1, x2, x1 * x2, x1 * x1, x2 * x2)
@@ -129,7 +144,7 @@ def _local_similarity(volume: Volumes, truth: Volumes, weights: Tensor, spread: 
     return similarity_of_moments(mean_1, mean_2, mean_12, mean_11, mean_22, origin, spread)
 
 
-def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+def _weighted_mean(values: Tensor, weights: list[float]) -> Tensor:
     """Convolve all three axes with a window where it lies inside.
 
     A sum of shifted views: torch's convolution of one channel takes seven times as long on a CPU.
@@ -138,14 +153,20 @@ def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
         length = values.shape[axis] - len(weights) + 1
         shifted = [values.narrow(axis, shift, length) for shift in range(len(weights))]
         values = shifted[0] * weights[0]
-        for view, weight in zip(shifted[1:], weights.tolist()[1:], strict=True):
+        for view, weight in zip(shifted[1:], weights[1:], strict=True):
             values = torch.add(values, view, alpha=weight)
     return values
 
 
 def _norm(values: Tensor, mask: Tensor | None) -> Score:
-    values = values if mask is None else values[mask]
-    return torch.linalg.vector_norm(values, dtype=torch.float64).to(values.dtype)
+    """The Euclidean norm in float64."""
+    values = values if mask is None else torch.where(mask, values, 0.0)
+    return torch.linalg.vector_norm(values, dtype=torch.float64)
+
+
+def _count(values: Tensor, mask: Tensor | None) -> int | Tensor:
+    """How many values there are: the sum of a mask in float64."""
+    return values.numel() if mask is None else mask.sum(dtype=torch.float64)
 
 
 def _checked_difference(volume: Tensor, truth: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -163,16 +184,22 @@ def _checked_difference(volume: Tensor, truth: Tensor, mask: Tensor | None) -> t
         if tuple(mask.shape) != tuple(truth.shape):
             raise ValueError(f"Expected a mask of shape {tuple(truth.shape)}. Got {tuple(mask.shape)}.")
         mask = mask.to(truth.device) != 0
-        if not mask.any():
+        if may_read(mask) and not mask.any():
             raise ValueError("Expected a mask that leaves some voxels. Got only zeros.")
     difference = volume - truth
-    if not torch.isfinite(difference.detach().sum(dtype=torch.float64)):
+    if may_read(difference) and not torch.isfinite(difference.detach().sum(dtype=torch.float64)):
         raise ValueError("Expected volumes of finite numbers. Got NaN or infinity.")
     return difference, mask
 
 
-def _checked_range(data_range: Number | None, truth: Tensor) -> float:
-    spread = float(truth.detach().max() - truth.detach().min()) if data_range is None else float(data_range)
-    if not 0 < spread < float("inf"):
+def _checked_range(data_range: Number | None, truth: Tensor) -> float | Tensor:
+    if data_range is not None:
+        spread = float(data_range)
+    else:
+        lowest, highest = truth.detach().aminmax()
+        if not may_read(truth):
+            return highest - lowest
+        spread = float(highest - lowest)
+    if not 0 < spread < math.inf:
         raise ValueError(f"Expected a positive data range (largest minus smallest value). Got {spread}.")
     return spread

@@ -7,25 +7,13 @@ finite derivatives at gimbal lock, where roma's are NaN (the identity is one for
 import torch
 from torch import Tensor
 
+from raygrad.precision import full_precision
 from raygrad.types import Rotations, Vectors
 
 _AXES = "XYZ"
 
 
-def _elementary_rotations() -> tuple[Tensor, Tensor, Tensor]:
-    """The tables (axis, 9) with which the rotation about an axis is fixed + cos(a) even + sin(a) odd."""
-    fixed, even, odd = torch.zeros(3, 3, 3, 3, dtype=torch.float64).unbind()
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        fixed[i, i, i] = 1
-        even[i, j, j] = even[i, k, k] = 1
-        odd[i, k, j], odd[i, j, k] = 1, -1
-    return fixed.view(3, 9), even.view(3, 9), odd.view(3, 9)
-
-
-_ELEMENTARY = torch.stack(_elementary_rotations())
-
-
+@full_precision
 def euler_angles_to_matrix(euler_angles: Vectors, convention: str) -> Rotations:
     """The rotations R_1(a_1) @ R_2(a_2) @ R_3(a_3) of angles in radians about the convention's axes.
 
@@ -33,14 +21,31 @@ def euler_angles_to_matrix(euler_angles: Vectors, convention: str) -> Rotations:
     """
     if convention.islower():
         return euler_angles_to_matrix(euler_angles.flip(-1), convention[::-1].upper())
-    axes = [_AXES.index(letter) for letter in convention]
-    fixed, even, odd = _ELEMENTARY[:, axes].to(euler_angles)
-    angles = euler_angles.unsqueeze(-1)
-    elementary = torch.addcmul(torch.addcmul(fixed, angles.cos(), even), angles.sin(), odd)
-    first, second, third = elementary.view(-1, 3, 3, 3).unbind(1)
+    sine = euler_angles.sin()
+    cosines, sines, negative_sines = (values.unbind(-1) for values in (euler_angles.cos(), sine, -sine))
+    zero, one = torch.zeros_like(sines[0]), torch.ones_like(sines[0])
+    entries = []
+    for letter, cosine, sine, negative_sine in zip(convention, cosines, sines, negative_sines, strict=True):
+        entries += _elementary_rotation(_AXES.index(letter), cosine, sine, negative_sine, zero, one)
+    # One tensor for all three, made of numbers that are on the device already: a table of constants would be a copy
+    # from the host, for which a GPU waits.
+    first, second, third = torch.stack(entries, dim=-1).view(-1, 3, 3, 3).unbind(1)
     return first @ second @ third
 
 
+def _elementary_rotation(
+    axis: int, cosine: Tensor, sine: Tensor, negative_sine: Tensor, zero: Tensor, one: Tensor
+) -> list[Tensor]:
+    """The nine entries, row by row, of the rotation about a coordinate axis."""
+    entries = [zero] * 9
+    j, k = (axis + 1) % 3, (axis + 2) % 3
+    entries[3 * axis + axis] = one
+    entries[3 * j + j] = entries[3 * k + k] = cosine
+    entries[3 * k + j], entries[3 * j + k] = sine, negative_sine
+    return entries
+
+
+@full_precision
 def matrix_to_euler_angles(matrix: Rotations, convention: str) -> Vectors:
     """The angles in radians of rotations: the outer two in [-pi, pi], the middle one in [-pi/2, pi/2], or in [0, pi]
     where the outer axes agree.

@@ -4,13 +4,12 @@ roma has those of SO(3). Ours share their coefficients with SE(3), which roma do
 *squared* angle, which makes them analytic at the identity: second derivatives are right there too (roma's are NaN).
 """
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from raygrad.pose.rotations import matrix_to_quaternion
+from raygrad.pose.rotations import cross_matrix, identity_like, matrix_to_quaternion
+from raygrad.precision import full_precision
 from raygrad.types import Matrices, Rotations, Vectors
 
 Twists = Float[Tensor, "batch 6"]
@@ -18,22 +17,24 @@ Twists = Float[Tensor, "batch 6"]
 # Below this squared angle the coefficients are power series: long enough for float64, and far enough from zero that
 # beyond it the closed forms (differences of near-equal numbers, divided by small ones) lose no digits that matter.
 _SERIES_BELOW = 0.25
-_SINE, _COSINE, _CUBIC = ([1 / math.factorial(2 * k + n) for k in range(7)] for n in (1, 2, 3))
+_TERMS = 7
 _INVERSE_JACOBIAN = [1 / 12, 1 / 720, 1 / 30240, 1 / 1209600, 1 / 47900160, 691 / 1307674368000, 1 / 74724249600]
 _LOGARITHM_SERIES_BELOW = 0.01
 _ARCTANGENT = [1 / (2 * k + 1) for k in range(8)]
 
 
+@full_precision
 def so3_exp_map(rotation_vector: Vectors) -> Rotations:
     """Rodrigues' formula: the rotations about the vectors' directions by their lengths in radians.
 
     Analytic: derivatives of every order are right at zero.
     """
     sine, cosine, _ = _exponential_coefficients(rotation_vector.square().sum(-1)[:, None, None])
-    cross = _cross_matrix(rotation_vector)
-    return _identity(cross) + sine * cross + cosine * (cross @ cross)
+    cross = cross_matrix(rotation_vector)
+    return torch.addcmul(torch.addcmul(identity_like(cross), sine, cross), cosine, cross @ cross)
 
 
+@full_precision
 def so3_log_map(matrix: Rotations) -> Vectors:
     """The rotation vectors of rotations: axis times the angle in [0, pi].
 
@@ -50,6 +51,7 @@ def so3_log_map(matrix: Rotations) -> Vectors:
     return 2 * torch.where(small, series, torch.atan2(sine, real) / sine) * imaginary
 
 
+@full_precision
 def se3_exp_map(twist: Twists) -> Matrices:
     """The rigid transforms exp([[w^, v], [0, 0]]) of twists (B, 6) = [v | w], as matrices for column vectors.
 
@@ -58,14 +60,15 @@ def se3_exp_map(twist: Twists) -> Matrices:
     """
     velocity, rotation_vector = twist.split(3, dim=-1)
     sine, cosine, cubic = _exponential_coefficients(rotation_vector.square().sum(-1)[:, None, None])
-    cross = _cross_matrix(rotation_vector)
+    cross = cross_matrix(rotation_vector)
     squared = cross @ cross
-    identity = _identity(cross)
-    rotation = identity + sine * cross + cosine * squared
-    left_jacobian = identity + cosine * cross + cubic * squared
+    identity = identity_like(cross)
+    rotation = torch.addcmul(torch.addcmul(identity, sine, cross), cosine, squared)
+    left_jacobian = torch.addcmul(torch.addcmul(identity, cosine, cross), cubic, squared)
     return homogeneous(rotation, left_jacobian @ velocity.unsqueeze(-1))
 
 
+@full_precision
 def se3_log_map(matrix: Matrices) -> Twists:
     """The twists (B, 6) = [v | w] of rigid transforms (B, 4, 4) for column vectors, |w| in [0, pi].
 
@@ -78,8 +81,8 @@ def se3_log_map(matrix: Matrices) -> Twists:
     half = safe.sqrt() / 2
     closed = (1 - half * half.cos() / half.sin()) / safe
     quadratic = torch.where(small, _polynomial(angle_squared, _INVERSE_JACOBIAN), closed)
-    cross = _cross_matrix(rotation_vector)
-    inverse_jacobian = _identity(cross) - cross / 2 + quadratic * (cross @ cross)
+    cross = cross_matrix(rotation_vector)
+    inverse_jacobian = torch.addcmul(identity_like(cross) - cross / 2, quadratic, cross @ cross)
     return torch.cat([(inverse_jacobian @ matrix[:, :3, 3:]).squeeze(-1), rotation_vector], dim=-1)
 
 
@@ -101,9 +104,24 @@ def _exponential_coefficients(angle_squared: Tensor) -> tuple[Tensor, Tensor, Te
     angle = safe.sqrt()
     sine = angle.sin() / angle
     closed = sine, (1 - angle.cos()) / safe, (1 - sine) / safe
-    series = [_polynomial(-angle_squared, coefficients) for coefficients in (_SINE, _COSINE, _CUBIC)]
+    series = _alternating_series(angle_squared)
     first, second, third = (torch.where(small, near, far) for near, far in zip(series, closed, strict=True))
     return first, second, third
+
+
+def _alternating_series(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The three series 1 / n! - x / (n + 2)! + x^2 / (n + 4)! - ... for n = 1, 2 and 3.
+
+    By Horner's rule for the three at once: a term is the one before it times -x / ((n + 2 k - 1) (n + 2 k)).
+    """
+    last = 2 * _TERMS + 1
+    lower = torch.arange(2, last + 1, dtype=x.dtype, device=x.device).unfold(0, 3, 2)  # rows k, columns n
+    ratios = (-x.unsqueeze(-1).unsqueeze(-1) / (lower * (lower + 1))).unbind(-2)
+    total = 1 + ratios[-1]
+    for ratio in ratios[-2::-1]:
+        total = 1 + ratio * total
+    first, second, third = total.unbind(-1)
+    return first, second / 2, third / 6
 
 
 def _polynomial(x: Tensor, coefficients: list[float]) -> Tensor:
@@ -112,14 +130,3 @@ def _polynomial(x: Tensor, coefficients: list[float]) -> Tensor:
     for coefficient in coefficients[-2:0:-1]:
         total = (total + coefficient) * x
     return total + coefficients[0]
-
-
-def _cross_matrix(vector: Vectors) -> Rotations:
-    """The matrices v^ of the cross product: v^ @ u = v x u."""
-    x, y, z = vector.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).view(-1, 3, 3)
-
-
-def _identity(like: Tensor) -> Float[Tensor, "3 3"]:
-    return torch.eye(3, dtype=like.dtype, device=like.device)

@@ -16,19 +16,23 @@ from raygrad.pose.parameterizations import (
     matrix_to_rotation,
     rotation_to_matrix,
 )
+from raygrad.precision import at_least_single, full_precision
 from raygrad.types import Matrices, Rotations, Vectors
 
 
 class RigidTransform:
     """A batch of rigid transforms, as 4 x 4 matrices that act on column vectors.
 
-    Immutable. `T(points)` applies it, `A.compose(B)` applies A first, `T[i]` is the i-th matrix.
+    Immutable. `T(points)` applies it, `A.compose(B)` applies A first, `T[i]` is the i-th matrix. Computed in float32 or
+    float64, also under torch.autocast.
     """
 
     __slots__ = ("_matrix",)
 
     def __init__(self, matrix: Tensor) -> None:
         """Wrap a matrix (4, 4) or (B, 4, 4); its rotation is taken to be orthonormal, which is not checked.
+
+        A matrix of half precision becomes float32.
 
         Raises:
             TypeError: the matrix is not a floating-point tensor.
@@ -40,7 +44,7 @@ class RigidTransform:
             matrix = matrix.unsqueeze(0)
         if matrix.ndim != 3 or matrix.shape[1:] != (4, 4):
             raise ValueError(f"Expected matrices of shape (4, 4) or (B, 4, 4). Got {tuple(matrix.shape)}.")
-        self._matrix = matrix
+        self._matrix = at_least_single(matrix)
 
     @property
     def matrix(self) -> Matrices:
@@ -56,6 +60,7 @@ class RigidTransform:
     def __getitem__(self, index: Any) -> Tensor:
         return self.matrix[index]
 
+    @full_precision
     def __call__(self, points: Tensor) -> Float[Tensor, "batch point 3"]:
         """Move points (B or 1, N, 3); a batch of one, of points or of transforms, serves the whole other batch.
 
@@ -92,11 +97,13 @@ class RigidTransform:
         """The device of the matrices."""
         return self.matrix.device
 
+    @full_precision
     def inverse(self) -> "RigidTransform":
         """The inverse transforms, in closed form: [[R', -R' t], [0, 1]]."""
         transposed = self.rotation.mT
         return RigidTransform(homogeneous(transposed, -(transposed @ self.matrix[:, :3, 3:])))
 
+    @full_precision
     def compose(self, other: "RigidTransform") -> "RigidTransform":
         """The transform that applies `self` first and `other` second: other.matrix @ self.matrix.
 
@@ -112,6 +119,7 @@ class RigidTransform:
             first, second = first.to(dtype), second.to(dtype)
         return RigidTransform(second @ first)
 
+    @full_precision
     def convert(
         self, parameterization: str, convention: str | None = None, degrees: bool = False
     ) -> tuple[Tensor, Vectors]:
@@ -149,13 +157,18 @@ class RigidTransform:
         return RigidTransform(self.matrix.detach())
 
 
+@full_precision
 def convert(
     *args: Tensor, parameterization: str, convention: str | None = None, degrees: bool = False
 ) -> RigidTransform:
     """Make poses from the parameters (rotation, xyz) of a parameterization.
 
     The camera's centre is R @ xyz, xyz in mm, but for "se3_log_map". Either batch may be 1 and serves the other.
-    dtype and device are the parameters'. Values are not checked: a renderer reports non-finite poses.
+    dtype and device are the parameters', but float32 for half precision, also under torch.autocast. Values are not
+    checked: a renderer reports non-finite poses.
+
+    On a GPU nothing here waits for it, but for "rotation_9d" and "rotation_10d", whose singular values and
+    eigenvalues report to the host that they converged; these two cannot be captured in a CUDA graph.
 
     Args:
         args: rotation (B, k) and xyz (B, 3); or for "matrix" one (4, 4) or (B, 4, 4) camera_to_world matrix.
@@ -193,6 +206,7 @@ def convert(
     return RigidTransform(homogeneous(turn, turn @ translation.unsqueeze(-1)))
 
 
+@full_precision
 def make_matrix(R: Tensor, t: Tensor) -> Matrices:
     """The matrices (B, 4, 4) of rotations (B, 3, 3) followed by translations (B, 3).
 
