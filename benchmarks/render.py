@@ -1,7 +1,8 @@
 """raygrad beside its peers: one run, one table. How it measures is told in README.md.
 
-python benchmarks/render.py            # 200 x 200 and 50 x 50 pixels, AP, batch 1, and raygrad's memory
-python benchmarks/render.py --full     # sizes 100 to 1000, batches 1 to 16, every competitor's memory
+python benchmarks/render.py                  # 200 x 200 and 50 x 50 pixels, AP, batch 1, and raygrad's memory
+python benchmarks/render.py --full           # sizes 100 to 1000, batches 1 to 16, every competitor's memory
+python benchmarks/render.py --device cuda    # on a GPU: the renders of gpu.py, with its options
 """
 
 import argparse
@@ -24,7 +25,13 @@ PACKAGES = ("raygrad", "diffdrr", "nanodrr", "diffct", "itk-rtk", "torch", "nump
 
 def main() -> None:
     """Load the CT, run what was asked, print the tables, write the files."""
-    options = _options()
+    device, arguments = _device()
+    if device != "cpu":
+        import gpu
+
+        gpu.main(["--device", device, "--no-tasks", *arguments])
+        return
+    options = _options(arguments)
     torch.set_num_threads(options.threads)
     free_gb = _free_gb()
     limit_gb = options.memory_limit or free_gb / 2
@@ -55,8 +62,17 @@ def main() -> None:
     print(f"\nwrote {options.out / 'render.csv'} and {options.out / 'render.png'}")
 
 
-def _options() -> argparse.Namespace:
+def _device() -> tuple[str, list[str]]:
+    """The device, and the other arguments: those of a GPU are gpu.py's."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--device", default="cpu")
+    options, others = parser.parse_known_args()
+    return options.device, others
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Times raygrad beside its peers on one CT (see benchmarks/README.md).")
+    parser.add_argument("--device", default="cpu", help="cuda or xpu: on a GPU, with the options of gpu.py")
     parser.add_argument("--full", action="store_true", help=f"sizes {FULL_SIZES}, batches {FULL_BATCHES}, all memory")
     parser.add_argument("--sizes", type=int, nargs="+", help="pixels a side (default: 50 200)")
     parser.add_argument("--batches", type=int, nargs="+", help="poses in a call (default: 1)")
@@ -70,7 +86,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--memory-sizes", type=int, nargs="+", help="sizes to measure memory at (default: 1000)")
     parser.add_argument("--no-memory", action="store_true", help="time only")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder (default: %(default)s)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.sizes = options.sizes or (list(FULL_SIZES) if options.full else [50, 200])
     options.batches = options.batches or (list(FULL_BATCHES) if options.full else [1])
     options.memory_sizes = options.memory_sizes or ([200, 1000] if options.full else [1000])

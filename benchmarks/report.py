@@ -85,10 +85,8 @@ def targets(rows: list[Row], view: str = "ap") -> str:
         over, under = (ours, theirs) if target.slower else (theirs, ours)
         by_round = median(a / b for a, b in zip(over.seconds, under.seconds, strict=True) if a and b)
         ratio = over.median / under.median
-        verdict = _verdict(ratio, target.at_least, target.aim, target.slower)
-        lines.append(
-            f"{target.what:<56}{ratio:>10.2f}{by_round:>10.2f}{target.at_least:>10g}{target.aim:>8g}  {verdict}"
-        )
+        said = verdict(ratio, target.at_least, target.aim, target.slower)
+        lines.append(f"{target.what:<56}{ratio:>10.2f}{by_round:>10.2f}{target.at_least:>10g}{target.aim:>8g}  {said}")
     for method in ("siddon", "joseph"):
         call = find(f"raygrad {method}", "forward", Scene(view, 50, 1))
         peak = find(f"raygrad {method}", "pose", Scene(view, 1000, 1))
@@ -143,7 +141,7 @@ def plot(rows: list[Row], path: Path, title: str) -> None:
     panels = 2 if len(sizes) > 2 else 1
     figure, axes = plt.subplots(panels, 3, figsize=(13, 4.2 * panels), squeeze=False, layout="constrained")
     names = list(dict.fromkeys(row.competitor for row in rows))
-    colours = {name: _colour(name, names) for name in names}
+    colours = {name: colour_of(name, names) for name in names}
     for column, (operation, heading) in enumerate(OPERATION_NAMES.items()):
         chosen = [row for row in rows if row.operation == operation]
         _bars(axes[0, column], [row for row in chosen if row.scene.size == shown], colours)
@@ -178,7 +176,7 @@ def _lines(axis: Any, rows: list[Row], colours: dict[str, Any]) -> None:
     axis.grid(alpha=0.3, which="both")
 
 
-def _colour(name: str, names: list[str]) -> Any:
+def colour_of(name: str, names: list[str]) -> Any:
     """Blues for raygrad, one hue or grey for each peer."""
     from matplotlib import colormaps
 
@@ -198,11 +196,12 @@ def _absolute(what: str, value: float | None, bounds: tuple[float, float]) -> st
     at_least, aim = bounds
     if value is None:
         return f"{what:<56}{'-':>10}{'':>10}{at_least:>10g}{aim:>8g}"
-    verdict = _verdict(value, at_least, aim, small=True)
-    return f"{what:<56}{value:>10.2f}{'':>10}{at_least:>10g}{aim:>8g}  {verdict}"
+    said = verdict(value, at_least, aim, small=True)
+    return f"{what:<56}{value:>10.2f}{'':>10}{at_least:>10g}{aim:>8g}  {said}"
 
 
-def _verdict(value: float, at_least: float, aim: float, small: bool) -> str:
+def verdict(value: float, at_least: float, aim: float, small: bool) -> str:
+    """Whether a value reaches its aim, or what is asked at least; `small`: it should be small."""
     sign = -1 if small else 1
     return (
         "aim reached" if sign * value >= sign * aim else "reached" if sign * value >= sign * at_least else "NOT reached"

@@ -3,11 +3,14 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import roma
 import torch
+
+if TYPE_CHECKING:
+    from raygrad.data import Subject
 
 SDD = 1020.0
 """Source-to-detector distance in mm."""
@@ -112,10 +115,10 @@ class Scene:
         return np.broadcast_to(weights, (self.batch, self.size, self.size)).copy()
 
 
-def load_ct() -> tuple[CT, str]:
+def load_subject() -> tuple["Subject", str]:
     """The CT named by the environment variable RAYGRAD_CHEST_CT (a folder or a file), else raygrad's thorax phantom.
 
-    Returns the CT with DiffDRR's density, as raygrad reads it, and a line that says what it is.
+    Returns it as raygrad reads it, and a line that says what it is.
     """
     from raygrad.data import load_example_ct, read
 
@@ -127,7 +130,17 @@ def load_ct() -> tuple[CT, str]:
         subject, what = read(path), path.name
     else:
         subject, what = load_example_ct(), "thorax phantom"
-    density = subject.density.data.squeeze(0).numpy()
-    ct = CT(density, np.asarray(subject.density.affine, dtype=np.float64))
-    sizes = " x ".join(str(n) for n in density.shape)
-    return ct, f"{what}, {sizes} voxels of {' x '.join(f'{s:g}' for s in ct.spacing)} mm"
+    spacing = np.linalg.norm(np.asarray(subject.density.affine, dtype=np.float64)[:3, :3], axis=0)
+    sizes = " x ".join(str(n) for n in subject.density.data.shape[1:])
+    return subject, f"{what}, {sizes} voxels of {' x '.join(f'{s:g}' for s in spacing)} mm"
+
+
+def ct_of(subject: "Subject") -> CT:
+    """The CT with DiffDRR's density, as raygrad reads it."""
+    return CT(subject.density.data.squeeze(0).numpy(), np.asarray(subject.density.affine, dtype=np.float64))
+
+
+def load_ct() -> tuple[CT, str]:
+    """The CT of `load_subject`, and the line that says what it is."""
+    subject, what = load_subject()
+    return ct_of(subject), what

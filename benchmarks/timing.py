@@ -93,7 +93,7 @@ def time_scene(
         try:
             if row.operation == "forward":
                 competitor.aim(scene)
-            with _time_limit(limit_s):
+            with time_limit(limit_s):
                 warm = _warm_up(competitor, row, reference)
         except Exception as error:  # whatever a peer raises, the others go on
             row.note = f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
@@ -136,7 +136,7 @@ def _warm_up(competitor: Competitor, row: Row, reference: dict[str, np.ndarray])
 
 
 @contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeoutError in the block after `seconds`, as soon as it is back in Python."""
 
     def give_up(*_: Any) -> None:

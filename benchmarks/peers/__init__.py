@@ -2,8 +2,10 @@
 
 from peers.base import OPERATIONS as OPERATIONS
 from peers.base import Competitor as Competitor
+from peers.base import TorchCompetitor as TorchCompetitor
 from peers.diffct import DiffCT
 from peers.diffdrr import DiffDRR
+from peers.flashdrr import FlashDRR
 from peers.nanodrr import NanoDRR
 from peers.plastimatch import Plastimatch
 from peers.raygrad import Raygrad
@@ -22,4 +24,19 @@ def competitors() -> list[Competitor]:
         DiffCT(),
         RTKJoseph(),
         Plastimatch(),
+    ]
+
+
+def device_competitors() -> list[TorchCompetitor]:
+    """Every projector that may run on a GPU; each still has to be told where, by `on`."""
+    return [
+        Raygrad("siddon"),
+        Raygrad("joseph"),
+        Raygrad("trilinear"),
+        NanoDRR(),
+        NanoDRR(compiled=True),
+        DiffDRR("siddon"),
+        DiffDRR("trilinear"),
+        FlashDRR(),
+        DiffCT(),
     ]

@@ -2,12 +2,14 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from scene import CT, Scene
+from typing_extensions import Self
 
 OPERATIONS = ("forward", "pose", "volume")
 """Forward alone; forward and the gradient for the pose; forward and the gradient for the volume."""
@@ -66,23 +68,46 @@ class Competitor(ABC):
 
 
 class TorchCompetitor(Competitor):
-    """A competitor whose images come out of PyTorch's autograd."""
+    """A competitor whose images come out of PyTorch's autograd; on the CPU in float32, unless `on` says otherwise."""
 
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+    dtypes: tuple[torch.dtype, ...] = (torch.float32,)
+    """What the volume may be stored in; geometry is float32 always."""
+    capturable: bool = False
+    """Whether `project` and its gradient can be captured in a CUDA graph."""
     rotations: torch.Tensor
     translations: torch.Tensor
     density: torch.Tensor
     cotangent: torch.Tensor
 
+    def on(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Set where and in what precision to work, before `load`."""
+        self.device, self.dtype = device, dtype
+        return self
+
+    def declines(self, scene: Scene) -> str | None:
+        """Why this competitor sits out a scene that it could run, or None."""
+        return None
+
     @abstractmethod
+    def cameras(self) -> tuple[torch.Tensor, ...]:
+        """The cameras as the package takes them, made from `rotations` and `translations`."""
+
+    @abstractmethod
+    def project(self, *cameras: torch.Tensor) -> torch.Tensor:
+        """The images (B, 1, H, W) of `density` that these cameras see."""
+
     def render(self) -> torch.Tensor:
-        """The images (B, 1, H, W) from `rotations`, `translations` and `density`: the whole call a user makes."""
+        """The images from `rotations`, `translations` and `density`: the whole call a user makes."""
+        return self.project(*self.cameras())
 
     def aim(self, scene: Scene) -> None:
         """Keep what autograd works on; subclasses build their detector after it."""
         self.scene = scene
-        self.rotations = scene.rotations
-        self.translations = scene.translations
-        self.cotangent = torch.from_numpy(scene.cotangent())[:, None]
+        self.rotations = scene.rotations.to(self.device)
+        self.translations = scene.translations.to(self.device)
+        self.cotangent = torch.from_numpy(scene.cotangent())[:, None].to(self.device)
 
     def pose_inputs(self) -> tuple[torch.Tensor, ...]:
         """The tensors whose gradient `pose` asks for."""
@@ -95,27 +120,49 @@ class TorchCompetitor(Competitor):
 
     def pose(self) -> tuple[torch.Tensor, ...]:
         """Images, then the gradient for the pose."""
-        return self._gradient(*self.pose_inputs())
+        return self._gradient(self.render, self.pose_inputs())
 
     def volume(self) -> tuple[torch.Tensor, ...]:
         """Images, then the gradient for the volume."""
-        return self._gradient(self.density)
+        return self._gradient(self.render, (self.density,))
 
-    def _gradient(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def ready(self, operation: str) -> Callable[[], Any]:
+        """An operation from cameras that are there already; its pose gradient is that of the cameras."""
+        cameras = tuple(camera.detach().clone() for camera in self.cameras())
+
+        def forward() -> torch.Tensor:
+            with torch.no_grad():
+                return self.project(*cameras)
+
+        def gradient() -> tuple[torch.Tensor, ...]:
+            return self._gradient(lambda: self.project(*cameras), cameras if operation == "pose" else (self.density,))
+
+        return forward if operation == "forward" else gradient
+
+    def _gradient(
+        self, render: Callable[[], torch.Tensor], inputs: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...]:
         for tensor in inputs:
             tensor.requires_grad_(True)
         try:
-            image = self.render()
+            image = render()
+            if self.cotangent.dtype != image.dtype:
+                self.cotangent = self.cotangent.to(image.dtype)
             return torch.autograd.grad(image, inputs, self.cotangent.reshape(image.shape))
         finally:
             for tensor in inputs:
                 tensor.requires_grad_(False)
 
+    def images(self) -> np.ndarray:
+        """The images (B, H, W)."""
+        images = self.forward().detach().to("cpu", torch.float32)
+        return images.numpy().reshape(self.scene.batch, self.scene.size, self.scene.size)
+
     def gradient(self, operation: str) -> np.ndarray | None:
         """Pose gradients (B, 6) of Euler angles and translation; volume gradients (X, Y, Z)."""
         if operation == "pose":
-            return torch.cat(self.pose(), dim=-1).numpy()
-        return self.volume()[0].squeeze().numpy()
+            return torch.cat(self.pose(), dim=-1).cpu().numpy()
+        return self.volume()[0].squeeze().cpu().numpy()
 
 
 def missing(*modules: str) -> str | None:

@@ -33,7 +33,20 @@ class DiffDRR(TorchCompetitor):
 
         super().aim(scene)
         self.drr = DRR(self.subject, sdd=SDD, height=scene.size, delx=scene.pixel, renderer=self.method)
+        self.drr.to(self.device)
         self.density = self.drr.density
+
+    def cameras(self) -> tuple[torch.Tensor, ...]:
+        """The matrices of the poses, which its own orientation follows."""
+        from diffdrr.pose import convert
+
+        return (convert(self.rotations, self.translations, parameterization="euler_angles", convention="ZXY").matrix,)
+
+    def project(self, *cameras: torch.Tensor) -> torch.Tensor:
+        """Matrices in, images out."""
+        from diffdrr.pose import RigidTransform
+
+        return self.drr(RigidTransform(*cameras))
 
     def render(self) -> torch.Tensor:
         """Pose numbers in, images out."""
