@@ -1,6 +1,7 @@
 """DRR: laws that its images obey, on every backend of this machine, and what it accepts and refuses."""
 
 import copy
+import os
 import pickle
 
 import numpy as np
@@ -15,6 +16,7 @@ from raygrad.pose import RigidTransform, convert, random_rigid_transform
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 BACKENDS = [name for name, (usable, _) in available_backends().items() if usable]
 RENDERERS = ["siddon", "trilinear", "joseph"]
 # Where the camera stands before it is turned, to look at the origin along its z axis.
@@ -60,6 +62,8 @@ def make_poses(batch=2, orientation="AP", seed=0, dtype=torch.float32, turn=0.3,
 @pytest.mark.parametrize(("height", "width"), [(22, 25), (23, 24)])
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_a_point_is_drawn_where_it_projects(backend, orientation, reverse_x_axis, height, width, renderer):
+    if backend == "gpu" and INTERPRETED and (height == 23 or (orientation is None) == reverse_x_axis):
+        pytest.skip("interpreted kernels are slow: every orientation, flip and parity once or more is enough")
     shape = (18, 20, 16)
     affine = make_affine(shape)
     voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from raygrad.pose import RigidTransform
+from raygrad.precision import without_autocast
 from raygrad.types import PixelPoints, Points
 
 Length = float | int | Tensor
@@ -73,6 +74,7 @@ class Detector(nn.Module):
         self._hold("centre_x", _length("x0", x0))
         self._hold("centre_y", _length("y0", y0))
         self.register_buffer("_reorient", _single_matrix(reorient))
+        self._pixels: tuple[tuple, Tensor] | None = None  # what `pixel_map` made last, and what of
 
         self.n_subsample = None if n_subsample is None else _count("n_subsample", n_subsample)
         self.subsamples: list[list[int]] = []
@@ -196,6 +198,37 @@ class Detector(nn.Module):
             raise TypeError(f"Expected a pose as a raygrad.pose.RigidTransform. Got {type(extrinsic).__name__}.")
         return RigidTransform(extrinsic.matrix @ self._reorient.to(extrinsic.matrix))
 
+    @without_autocast
+    def pixel_map(
+        self, like: Tensor, calibration: RigidTransform | Tensor | None = None
+    ) -> Float[Tensor, "#batch 4 4"]:
+        """The affine map, in the dtype and on the device of `like`, that `raygrad.kernels.project_cameras` takes.
+
+        It takes (right, down, 1, 1) to the centre of the pixel so many columns and rows from the middle of the image and
+        (0, 0, 0, 1) to the source, in the frame that poses move: `reorient` is part of it.
+
+        Args:
+            like: a tensor.
+            calibration: as for `forward`.
+        """
+        if calibration is not None or any(isinstance(length, Tensor) for length in self._lengths()):
+            target_to_camera = _target_to_camera(self.calibration if calibration is None else calibration).to(like)
+            across, down, normal, origin = target_to_camera.unbind(-1)
+            source = torch.eye(4, dtype=like.dtype, device=like.device)[3].expand_as(origin)
+            columns = [-across if self.reverse_x_axis else across, -down, normal + origin - source, source]
+            return self._reorient.to(like) @ torch.stack(columns, dim=-1).reshape(-1, 4, 4)
+        # Copied to a GPU only once: a copy would wait there, and no CUDA graph can hold it.
+        made_of = (self._lengths(), self.reverse_x_axis, self._reorient._version, like.dtype, like.device)
+        if torch.compiler.is_compiling() or self._pixels is None or self._pixels[0] != made_of:
+            sdd, delx, dely, x, y = self._lengths()
+            across = -delx if self.reverse_x_axis else delx
+            rows = [[across, 0, x, 0], [0, -dely, y, 0], [0, 0, sdd, 0], [0, 0, 0, 1]]
+            pixels = self._reorient.to(like) @ torch.tensor([rows], dtype=like.dtype, device=like.device)
+            if torch.compiler.is_compiling():
+                return pixels
+            self._pixels = (made_of, pixels)
+        return self._pixels[1]
+
     def camera_to_pixel(self, points: Points) -> PixelPoints:
         """Project points of the camera frame in mm to pixel coordinates (u, v).
 
@@ -217,6 +250,7 @@ class Detector(nn.Module):
         y = y0 - (v - self.height / 2) * dely
         return torch.stack([x, y, sdd.expand_as(x)], dim=-1)
 
+    @without_autocast
     def forward(
         self, extrinsic: RigidTransform, calibration: RigidTransform | Tensor | None = None
     ) -> tuple[Float[Tensor, "batch 1 3"], Points]:
@@ -232,20 +266,17 @@ class Detector(nn.Module):
 
         Raises:
             TypeError: `extrinsic` is not a `RigidTransform`.
-            ValueError: a pose is NaN or infinite.
+            ValueError: a pose is NaN or infinite (not looked for on a GPU, which would have to be waited for).
         """
         pose = self.camera_to_world(extrinsic).matrix
-        if not pose.isfinite().all():
+        if not torch.compiler.is_compiling() and pose.device.type == "cpu" and not pose.isfinite().all():
             raise ValueError("Expected finite poses. Got NaN or infinity.")
         x_axis, y_axis, z_axis, source = pose[:, :3].unbind(-1)
         if calibration is None:
             across, down = x_axis * _flat(self.delx), y_axis * _flat(self.dely)
             centre = source + z_axis * _flat(self.sdd) + x_axis * _flat(self.centre_x) + y_axis * _flat(self.centre_y)
         else:
-            target_to_camera = calibration.matrix if isinstance(calibration, RigidTransform) else calibration
-            if target_to_camera.shape[-2:] != (4, 4) or target_to_camera.ndim > 3:
-                raise ValueError(f"Expected a (4, 4) or (batch, 4, 4) calibration. Got {_describe(target_to_camera)}.")
-            across, down, normal, origin = (pose @ target_to_camera.to(pose))[:, :3].unbind(-1)
+            across, down, normal, origin = (pose @ _target_to_camera(calibration).to(pose))[:, :3].unbind(-1)
             centre = normal + origin
 
         # A target is a sum of one vector for its row and one for its column. Adding those by broadcasting needs no
@@ -269,8 +300,10 @@ class Detector(nn.Module):
 
     def _intrinsics(self, like: Tensor) -> list[Tensor]:
         """sdd, delx, dely and the centre's x and y as scalars of `like`'s dtype and device."""
-        values = (self.sdd, self.delx, self.dely, self.centre_x, self.centre_y)
-        return [_flat(v).to(like) if isinstance(v, Tensor) else like.new_tensor(v) for v in values]
+        return [_flat(v).to(like) if isinstance(v, Tensor) else like.new_full((), v) for v in self._lengths()]
+
+    def _lengths(self) -> tuple[float | Tensor, ...]:
+        return (self.sdd, self.delx, self.dely, self.centre_x, self.centre_y)
 
 
 def get_focal_length(intrinsic: Float[Tensor, "3 3"] | np.ndarray, delx: float, dely: float) -> float:
@@ -342,6 +375,13 @@ def _single_matrix(reorient: Tensor | RigidTransform) -> Tensor:
     if matrix.numel() != 16 or matrix.shape[-2:] != (4, 4):
         raise ValueError(f"Expected a (4, 4) matrix for reorient. Got {_describe(matrix)}.")
     return matrix.reshape(4, 4)
+
+
+def _target_to_camera(calibration: Tensor | RigidTransform) -> Tensor:
+    matrix = calibration.matrix if isinstance(calibration, RigidTransform) else calibration
+    if matrix.shape[-2:] != (4, 4) or matrix.ndim > 3:
+        raise ValueError(f"Expected a (4, 4) or (batch, 4, 4) calibration. Got {_describe(matrix)}.")
+    return matrix
 
 
 def _describe(tensor: Tensor) -> str:

@@ -13,6 +13,7 @@ from raygrad.data import Subject
 from raygrad.data.memory import memory_order
 from raygrad.detector import Detector, Length
 from raygrad.pose import RigidTransform, convert
+from raygrad.precision import full_precision, without_autocast
 from raygrad.types import Images, PixelPoints, Points, RayImages, RayJacobians, Sources, Targets, VoxelGrid
 
 RENDERERS = ("siddon", "trilinear", "joseph")
@@ -173,6 +174,7 @@ class DRR(nn.Module):
             return 1
         return (self.detector.height * self.detector.width) // self.patch_size**2
 
+    @full_precision
     def forward(
         self,
         *args: Any,
@@ -200,9 +202,13 @@ class DRR(nn.Module):
         Raises:
             ValueError, TypeError: a pose of the wrong shape or that is not finite, or no mask to make channels of.
         """
-        source, target = self.detector(self._pose(args, parameterization, convention, degrees), calibration)
-        image = self.render(self.density, source, target, mask_to_channels, **kwargs)
-        return self.reshape_transform(image, batch_size=len(target))
+        pose = self._pose(args, parameterization, convention, degrees)
+        if self._makes_rays_in_kernel():
+            image = kernels.project_cameras(self.density, **self._cameras(pose, calibration, mask_to_channels, kwargs))
+        else:
+            source, target = self.detector(pose, calibration)
+            image = self.render(self.density, source, target, mask_to_channels, **kwargs)
+        return self.reshape_transform(image, batch_size=len(image))
 
     def render(
         self, density: VoxelGrid, source: Sources, target: Targets, mask_to_channels: bool = False, **kwargs: Any
@@ -225,9 +231,10 @@ class DRR(nn.Module):
             raise ValueError(
                 f"Expected a volume on the grid {tuple(self.density.shape[-3:])}. Got {tuple(density.shape)}."
             )
-        options = self._options(density, target, mask_to_channels, kwargs)
-        return kernels.project(density, source.to(density), target.to(density), **options)
+        options = self._options(density, target.shape[1], mask_to_channels, kwargs)
+        return kernels.project(density, source, target, **options)
 
+    @without_autocast
     def project_with_jacobian(
         self,
         pose: RigidTransform,
@@ -241,11 +248,14 @@ class DRR(nn.Module):
             The image as `forward` gives it, and the Jacobian with one more axis of six: the derivatives by the
             source's x, y, z and the target's x, y, z in the world, per mm. One march gives both.
         """
-        source, target = (points.to(self.density) for points in self.detector(pose, calibration))
-        image, jacobian = kernels.project_with_jacobian(
-            self.density, source, target, **self._options(self.density, target, mask_to_channels, kwargs)
-        )
-        return self.reshape_transform(image, len(target)), self.reshape_transform(jacobian, len(target))
+        if self._makes_rays_in_kernel():
+            cameras = self._cameras(pose, calibration, mask_to_channels, kwargs)
+            image, jacobian = kernels.project_cameras_with_jacobian(self.density, **cameras)
+        else:
+            source, target = self.detector(pose, calibration)
+            options = self._options(self.density, target.shape[1], mask_to_channels, kwargs)
+            image, jacobian = kernels.project_with_jacobian(self.density, source, target, **options)
+        return self.reshape_transform(image, len(image)), self.reshape_transform(jacobian, len(image))
 
     def reshape_transform(self, img: RayImages | RayJacobians, batch_size: int) -> Tensor:
         """Arrange rays (batch, channel, ray, ...) as images (batch, channel, height, width, ...), if `reshape`.
@@ -325,8 +335,28 @@ class DRR(nn.Module):
             )
         return args[0]
 
-    def _options(self, density: Tensor, target: Tensor, mask_to_channels: bool, kwargs: dict[str, Any]) -> dict:
-        """Everything that the kernels ask for beside the volume and the rays."""
+    def _makes_rays_in_kernel(self) -> bool:
+        """Whether rays are made where they are marched along: on a GPU, for images with all their pixels."""
+        return self.detector.n_subsample is None and kernels.choose_backend(self.backend, self.density) == "gpu"
+
+    def _cameras(
+        self,
+        pose: RigidTransform,
+        calibration: RigidTransform | Tensor | None,
+        mask_to_channels: bool,
+        kwargs: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Everything that `kernels.project_cameras` asks for beside the volume."""
+        detector = self.detector
+        if not isinstance(pose, RigidTransform):
+            raise TypeError(f"Expected a pose as a raygrad.pose.RigidTransform. Got {type(pose).__name__}.")
+        options = self._options(self.density, detector.height * detector.width, mask_to_channels, kwargs)
+        del options["image_width"]
+        cameras = {"camera_to_world": pose.matrix, "pixel_to_camera": detector.pixel_map(pose.matrix, calibration)}
+        return {**cameras, **options, "height": detector.height, "width": detector.width}
+
+    def _options(self, density: Tensor, rays: int, mask_to_channels: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Everything that `kernels.project` asks for beside the volume and the rays."""
         accepted = {"align_corners", "n_points"} if self.renderer == "trilinear" else {"align_corners"}
         if unknown := kwargs.keys() - accepted:
             raise TypeError(f"The {self.renderer} renderer takes {sorted(accepted)}. Got {sorted(unknown)}.")
@@ -340,14 +370,16 @@ class DRR(nn.Module):
         }
         if "n_points" in kwargs:
             options["n_points"] = kwargs["n_points"]
-        if self.detector.n_subsample is None and target.shape[1] == self.detector.height * self.detector.width:
+        if self.detector.n_subsample is None and rays == self.detector.height * self.detector.width:
             options["image_width"] = self.detector.width
         if mask_to_channels:
             if self.mask is None:
                 raise ValueError("Expected a subject with a mask for mask_to_channels. Got one without.")
             options["labels"] = self.mask
             options["n_channels"] = self._n_channels(self.mask)
-        if density is self.density and not density.requires_grad and not density.is_inference():
+        constant = density is self.density and not density.requires_grad
+        # A compiled graph would keep the occupancy of the volume at the time of its compilation.
+        if constant and not torch.compiler.is_compiling() and not density.is_inference():
             options["occupancy"] = self._occupancy(density)
         return options
 

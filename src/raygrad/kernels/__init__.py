@@ -2,6 +2,8 @@
 
 from raygrad.kernels.backends import available_backends as available_backends
 from raygrad.kernels.backends import choose_backend as choose_backend
+from raygrad.kernels.cameras import project_cameras as project_cameras
+from raygrad.kernels.cameras import project_cameras_with_jacobian as project_cameras_with_jacobian
 from raygrad.kernels.occupancy import Occupancy as Occupancy
 from raygrad.kernels.occupancy import prepare as prepare
 from raygrad.kernels.project import backproject as backproject

@@ -20,9 +20,14 @@ OLDEST_TRITON = (3, 3)
 """The first whose kernels take and make named tuples."""
 
 
-@cache
+@torch.compiler.assume_constant_result
 def load_extension() -> tuple[Any, str]:
     """The compiled extension (None without one) and a sentence about it."""
+    return _load_extension()
+
+
+@cache
+def _load_extension() -> tuple[Any, str]:
     try:
         extension = importlib.import_module("raygrad.kernels._march")
     except ImportError as error:
@@ -40,9 +45,14 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0") == "1"
 
 
-@cache
+@torch.compiler.assume_constant_result
 def find_triton() -> tuple[bool, str]:
     """Whether there is a Triton that the GPU kernels can be compiled with, and a sentence about it."""
+    return _find_triton()
+
+
+@cache
+def _find_triton() -> tuple[bool, str]:
     if importlib.util.find_spec("triton") is None:
         return False, "Triton is missing (PyTorch for Linux with CUDA, ROCm or XPU brings it along)"
     version = importlib.import_module("triton").__version__

@@ -5,14 +5,11 @@ backend whose module does the work (`cpu.py`, `gpu/`); plain torch needs none of
 the volume always (1 or batch, x, y, z).
 """
 
-import importlib
-from functools import cache
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from raygrad.kernels.backends import GPU_DEVICES, sums_in
+from raygrad.kernels.backends import sums_in
+from raygrad.kernels.dispatch import first_only, implement, refuse_jacobian_cotangent
 
 _RAYS = "Tensor source, Tensor target, Tensor world_to_voxel, Tensor? labels"
 _SETTINGS = "int n_channels, str method, int n_points, str reducefn, int image_width, str backend"
@@ -27,27 +24,8 @@ torch.library.define(
     "raygrad::march_adjoint_into", f"(Tensor cotangent, Tensor(a!) gradient, {_RAYS}, {_SETTINGS}) -> ()"
 )
 
-OPERATORS = ("march", "march_with_jacobian", "march_adjoint", "march_adjoint_into")
-
-
-def _implement(operator: str) -> None:
-    """Hand an operator to the module of its last argument, the backend."""
-
-    def call(*arguments):
-        *arguments, backend = arguments
-        return getattr(_load(backend), operator)(*arguments)
-
-    torch.library.impl(f"raygrad::{operator}", ("cpu", *GPU_DEVICES), call)
-
-
-@cache
-def _load(backend: str) -> Any:
-    """The module of a backend, imported when it is first needed: Triton takes its time."""
-    return importlib.import_module(f"raygrad.kernels.{backend}")
-
-
-for _operator in OPERATORS:
-    _implement(_operator)
+for _operator in ("march", "march_with_jacobian", "march_adjoint", "march_adjoint_into"):
+    implement(_operator)
 
 
 def march(volume, source, target, world_to_voxel, *, image_width, occupied_bricks, labels, **settings) -> Tensor:
@@ -100,28 +78,6 @@ def _(cotangent, gradient, *rays_and_settings):
     return None
 
 
-class _FirstDerivativesOnly(torch.autograd.Function):
-    """Identity on first derivatives that fails, rather than lies, when they are differentiated again.
-
-    Takes the derivative and every tensor that it depends on, so that autograd comes here for any second derivative.
-    """
-
-    @staticmethod
-    def forward(ctx, derivative, *dependencies):
-        return derivative.view_as(derivative)
-
-    @staticmethod
-    def backward(ctx, *cotangents):
-        raise RuntimeError(
-            "The compiled kernels give first derivatives only. For second derivatives (double backward) render with "
-            "backend='reference', which is differentiable any number of times."
-        )
-
-
-def _first_only(derivative: Tensor, *dependencies: Tensor) -> Tensor:
-    return _FirstDerivativesOnly.apply(derivative, *dependencies) if torch.is_grad_enabled() else derivative
-
-
 def _ray_gradients(ctx, cotangent: Tensor, jacobian: Tensor, source: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Contract a cotangent (batch, channel, ray) with the derivatives (batch, channel, ray, 6) of source and target."""
     gradient_source = gradient_target = None
@@ -153,10 +109,7 @@ def _save(ctx, inputs, output):
 
 def _march_backward(ctx, cotangent, jacobian_cotangent=None):
     """Gradients of either march: of the rays by their Jacobian, of the volume by the adjoint."""
-    if jacobian_cotangent is not None:
-        raise RuntimeError(
-            "The compiled kernels' Jacobian is not differentiable: use project_with_jacobian(..., backend='reference')."
-        )
+    refuse_jacobian_cotangent(jacobian_cotangent)
     nothing = (None,) * (3 + len(ctx.settings))
     if cotangent is None:
         return None, None, None, *nothing
@@ -168,8 +121,7 @@ def _march_backward(ctx, cotangent, jacobian_cotangent=None):
         _volume_gradient(ctx, cotangent, volume, rays),
         *(_ray_gradients(ctx, cotangent, jacobian, source) if jacobian is not None else (None, None)),
     )
-    guarded = (g if g is None else _first_only(g, cotangent, volume, source, target) for g in gradients)
-    return *guarded, *nothing
+    return *(first_only(gradient, cotangent, volume, source, target) for gradient in gradients), *nothing
 
 
 def _save_adjoint(ctx, inputs, output):

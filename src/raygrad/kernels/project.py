@@ -1,17 +1,9 @@
-"""The public functions of the kernels: what they accept is checked here, once."""
-
-import math
-
-import torch
-from torch import Tensor
+"""Projections along rays, their derivatives and their adjoint: the public functions of the kernels."""
 
 from raygrad.kernels import ops, reference
-from raygrad.kernels.backends import choose_backend, sums_in
+from raygrad.kernels.checks import check_image, check_rays
 from raygrad.kernels.occupancy import Occupancy
 from raygrad.types import Affine, Labels, RayImages, RayJacobians, Sources, Targets, VoxelGrid
-
-METHODS = ("siddon", "trilinear", "joseph")
-REDUCTIONS = ("sum", "max")
 
 
 def project(
@@ -62,15 +54,15 @@ def project(
             do: a ray that is not finite, or meets NaN, gives NaN, and a label beyond `n_channels` counts nowhere.
         torch.cuda.OutOfMemoryError: with the memory that was needed, and what to lower.
     """
-    settings = (method, n_points, labels, n_channels, reducefn)
-    volume, source, target, options, backend = _check(volume, source, target, world_to_voxel, *settings, backend)
+    options = {"method": method, "n_points": n_points, "labels": labels, "n_channels": n_channels, "reducefn": reducefn}
+    volume, source, target, options, backend = check_rays(volume, source, target, world_to_voxel, backend, **options)
     if backend == "reference":
         image = reference.march(volume, source, target, world_to_voxel, **options)
     else:
         options |= {"backend": backend, "image_width": image_width}
         bricks = None if occupancy is None else occupancy.for_march_of(volume)
         image = ops.march(volume, source, target, world_to_voxel, **options, occupied_bricks=bricks)
-    _check_image(image, backend)
+    check_image(image, backend)
     return image
 
 
@@ -98,8 +90,8 @@ def project_with_jacobian(
 
     Arguments and errors are those of `project`.
     """
-    settings = (method, n_points, labels, n_channels, reducefn)
-    volume, source, target, options, backend = _check(volume, source, target, world_to_voxel, *settings, backend)
+    options = {"method": method, "n_points": n_points, "labels": labels, "n_channels": n_channels, "reducefn": reducefn}
+    volume, source, target, options, backend = check_rays(volume, source, target, world_to_voxel, backend, **options)
     if backend == "reference":
         image, jacobian = reference.march_with_jacobian(volume, source, target, world_to_voxel, **options)
     else:
@@ -108,7 +100,7 @@ def project_with_jacobian(
         image, jacobian = ops.march_with_jacobian(
             volume, source, target, world_to_voxel, **options, occupied_bricks=bricks
         )
-    _check_image(image, backend)
+    check_image(image, backend)
     return image, jacobian
 
 
@@ -146,8 +138,8 @@ def backproject(
     Raises:
         TypeError, ValueError: as `project`, and for a cotangent that does not fit the rays and channels.
     """
-    settings = (method, n_points, labels, n_channels, "sum")
-    like, source, target, options, backend = _check(volume, source, target, world_to_voxel, *settings, backend)
+    options = {"method": method, "n_points": n_points, "labels": labels, "n_channels": n_channels, "reducefn": "sum"}
+    like, source, target, options, backend = check_rays(volume, source, target, world_to_voxel, backend, **options)
     expected = (len(target), options["n_channels"], target.shape[1])
     if tuple(cotangent.shape) != expected:
         raise ValueError(f"Expected a cotangent of shape {expected}. Got {tuple(cotangent.shape)}.")
@@ -168,79 +160,3 @@ def backproject(
         gradient = ops.march_adjoint(*rays, **options)
     gradient = gradient[0] if volume.dim() == 3 else gradient
     return gradient if out is None else out.copy_(gradient.detach())
-
-
-def _check(volume, source, target, world_to_voxel, method, n_points, labels, n_channels, reducefn, backend):
-    for name, tensor in (("volume", volume), ("source", source), ("target", target)):
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"Expected {name} to be a torch.Tensor. Got {type(tensor).__name__}.")
-        if not tensor.is_floating_point():
-            raise TypeError(f"Expected {name} to be of a floating-point dtype. Got {tensor.dtype}.")
-    if volume.dim() not in (3, 4) or 0 in volume.shape:
-        raise ValueError(f"Expected a volume of shape (x, y, z) or (batch, x, y, z). Got {tuple(volume.shape)}.")
-    if target.dim() != 3 or target.shape[-1] != 3:
-        raise ValueError(f"Expected targets of shape (batch, ray, 3). Got {tuple(target.shape)}.")
-    batch, rays = target.shape[:2]
-    if source.dim() != 3 or source.shape[0] != batch or source.shape[1] not in (1, rays) or source.shape[2] != 3:
-        expected = f"({batch}, 1, 3) or ({batch}, {rays}, 3), to fit the targets"
-        raise ValueError(f"Expected sources of shape {expected}. Got {tuple(source.shape)}.")
-    if volume.dim() == 3:
-        volume = volume[None]
-    if len(volume) not in (1, batch):
-        raise ValueError(f"Expected one volume, or {batch} to fit the batch of rays. Got {len(volume)}.")
-    if tuple(world_to_voxel.shape) != (4, 4):
-        raise ValueError(f"Expected world_to_voxel of shape (4, 4). Got {tuple(world_to_voxel.shape)}.")
-    if world_to_voxel.requires_grad:
-        raise ValueError("No gradient flows to world_to_voxel: detach it, or move source and target instead.")
-    if method not in METHODS:
-        raise ValueError(f"Expected method to be one of {', '.join(METHODS)}. Got {method!r}.")
-    if reducefn not in REDUCTIONS:
-        raise ValueError(f"Expected reducefn to be one of {', '.join(REDUCTIONS)}. Got {reducefn!r}.")
-    if n_points < 1:
-        raise ValueError(f"Expected n_points of at least 1. Got {n_points}.")
-    n_channels = _check_labels(labels, n_channels, volume.shape[1:], reducefn)
-    backend = choose_backend(backend, volume)
-    if _reads_values(backend):
-        # The sum is finite only if all terms are, and costs no temporary array.
-        ends_sum = source.detach().sum() + target.detach().sum() + world_to_voxel.sum()
-        if not math.isfinite(ends_sum.item()):
-            raise ValueError("Expected finite rays. Got NaN or infinite values in source, target or world_to_voxel.")
-    options = {
-        "labels": labels,
-        "n_channels": n_channels,
-        "method": method,
-        "n_points": n_points,
-        "reducefn": reducefn,
-    }
-    dtype = sums_in(volume.dtype)
-    return volume, source.to(dtype), target.to(dtype), options, backend
-
-
-def _check_labels(labels, n_channels, shape, reducefn) -> int:
-    if labels is None:
-        if n_channels not in (None, 1):
-            raise ValueError(f"n_channels={n_channels} needs labels. Got none.")
-        return 1
-    if reducefn != "sum":
-        raise ValueError(f"Labels go with reducefn='sum'. Got {reducefn!r}.")
-    if labels.dtype not in (torch.uint8, torch.int16, torch.int32, torch.int64):
-        raise TypeError(f"Expected labels as uint8, int16, int32 or int64. Got {labels.dtype}.")
-    if labels.shape != shape:
-        raise ValueError(f"Expected labels of the volume's shape {tuple(shape)}. Got {tuple(labels.shape)}.")
-    if n_channels is None:
-        low, high = labels.aminmax()
-        if low < 0:
-            raise ValueError(f"Expected labels of at least 0. Got {low.item()}.")
-        n_channels = int(high) + 1
-    return n_channels
-
-
-def _reads_values(backend: str) -> bool:
-    """Whether numbers are looked at before and after a march: on a GPU that would wait for all that it has to do."""
-    return backend != "gpu" and not torch.compiler.is_compiling()
-
-
-def _check_image(image: Tensor, backend: str) -> None:
-    """A NaN or infinite pixel from finite rays can only come from the volume."""
-    if _reads_values(backend) and not math.isfinite(image.detach().sum().item()):
-        raise ValueError("Expected a volume of finite values. Got NaN or infinity in voxels that the rays cross.")

@@ -14,10 +14,10 @@ from raygrad.kernels.backends import interpreted
 
 THREADS = 128
 """Threads of a program: pixels of its tile times parts of each ray."""
-TILES = {128: (8, 16), 64: (8, 8), 32: (4, 8), 16: (4, 4), 8: (2, 4), 4: (2, 2)}
-"""Rows and columns of a tile, by its number of pixels: nearly square, so that its rays read neighbours."""
+INTERPRETED_THREADS = 2048
+"""The same under Triton's interpreter, to which an operation costs the same whatever the size of its block."""
 THREADS_PER_PROCESSOR = 1536
-"""As many keep a multiprocessor busy while others wait for memory. Measured on no card yet: see benchmarks/README.md."""
+"""As many keep a multiprocessor busy while others wait for memory. Reasoned, and measured on no card yet."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Beam:
 
     @staticmethod
     def of_ends(source: Tensor, target: Tensor, image_width: int) -> "Beam":
-        """Rays from source (batch, 1 or ray, 3) to target (batch, ray, 3), whose image has so many columns (0: none)."""
+        """Rays from source (batch, 1 or ray, 3) to target (batch, ray, 3), of an image with so many columns or 0."""
         batch, count = target.shape[:2]
         width = image_width if image_width > 0 and count % image_width == 0 else count
         tensors = (source.detach().contiguous(), target.detach().contiguous(), source.shape[1], count)
@@ -68,18 +68,23 @@ class Beam:
 
 def launch(kernel: Any, beam: Beam, device: torch.device, *arguments: Any, parts: int = 1, **constants: Any) -> None:
     """Run a kernel with one program for every tile of the beam's images."""
-    if beam.batch * beam.rays == 0:
-        return
-    rows, columns = TILES[THREADS // parts]
-    if beam.height == 1:
-        rows, columns = 1, rows * columns
+    pixels = (INTERPRETED_THREADS if interpreted() else THREADS) // parts
+    rows = 2 ** ((pixels.bit_length() - 1) // 2)  # nearly square: its rays read neighbours
+    rows, columns = (rows, pixels // rows) if beam.height > 1 else (1, pixels)
     programs = beam.batch * triton.cdiv(beam.height, rows) * triton.cdiv(beam.width, columns)
     if kernel.arg_names.count("SPLITS"):
         constants["SPLITS"] = parts
+    launch_programs(kernel, programs, device, *arguments, CAMERAS=beam.cameras, ROWS=rows, COLUMNS=columns, **constants)
+
+
+def launch_programs(kernel: Any, programs: int, device: torch.device, *arguments: Any, **constants: Any) -> None:
+    """Run so many programs of a kernel, on the tensors' device, which need not be the current one."""
+    if programs == 0:
+        return
     if not interpreted():
         constants |= {"num_warps": THREADS // 32, "enable_fp_fusion": True}
-    with _on(device):
-        kernel[(programs,)](*arguments, CAMERAS=beam.cameras, ROWS=rows, COLUMNS=columns, **constants)
+    with nullcontext() if device.type == "cpu" else torch.get_device_module(device).device(device):
+        kernel[(programs,)](*arguments, **constants)
 
 
 def triton_dtype(dtype: torch.dtype) -> Any:
@@ -106,8 +111,3 @@ def _threads_that_fill(device: torch.device) -> int:
     properties: Any = torch.get_device_module(device).get_device_properties(device)
     processors = getattr(properties, "multi_processor_count", None) or getattr(properties, "gpu_subslice_count", 64)
     return processors * THREADS_PER_PROCESSOR
-
-
-def _on(device: torch.device) -> Any:
-    """Launch on the tensors' device, which need not be the current one."""
-    return nullcontext() if device.type == "cpu" else torch.get_device_module(device).device(device)

@@ -5,14 +5,19 @@ from torch import Tensor
 
 from raygrad.kernels.backends import sums_in
 from raygrad.kernels.gpu import adjoint, forward
-from raygrad.kernels.gpu.launch import Beam, affine_for, index_dtype, launch, triton_dtype
+from raygrad.kernels.gpu.contract import contract_cameras as contract_cameras_kernel
+from raygrad.kernels.gpu.launch import Beam, affine_for, index_dtype, launch, launch_programs, triton_dtype
 from raygrad.kernels.gpu.memory import allocate
 
+PIXELS = 1024
+"""How many pixels' derivatives one program contracts."""
 SUMS = {"siddon": 5, "joseph": 5, "trilinear": 7}
 """What a march with derivatives adds up along a ray."""
 
 
-def march(volume, source, target, world_to_voxel, labels, _, n_channels, method, n_points, reducefn, image_width) -> Tensor:
+def march(
+    volume, source, target, world_to_voxel, labels, _, n_channels, method, n_points, reducefn, image_width
+) -> Tensor:
     """Line integrals (batch, channel, ray); see raygrad::march."""
     beam = Beam.of_ends(source, target, image_width)
     return _march(volume, beam, world_to_voxel, labels, n_channels, method, n_points, reducefn, derivatives=False)[0]
@@ -46,6 +51,75 @@ def march_adjoint_into(
         gradient.copy_(
             _march_adjoint(cotangent, gradient, beam, world_to_voxel, labels, n_channels, method, n_points, reducefn)
         )
+
+
+def march_cameras(
+    volume,
+    camera_to_world,
+    pixel_to_camera,
+    world_to_voxel,
+    labels,
+    height,
+    width,
+    n_channels,
+    method,
+    n_points,
+    reducefn,
+) -> Tensor:
+    """Line integrals (batch, channel, ray) of every pixel of cameras; see raygrad::march_cameras."""
+    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width)
+    return _march(volume, beam, world_to_voxel, labels, n_channels, method, n_points, reducefn, derivatives=False)[0]
+
+
+def march_cameras_with_jacobian(
+    volume,
+    camera_to_world,
+    pixel_to_camera,
+    world_to_voxel,
+    labels,
+    height,
+    width,
+    n_channels,
+    method,
+    n_points,
+    reducefn,
+) -> tuple[Tensor, Tensor]:
+    """The same with their derivatives (batch, channel, ray, 6); see raygrad::march_cameras_with_jacobian."""
+    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width)
+    return _march(volume, beam, world_to_voxel, labels, n_channels, method, n_points, reducefn, derivatives=True)
+
+
+def march_cameras_adjoint(
+    cotangent,
+    volume,
+    camera_to_world,
+    pixel_to_camera,
+    world_to_voxel,
+    labels,
+    height,
+    width,
+    n_channels,
+    method,
+    n_points,
+    reducefn,
+) -> Tensor:
+    """The gradient of <cotangent, march_cameras(volume)> by the volume; see raygrad::march_cameras_adjoint."""
+    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width)
+    return _march_adjoint(cotangent, volume, beam, world_to_voxel, labels, n_channels, method, n_points, reducefn)
+
+
+def contract_cameras(cotangent, jacobian, height, width) -> Tensor:
+    """The gradient (batch, 4, 4) for the map from pixels to the world; see raygrad::contract_cameras.
+
+    Programs sum blocks of pixels, and their sums are added in a fixed order: the same digits every time.
+    """
+    batch, n_channels = cotangent.shape[:2]
+    blocks = -(-height * width // PIXELS)
+    partial = torch.empty(batch, blocks, 4, 4, dtype=jacobian.dtype, device=jacobian.device)
+    arguments = (partial, cotangent.contiguous(), jacobian, height, width, n_channels, blocks)
+    dtype = triton_dtype(jacobian.dtype)
+    launch_programs(contract_cameras_kernel, batch * blocks, jacobian.device, *arguments, PIXELS=PIXELS, T=dtype)
+    return partial.sum(1)
 
 
 def _march(
@@ -83,13 +157,13 @@ def _march_adjoint(
     dtype = sums_in(volume.dtype)
     cotangent, volume = cotangent.detach(), volume.detach()
     exact = torch.are_deterministic_algorithms_enabled()
-    gradient = allocate(
-        "the volume gradient", torch.zeros_like, volume, dtype=torch.int64 if exact else dtype
-    )
+    gradient = allocate("the volume gradient", torch.zeros_like, volume, dtype=torch.int64 if exact else dtype)
     scale = _units(cotangent, world_to_voxel, volume, n_points).to(dtype) if exact else None
     if reducefn == "max":
         if volume.stride() != gradient.stride():  # the kernel walks both with the same strides
-            volume = torch.empty_strided(gradient.shape, gradient.stride(), dtype=dtype, device=volume.device).copy_(volume)
+            volume = torch.empty_strided(gradient.shape, gradient.stride(), dtype=dtype, device=volume.device).copy_(
+                volume
+            )
         grid = (gradient.shape[1:], gradient.stride()[1:], _batch_stride(gradient))
         rays = (beam.tensors, affine_for(world_to_voxel, volume.device), beam.height, beam.width, n_points)
         constants = {"METHOD": method, "INDEX": index_dtype(gradient), "T": triton_dtype(dtype)}

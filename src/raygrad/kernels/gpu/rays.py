@@ -19,12 +19,19 @@ class Triple(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """The rays of one block: batch entry, number in the image, row and column; whether the image has such a pixel."""
+    """The pixels of one block.
+
+    Attributes:
+        batch: the image's number.
+        ray: the pixel's number in the image, row by row.
+        right, down: columns and rows from the middle of the image, times 2: whole numbers.
+        exist: whether the image has such a pixel.
+    """
 
     batch: Any
     ray: Any
-    row: Any
-    column: Any
+    right: Any
+    down: Any
     exist: Any
 
 
@@ -57,7 +64,8 @@ def pixels_of_block(height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr) ->
     row = (tile // across) * ROWS + lane // COLUMNS
     column = (tile % across) * COLUMNS + lane % COLUMNS
     batch = (program // tiles).to(tl.int64)
-    return Pixels(batch, row * width + column, row, column, (row < height) & (column < width))
+    right, down = 2 * column - (width - 1), 2 * row - (height - 1)
+    return Pixels(batch, row * width + column, right, down, (row < height) & (column < width))
 
 
 @triton.jit
@@ -95,14 +103,14 @@ def _from_ends(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
 
 @triton.jit
 def _from_cameras(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
-    """The ray of a pixel is column c0 + row c1 + c2, from c3, with the columns c of pixel_to_camera moved along."""
+    """The way to a pixel is right c0 + down c1 + c2, from c3, where c are the columns of pixel_to_camera in the world."""
     camera_to_world, pixel_to_camera, maps = rays
     camera_to_world += pixels.batch * 16
     pixel_to_camera += (pixels.batch % maps) * 16
     w = world_to_voxel
     across = _moved(camera_to_world, _column(pixel_to_camera, 0, T), T)
     down = _moved(camera_to_world, _column(pixel_to_camera, 1, T), T)
-    corner = _moved(camera_to_world, _column(pixel_to_camera, 2, T), T)
+    middle = _moved(camera_to_world, _column(pixel_to_camera, 2, T), T)
     source = _moved(camera_to_world, _column(pixel_to_camera, 3, T), T)
     source = Triple(
         source.x + _entry(camera_to_world, 3, T),
@@ -116,10 +124,10 @@ def _from_cameras(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
         start.z + _entry(w, 11, T) + 0.5,
     )
     # Pixels beyond the image get rays too: nothing of theirs is kept.
-    column, row = pixels.column.to(T), pixels.row.to(T)
-    world_step = _along(across, down, corner, column, row)
-    step = _along(_moved(w, across, T), _moved(w, down, T), _moved(w, corner, T), column, row)
-    nought = column * 0
+    right, below = pixels.right.to(T) * 0.5, pixels.down.to(T) * 0.5
+    world_step = _along(across, down, middle, right, below)
+    step = _along(_moved(w, across, T), _moved(w, down, T), _moved(w, middle, T), right, below)
+    nought = right * 0
     return _make_rays(Triple(start.x + nought, start.y + nought, start.z + nought), step, world_step)
 
 
@@ -128,7 +136,9 @@ def _make_rays(start: Triple, step: Triple, world_step: Triple) -> Rays:
     poison = (start.x + start.y + start.z + step.x + step.y + step.z) * 0
     finite = poison == 0
     length = tl.sqrt(world_step.x * world_step.x + world_step.y * world_step.y + world_step.z * world_step.z)
-    return Rays(_kept(finite, start), _kept(finite, step), _kept(finite, world_step), tl.where(finite, length, 0), poison)
+    return Rays(
+        _kept(finite, start), _kept(finite, step), _kept(finite, world_step), tl.where(finite, length, 0), poison
+    )
 
 
 @triton.jit
@@ -167,11 +177,11 @@ def _column(matrix, index: tl.constexpr, T: tl.constexpr) -> Triple:
 
 
 @triton.jit
-def _along(across: Triple, down: Triple, corner: Triple, column, row) -> Triple:
+def _along(across: Triple, down: Triple, middle: Triple, right, below) -> Triple:
     return Triple(
-        across.x * column + down.x * row + corner.x,
-        across.y * column + down.y * row + corner.y,
-        across.z * column + down.z * row + corner.z,
+        across.x * right + down.x * below + middle.x,
+        across.y * right + down.y * below + middle.y,
+        across.z * right + down.z * below + middle.z,
     )
 
 
@@ -184,6 +194,4 @@ def to_world(world_to_voxel, by_voxel: Triple, T: tl.constexpr) -> Triple:
 
 @triton.jit
 def _transposed(matrix, index: tl.constexpr, v: Triple, T: tl.constexpr):
-    return (
-        _entry(matrix, index, T) * v.x + _entry(matrix, index + 4, T) * v.y + _entry(matrix, index + 8, T) * v.z
-    )
+    return _entry(matrix, index, T) * v.x + _entry(matrix, index + 4, T) * v.y + _entry(matrix, index + 8, T) * v.z
