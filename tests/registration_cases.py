@@ -5,11 +5,16 @@ import math
 import numpy as np
 import torch
 
+from raygrad.data import Subject, Volume
 from raygrad.detector import Detector
 from raygrad.drr import DRR
 from raygrad.phantoms import Gaussian, Phantom
-from raygrad.pose import RigidTransform, se3_exp_map
+from raygrad.pose import RigidTransform, convert, se3_exp_map
+from raygrad.registration.calibration import Calibration
 from raygrad.registration.pyramid import Camera, make_body
+from raygrad.registration.scene import Scene, Sight, Unknowns
+from raygrad.registration.schedule import Stage
+from raygrad.registration.similarity import GlobalCorrelation, LocalCorrelation
 
 DOUBLE = torch.float64
 AP = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
@@ -45,6 +50,15 @@ def make_detector(height=12, width=10, pixel=12.0, x0=0.0, y0=0.0, dely=None, re
     return Detector(sdd, height, width, pixel, dely, x0, y0, AP, reverse_x_axis=reverse)
 
 
+def make_subject():
+    """Blobs of 40 mm and a mask whose label 1 is the half of them at low x."""
+    shape, voxel_to_world = (24, 26, 22), grid((24, 26, 22), (5.0,) * 3)
+    density = blobs(size=2.0).voxelize(shape, voxel_to_world, 2)
+    labels = torch.zeros(shape, dtype=torch.uint8)
+    labels[:12] = 1
+    return Subject(Volume(density, voxel_to_world), density, Volume(labels, voxel_to_world))
+
+
 def make_drr(subject, **options):
     return DRR(subject, 1020.0, 20, 8.0, **{"renderer": "joseph"} | options)
 
@@ -67,3 +81,63 @@ def far(batch=1, seed=0, view=0, spread=1.0):
 
 def make_camera(**options):
     return Camera(make_detector(**options), "joseph", "auto")
+
+
+EVERYTHING = Calibration(sdd=5.0, principal_point=3.0, pixel_size=0.01, relative_pose=(4.0, 1.0))
+
+
+def make_scene(
+    views=2, bodies=2, similarity=None, calibration=EVERYTHING, entries=3, noise=1e-6, origin=(40.0, -70, 30)
+):
+    """Blobs about a point that is not the world's origin; another body beside them that turns about its own middle."""
+    origin = torch.tensor(origin, dtype=DOUBLE)
+    centres = [origin, origin + torch.tensor([14.0, 10.0, -12.0], dtype=DOUBLE)][:bodies]
+    shapes, sizes = ((16, 18, 15), (9, 8, 10)), (1.0, 0.5)
+    solid = [
+        body_of(blobs(centre, size, seed), shape, grid(shape, (6 * size,) * 3, centre))
+        for seed, (centre, size, shape) in enumerate(zip(centres, sizes, shapes, strict=False))
+    ]
+    sights = []
+    generator = torch.Generator().manual_seed(5)
+    for view in range(views):
+        camera = make_camera(x0=5.0 * view, y0=-3.0, height=12, width=10 + view, dely=11.0, reverse=view == 0)
+        rig = far(entries, seed=view, view=view)
+        rig[:, :3, 3] += origin
+        shape = (1, 1, camera.detector.height, camera.detector.width)
+        ends = camera.detector(RigidTransform(rig[:1]))
+        xray = sum(camera.image(body, *ends) for body in solid).reshape(shape)
+        xray = xray + 0.02 * xray.max() * torch.randn(shape, generator=generator, dtype=DOUBLE)
+        weights = torch.rand(shape, generator=generator, dtype=DOUBLE)
+        weights[..., :2] = 0
+        sights.append(Sight(camera, tuple(solid), rig, xray, weights))
+    noise = torch.full((entries,), noise, dtype=DOUBLE)
+    return Scene(tuple(sights), similarity or GlobalCorrelation(), torch.stack(centres), 60.0, calibration, noise)
+
+
+def make_unknowns(scene, seed=3):
+    """States off the beginning in every respect."""
+    generator = torch.Generator().manual_seed(seed)
+    entries, bodies, views = len(scene.noise), len(scene.pivots), len(scene.sights)
+
+    def motions(count, mm, radians):
+        scale = torch.tensor([mm] * 3 + [radians] * 3, dtype=DOUBLE)
+        twists = scale * torch.randn(entries * count, 6, generator=generator, dtype=DOUBLE)
+        turns = se3_exp_map(twists).unflatten(0, (entries, count))
+        turns[..., :3, 3] = twists[:, :3].unflatten(0, (entries, count))
+        pivots = scene.pivots[: 1 if count == views else count]
+        turns[..., :3, 3] += pivots - (turns[..., :3, :3] @ pivots[..., None])[..., 0]
+        return turns
+
+    offsets = motions(views, 3.0, 0.05)
+    offsets[:, 0] = torch.eye(4, dtype=DOUBLE)
+    intrinsics = torch.tensor([4.0, 2.0, 2.0, 0.02], dtype=DOUBLE)
+    intrinsics = intrinsics * torch.randn(entries, views, 4, generator=generator, dtype=DOUBLE)
+    return Unknowns(torch.arange(entries), motions(bodies, 4.0, 0.1), offsets, intrinsics)
+
+
+TRUTH = convert(torch.zeros(1, 3), torch.tensor([[0.0, 850.0, 0.0]]), parameterization="axis_angle")
+START = convert(torch.tensor([[0.06, -0.04, 0.05]]), torch.tensor([[8.0, 860.0, -7.0]]), parameterization="axis_angle")
+TWO_STAGES = (
+    Stage(10, LocalCorrelation(5), iterations=6, tolerance=0.5, keep=2),
+    Stage(20, LocalCorrelation(9), iterations=8, tolerance=0.01, robust=True, calibrate=True),
+)

@@ -325,7 +325,7 @@ def test_a_search_finds_the_pose_from_nothing_and_ranks(drr):
     truth = make_pose((15.0, -10.0, 8.0), (20.0, 880.0, -15.0))
     xray = take(drr, truth)
     ranges = SearchRanges(degrees=25.0, mm=40.0)
-    stages = [replace(stage, margin=50.0) for stage in QUICK]
+    stages = [replace(stage, margin=50.0, iterations=20) for stage in QUICK]
     result = search(xray, drr, ranges, poses=512, keep=3, stages=stages)
     assert error(result.pose, truth)[0] < 1.0
     assert result.status[0] is Status.CONVERGED

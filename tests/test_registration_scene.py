@@ -5,79 +5,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from registration_cases import (
-    AP,
-    DOUBLE,
-    blobs,
-    body_of,
-    far,
-    grid,
-    make_camera,
-)
+from registration_cases import AP, DOUBLE, EVERYTHING, make_scene, make_unknowns
 
 from raygrad.detector import Detector
 from raygrad.pose import RigidTransform, se3_exp_map, se3_log_map
 from raygrad.registration import scene as scene_module
 from raygrad.registration.calibration import Calibration
-from raygrad.registration.levenberg_marquardt import Problem, State
-from raygrad.registration.scene import CALIBRATABLE, SQUARE, Scene, Sight, Unknowns
+from raygrad.registration.levenberg_marquardt import Problem
+from raygrad.registration.scene import CALIBRATABLE, SQUARE
 from raygrad.registration.similarity import GlobalCorrelation, GradientCorrelation, LocalCorrelation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-# Scenes
-
-
-EVERYTHING = Calibration(sdd=5.0, principal_point=3.0, pixel_size=0.01, relative_pose=(4.0, 1.0))
-
-
-def make_scene(
-    views=2, bodies=2, similarity=None, calibration=EVERYTHING, entries=3, noise=1e-6, origin=(40.0, -70, 30)
-):
-    """Blobs about a point that is not the world's origin; another body beside them that turns about its own middle."""
-    origin = torch.tensor(origin, dtype=DOUBLE)
-    centres = [origin, origin + torch.tensor([14.0, 10.0, -12.0], dtype=DOUBLE)][:bodies]
-    shapes, sizes = ((16, 18, 15), (9, 8, 10)), (1.0, 0.5)
-    solid = [
-        body_of(blobs(centre, size, seed), shape, grid(shape, (6 * size,) * 3, centre))
-        for seed, (centre, size, shape) in enumerate(zip(centres, sizes, shapes, strict=False))
-    ]
-    sights = []
-    generator = torch.Generator().manual_seed(5)
-    for view in range(views):
-        camera = make_camera(x0=5.0 * view, y0=-3.0, height=12, width=10 + view, dely=11.0, reverse=view == 0)
-        rig = far(entries, seed=view, view=view)
-        rig[:, :3, 3] += origin
-        shape = (1, 1, camera.detector.height, camera.detector.width)
-        ends = camera.detector(RigidTransform(rig[:1]))
-        xray = sum(camera.image(body, *ends) for body in solid).reshape(shape)
-        xray = xray + 0.02 * xray.max() * torch.randn(shape, generator=generator, dtype=DOUBLE)
-        weights = torch.rand(shape, generator=generator, dtype=DOUBLE)
-        weights[..., :2] = 0
-        sights.append(Sight(camera, tuple(solid), rig, xray, weights))
-    noise = torch.full((entries,), noise, dtype=DOUBLE)
-    return Scene(tuple(sights), similarity or GlobalCorrelation(), torch.stack(centres), 60.0, calibration, noise)
-
-
-def make_unknowns(scene, seed=3):
-    """States off the beginning in every respect."""
-    generator = torch.Generator().manual_seed(seed)
-    entries, bodies, views = len(scene.noise), len(scene.pivots), len(scene.sights)
-
-    def motions(count, mm, radians):
-        scale = torch.tensor([mm] * 3 + [radians] * 3, dtype=DOUBLE)
-        twists = scale * torch.randn(entries * count, 6, generator=generator, dtype=DOUBLE)
-        turns = se3_exp_map(twists).unflatten(0, (entries, count))
-        turns[..., :3, 3] = twists[:, :3].unflatten(0, (entries, count))
-        pivots = scene.pivots[: 1 if count == views else count]
-        turns[..., :3, 3] += pivots - (turns[..., :3, :3] @ pivots[..., None])[..., 0]
-        return turns
-
-    offsets = motions(views, 3.0, 0.05)
-    offsets[:, 0] = torch.eye(4, dtype=DOUBLE)
-    intrinsics = torch.tensor([4.0, 2.0, 2.0, 0.02], dtype=DOUBLE)
-    intrinsics = intrinsics * torch.randn(entries, views, 4, generator=generator, dtype=DOUBLE)
-    return Unknowns(torch.arange(entries), motions(bodies, 4.0, 0.1), offsets, intrinsics)
 
 
 def count_unknowns(scene):
@@ -289,10 +227,9 @@ def test_groups_change_nothing(monkeypatch, rays):
     torch.testing.assert_close(scene.score(unknowns), score, rtol=1e-12, atol=0)
 
 
-def test_the_state_of_a_scene_is_one_that_the_minimiser_takes():
+def test_a_scene_is_a_problem_whose_states_can_be_replaced():
     scene = make_scene()
     unknowns, other = make_unknowns(scene), make_unknowns(scene, seed=8)
-    assert isinstance(unknowns, State)
     assert isinstance(scene, Problem)
     index = torch.tensor([2, 0])
     changed = unknowns.overwritten(index, other[index])

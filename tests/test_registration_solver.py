@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -11,6 +11,8 @@ from raygrad.detector import Detector
 from raygrad.metrics import mean_target_registration_error
 from raygrad.phantoms import Ellipsoid, Phantom
 from raygrad.pose import RigidTransform, random_rigid_transform, so3_log_map
+from raygrad.registration import batches
+from raygrad.registration.batches import Batch
 from raygrad.registration.calibration import Calibration
 from raygrad.registration.candidates import (
     APART_MM,
@@ -19,6 +21,8 @@ from raygrad.registration.candidates import (
     choose_distinct,
     distances,
     leaders,
+    moved_by,
+    rows_of_starts,
     spread,
 )
 from raygrad.registration.levenberg_marquardt import (
@@ -26,7 +30,6 @@ from raygrad.registration.levenberg_marquardt import (
     MOST_DAMPING,
     Linearisation,
     Problem,
-    State,
     minimise,
 )
 from raygrad.registration.motions import about
@@ -41,16 +44,10 @@ Residuals = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Point:
+class Point(Batch):
     """Where each problem of a batch is."""
 
     x: torch.Tensor
-
-    def __getitem__(self, index):
-        return Point(self.x[index])
-
-    def overwritten(self, index, other):
-        return Point(self.x.index_copy(0, index, other.x))
 
 
 class LeastSquares:
@@ -85,8 +82,7 @@ def rosenbrock(x):
     return torch.stack([10 * (x[1] - x[0] ** 2), 1 - x[0]])
 
 
-def test_the_pieces_are_what_the_minimiser_takes():
-    assert isinstance(points([0.0]), State)
+def test_the_problem_is_what_the_minimiser_takes():
     assert isinstance(LeastSquares(rosenbrock), Problem)
 
 
@@ -160,6 +156,27 @@ def test_problems_that_have_settled_cost_nothing_more():
     assert both == problem.seen + 2  # where the other began, and the one step that showed it had arrived
 
 
+@pytest.mark.parametrize("together", [2, 5, 100])
+def test_what_has_come_to_rest_stays_though_nobody_asks(monkeypatch, together):
+    starts = points([1.0, 1.0], [-1.2, 1.0], [0.9, 0.7], [3.0, -4.0])
+    expected = minimise(LeastSquares(rosenbrock), starts, 30, 1e-6)
+    dampings = []
+
+    def watch(number, state, at, damping):
+        dampings.append(damping.tolist())
+        return False
+
+    monkeypatch.setitem(batches.TOGETHER, "cpu", together)
+    minimum = minimise(LeastSquares(rosenbrock), starts, 30, 1e-6, watch=watch)
+    assert torch.equal(minimum.state.x, expected.state.x)
+    for part, same in zip(vars(minimum.at).values(), vars(expected.at).values(), strict=True):
+        assert torch.equal(part, same)
+    assert torch.equal(minimum.settled, expected.settled)
+    assert torch.equal(minimum.stuck, expected.stuck)
+    assert expected.iterations <= minimum.iterations < expected.iterations + together
+    assert all(damping[0] == dampings[1][0] for damping in dampings[1:])
+
+
 def test_the_cost_never_rises():
     costs = []
 
@@ -203,8 +220,7 @@ class Misled(LeastSquares):
 
     def linearise(self, state):
         at = super().linearise(state)
-        at.gradient = -at.gradient
-        return at
+        return replace(at, gradient=-at.gradient)
 
 
 def test_a_derivative_that_is_none_gets_stuck_not_settled():
@@ -373,6 +389,7 @@ def test_distances_are_registration_errors_of_points_around():
             poses = RigidTransform(one[row]), RigidTransform(other[column])
             error = mean_target_registration_error(*poses, (centre + radius * axes)[None])
             torch.testing.assert_close(apart[row, column], error[0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(moved_by(one[:3], other, centre, radius), apart[:3].diagonal())
     own = distances(one, one, centre, radius)
     assert own.diagonal().abs().max() < 1e-9
     assert torch.equal(own, own.T)
@@ -419,12 +436,12 @@ def test_a_perfect_score_leaves_room_for_another():
 def test_leaders_are_the_best_of_every_start():
     start = torch.tensor([0, 0, 1, 1, 1, 2, 4])
     score = torch.tensor([0.1, 0.3, 0.9, 0.9, 0.2, -0.5, 0.4])
-    assert leaders(start, score).tolist() == [1, 2, 5, 6]
+    assert leaders(rows_of_starts(start), score).tolist() == [1, 2, 5, 6]
     generator = torch.Generator().manual_seed(0)
     start = torch.randint(5, (200,), generator=generator)
     score = torch.rand(200, generator=generator)
     expected = [max(torch.nonzero(start == n)[:, 0].tolist(), key=lambda c: score[c]) for n in range(5)]
-    assert leaders(start, score).tolist() == expected
+    assert leaders(rows_of_starts(start), score).tolist() == expected
 
 
 # Pixels that are trusted

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from raygrad.data.optional import require
 from raygrad.drr import DRR
+from raygrad.kernels.backends import sums_in
 from raygrad.landscape.parameters import TRANSLATION_NAMES, PoseParameters
 from raygrad.landscape.result import Landscape
 from raygrad.landscape.slices import Slice
@@ -82,7 +83,7 @@ def compute_landscape(
         raise ValueError(f"Expected a batch size of at least 1. Got {batch_size}.")
 
     with torch.no_grad():
-        at_truth = _render(drr, truth, truth.values[None])
+        at_truth = _render(drr, _place(drr, truth, truth.values[None]))
         fixed = at_truth if xray is None else _checked_xray(xray, at_truth)
         loss_at_truth = _measure_loss(metric, fixed, at_truth).item()
         if not math.isfinite(loss_at_truth):
@@ -93,11 +94,13 @@ def compute_landscape(
         with _progress(progress, total) as done:
             for names, grid in zip(named, grids, strict=True):
                 losses = []
-                for values in grid.split(batch_size):
-                    losses.append(_measure_loss(metric, fixed, _render(drr, truth, values)))
-                    done(len(values))
+                poses = _place(drr, truth, grid)
+                for matrices in poses.matrix.split(batch_size):
+                    losses.append(_measure_loss(metric, fixed, _render(drr, RigidTransform(matrices))))
+                    done(len(matrices))
                 axes = tuple(deviations[name].numpy() for name in names)
-                loss = torch.cat(losses).reshape([len(axis) for axis in axes]).to(torch.float64).numpy()
+                # Once for a slice: to read a loss is to wait for a GPU.
+                loss = torch.cat(losses).reshape([len(axis) for axis in axes]).cpu().to(torch.float64).numpy()
                 pieces.append(Slice(names, tuple(truth.unit(name) for name in names), axes, loss))
     return Landscape(tuple(pieces), truth, loss_at_truth, _name(metric))
 
@@ -168,8 +171,13 @@ def _choose_batch_size(drr: DRR) -> int:
     return max(1, _BYTES_AT_ONCE.get(drr.device.type, _BYTES_ELSEWHERE) // (_BYTES_PER_PIXEL * pixels))
 
 
-def _render(drr: DRR, truth: PoseParameters, values: Float[Tensor, "image parameter"]) -> Images:
-    images = drr(truth.to_poses(values).to(device=drr.device, dtype=drr.dtype))
+def _place(drr: DRR, truth: PoseParameters, values: Float[Tensor, "image parameter"]) -> RigidTransform:
+    """The poses of the parameters' values, as the DRR takes them."""
+    return truth.to_poses(values).to(device=drr.device, dtype=sums_in(drr.dtype))
+
+
+def _render(drr: DRR, poses: RigidTransform) -> Images:
+    images = drr(poses)
     if images.ndim != 4:
         raise ValueError(
             "Expected a DRR that renders images (batch, channel, height, width). Got one of reshape=False."
@@ -198,7 +206,7 @@ def _measure_loss(
     if not isinstance(scores, Tensor) or scores.shape != (len(moving),):
         got = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
         raise ValueError(f"Expected of the metric a score for every image, of shape ({len(moving)},). Got {got}.")
-    return -scores.cpu()
+    return -scores
 
 
 def _name(metric: Any) -> str:

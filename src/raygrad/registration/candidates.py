@@ -1,6 +1,7 @@
 """Several poses for each start: where they are drawn, how far apart they are, and which of them go on."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -63,10 +64,22 @@ def distances(
     one: Float[Tensor, "one 4 4"], other: Float[Tensor, "other 4 4"], centre: Float[Tensor, " 3"], radius: float
 ) -> Float[Tensor, "one other"]:
     """How far apart two batches of camera_to_world poses see the points at `radius` mm from a centre, on average."""
-    offsets = torch.cat([torch.eye(3, dtype=one.dtype), -torch.eye(3, dtype=one.dtype)]).to(one) * radius
-    points = torch.nn.functional.pad(centre.to(one) + offsets, (0, 1), value=1.0)
-    seen = [(torch.linalg.inv(poses) @ points.T)[:, :3].mT for poses in (one, other)]
-    return (seen[0][:, None] - seen[1][None]).norm(dim=-1).mean(-1)
+    seen_by_one, seen_by_other = (_seen_around(poses, centre, radius) for poses in (one, other))
+    return (seen_by_one[:, None] - seen_by_other).norm(dim=-1).mean(-1)
+
+
+def moved_by(
+    before: Float[Tensor, "pose 4 4"], after: Float[Tensor, "pose 4 4"], centre: Float[Tensor, " 3"], radius: float
+) -> Float[Tensor, " pose"]:
+    """How far poses have moved, each from where it was: the diagonal of `distances`."""
+    return (_seen_around(before, centre, radius) - _seen_around(after, centre, radius)).norm(dim=-1).mean(-1)
+
+
+def _seen_around(poses: Matrices, centre: Float[Tensor, " 3"], radius: float) -> Float[Tensor, "pose 6 3"]:
+    """The six points at `radius` mm from a centre along the axes of the world, as cameras see them."""
+    axes = radius * torch.eye(3, dtype=poses.dtype, device=poses.device)
+    points = centre.to(poses) + torch.cat([axes, -axes])
+    return (points - poses[:, None, :3, 3]) @ poses[:, :3, :3]  # R' (p - t) as a row
 
 
 def choose_distinct(
@@ -86,24 +99,35 @@ def choose_distinct(
         margin: what lacks more than so many times as much to 1 as the best one of its start is left out, unless it is
             the `SAME`.
     """
+    scores, different = score.tolist(), (apart >= APART_MM).cpu().numpy()
+    ranked = sorted(range(len(scores)), key=lambda candidate: -scores[candidate])
     kept: list[int] = []
-    for number in torch.unique(start).tolist():
-        mine = torch.nonzero(start == number).squeeze(1)
-        ranked = mine[score[mine].argsort(descending=True, stable=True)].tolist()
-        best = score[ranked[0]]
-        least = best - ((margin - 1) * (1 - best).clamp_min(1e-6)).clamp_min(SAME)
+    for mine in _group_by_start(ranked, start.tolist()).values():
+        best = scores[mine[0]]
+        least = best - max((margin - 1) * max(1 - best, 1e-6), SAME)
         chosen: list[int] = []
-        for candidate in ranked:
-            if len(chosen) < keep and score[candidate] >= least and (apart[candidate, chosen] >= APART_MM).all():
+        for candidate in mine:
+            if len(chosen) < keep and scores[candidate] >= least and different[candidate, chosen].all():
                 chosen.append(candidate)
         kept += chosen
     return torch.tensor(kept, device=start.device)
 
 
-def leaders(start: Int[Tensor, " candidate"], score: Float[Tensor, " candidate"]) -> Int[Tensor, " start"]:
-    """The candidate with the highest score of every start."""
-    order = score.argsort(descending=True, stable=True)
-    order = order[start[order].argsort(stable=True)]
-    first = torch.ones_like(order, dtype=torch.bool)
-    first[1:] = start[order][1:] != start[order][:-1]
-    return order[first]
+def _group_by_start(candidates: Iterable[int], start: list[int]) -> dict[int, list[int]]:
+    """The numbers of every start's candidates in the order given, starts in order."""
+    groups: dict[int, list[int]] = {number: [] for number in sorted(set(start))}
+    for candidate in candidates:
+        groups[start[candidate]].append(candidate)
+    return groups
+
+
+def rows_of_starts(start: Int[Tensor, " candidate"]) -> Int[Tensor, "start row"]:
+    """The numbers of every start's candidates; where a start has fewer than others, its last one is repeated."""
+    rows = list(_group_by_start(range(len(start)), start.tolist()).values())
+    longest = max(len(row) for row in rows)
+    return torch.tensor([row + row[-1:] * (longest - len(row)) for row in rows], device=start.device)
+
+
+def leaders(rows: Int[Tensor, "start row"], score: Float[Tensor, " candidate"]) -> Int[Tensor, " start"]:
+    """The candidate with the highest score of every start, from what `rows_of_starts` returns."""
+    return rows.gather(1, score[rows].argmax(1, keepdim=True))[:, 0]

@@ -9,9 +9,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from raygrad.pose import RigidTransform
+from raygrad.registration.batches import Batch
 from raygrad.registration.bodies import Structures, middle, reach, separate_bodies, whole_body
 from raygrad.registration.calibration import Calibration
-from raygrad.registration.candidates import choose_distinct, distances, leaders
+from raygrad.registration.candidates import choose_distinct, distances, leaders, moved_by, rows_of_starts
 from raygrad.registration.levenberg_marquardt import Linearisation, minimise
 from raygrad.registration.progress import Callback
 from raygrad.registration.pyramid import Camera, Pyramid, shrink_detector, shrink_factor, shrink_image
@@ -29,7 +30,7 @@ ROUNDS, TRUSTED_MM = 3, 0.5
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(Batch):
     """Poses that compete to be the answer.
 
     Attributes:
@@ -39,9 +40,6 @@ class Candidates:
 
     start: Int[Tensor, " candidate"]
     unknowns: Unknowns
-
-    def __getitem__(self, index: Tensor) -> "Candidates":
-        return Candidates(self.start[index], self.unknowns[index])
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,6 @@ class Refined(Candidates):
     settled: Bool[Tensor, " candidate"]
     stuck: Bool[Tensor, " candidate"]
 
-    def __getitem__(self, index: Tensor) -> "Refined":
-        return Refined(*(part[index] for part in vars(self).values()))
-
 
 class CoarseToFine:
     """The views of a registration at every level, and the way from one to the next.
@@ -67,6 +62,7 @@ class CoarseToFine:
     Attributes:
         centre: of the CT, in mm of the world: what poses turn about.
         radius: root mean square distance of the CT's points from its centre in mm.
+        distances: of every view's sources from there, typically, in mm.
         began: when the registration began, by `time.perf_counter`.
         trace: all iterations so far.
         last_scene: that of the stage that came last.
@@ -91,6 +87,8 @@ class CoarseToFine:
             self._separate()  # now, so that what is wrong with them is said before anything iterates
         body = self.whole[0].finest
         self.centre, self.radius = middle(body).to(views[0].init.matrix), reach(body)
+        away = torch.stack([(view.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for view in views])
+        self.distances: list[float] = away.tolist()
         self.trace: list[Iteration] = []
         self.stopped = False
         self.began = began
@@ -99,15 +97,15 @@ class CoarseToFine:
         """Every start moved by each of the motions (in the world, about its origin)."""
         starts, views = len(self.views[0].init), len(self.views)
         count = starts * len(motions)
-        start = torch.arange(starts, device=motions.device).repeat_interleave(len(motions))
+        number = torch.arange(count, device=motions.device)
         still = torch.eye(4, dtype=motions.dtype, device=motions.device)
         unknowns = Unknowns(
-            torch.arange(count, device=motions.device),
+            number,
             motions.repeat(starts, 1, 1)[:, None],
             still.expand(count, views, 4, 4).clone(),
             motions.new_zeros(count, views, 4),
         )
-        return Candidates(start, unknowns)
+        return Candidates(number // len(motions), unknowns)
 
     def run(self, candidates: Candidates, stages: Sequence[Stage]) -> Refined:
         """Take candidates through the stages; after each the best go on."""
@@ -124,23 +122,27 @@ class CoarseToFine:
         if stage.apart:
             candidates = self._take_apart(candidates)
         for _ in range(ROUNDS if stage.robust else 1):
-            before = self._poses(candidates)
-            refined = candidates = self._minimise(candidates, stage, number)
-            after = self._poses(refined)
-            apart = distances(after, after, self.centre, self.radius)
-            moved = distances(before, after, self.centre, self.radius).diagonal()
-            if self.stopped or moved.max() < TRUSTED_MM:
+            before = candidates
+            refined = candidates = self._minimise(before, stage, number)
+            if self.stopped or not stage.robust:
                 break
+            if moved_by(self._poses(before), self._poses(refined), self.centre, self.radius).max() < TRUSTED_MM:
+                break
+        if len(refined.start) == 1:
+            return refined
+        poses = self._poses(refined)
+        apart = distances(poses, poses, self.centre, self.radius)
         return refined[choose_distinct(refined.start, refined.at.score, apart, stage.keep, stage.margin)]
 
     def _minimise(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
         """Let candidates settle in the images of a stage."""
         unknowns = candidates.unknowns.renumbered()
         self.last_scene = scene = self.scene(Candidates(candidates.start, unknowns), stage)
+        rows = rows_of_starts(candidates.start)
 
         def watch(iteration: int, unknowns: Unknowns, at: Linearisation, dampings: Tensor) -> bool:
-            best = leaders(candidates.start, at.score)
-            pose = RigidTransform(scene.poses(unknowns[best], 0)[:, 0])
+            best = leaders(rows, at.score)
+            pose = RigidTransform(scene.poses(unknowns, 0)[best, 0])
             seconds = time.perf_counter() - self.began
             shape = scene.sights[0].shape
             self.trace.append(Iteration(number, iteration, shape, pose, at.score[best], dampings[best], seconds))
@@ -160,8 +162,11 @@ class CoarseToFine:
         apart = candidates.unknowns.motions.shape[1] > 1
         pyramids = self._separate() if apart else [[pyramid] for pyramid in self.whole]
         centres = [middle(part.finest).to(self.centre) for part in pyramids[0][1:]]
-        sights = [self._sight(view, candidates, stage, parts) for view, parts in zip(self.views, pyramids, strict=True)]
-        noise = torch.zeros(len(candidates.start), dtype=torch.float64, device=self.centre.device)
+        sights = [
+            self._sight(view, distance, candidates, stage, parts)
+            for view, distance, parts in zip(self.views, self.distances, pyramids, strict=True)
+        ]
+        noise = self.centre.new_zeros(len(candidates.start))
         pivots = torch.stack([self.centre, *centres])
         calibration = self.calibration if stage.calibrate else Calibration()
         scene = Scene(tuple(sights), stage.similarity, pivots, self.radius, calibration, noise)
@@ -176,10 +181,11 @@ class CoarseToFine:
             scene = replace(scene, noise=cost / pixels)
         return scene
 
-    def _sight(self, view: View, candidates: Candidates, stage: Stage, parts: Sequence[Pyramid]) -> Sight:
+    def _sight(
+        self, view: View, distance: float, candidates: Candidates, stage: Stage, parts: Sequence[Pyramid]
+    ) -> Sight:
         detector = view.drr.detector
         factor = shrink_factor(detector, stage.pixels)
-        distance = (view.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median().item()
         pixel = factor * float(min(detector.delx, detector.dely)) * min(1.0, distance / float(detector.sdd))
         camera = Camera(shrink_detector(detector, factor), stage.renderer or view.drr.renderer, view.drr.backend)
         bodies = tuple(part.finest if factor == 1 else part.level(pixel) for part in parts)

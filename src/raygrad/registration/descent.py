@@ -70,8 +70,8 @@ class Adam:
         again = self.waited > self.patience
         self.rate = torch.where(again, self.rate / 2, self.rate)
         self.trial = torch.where(again[:, None], self.best, self.trial)
-        for state in (self.steps, self.waited, self.first, self.second):
-            state[again] = 0
+        for state in (self.steps, self.waited, self.first.mT, self.second.mT):
+            state.masked_fill_(again, 0)
         self.at_rest |= self.rate < self.tolerance
 
 
@@ -95,7 +95,9 @@ class QuasiNewton:
         self.tolerance = tolerance
         self.point, self.direction = start.clone(), torch.zeros_like(start)
         self.cost, self.gradient = torch.full_like(start[:, 0], torch.inf), torch.zeros_like(start)
-        self.inverse_hessian = torch.zeros(*start.shape, start.shape[1]).to(start)
+        self.identity = torch.eye(start.shape[1], dtype=start.dtype, device=start.device)
+        self.inverse_hessian = torch.zeros_like(self.identity).expand(len(start), -1, -1)
+        self.tiny = torch.finfo(start.dtype).tiny
         self.fresh = torch.ones_like(self.at_rest)  # the inverse Hessian knows of no step yet
         self.length, self.shortest = torch.ones_like(self.cost), torch.zeros_like(self.cost)
         self.longest = torch.full_like(self.cost, torch.inf)
@@ -112,7 +114,7 @@ class QuasiNewton:
 
         # Not accepted: bracket the length, by a parabola where only its upper end is known, else by halves or doubles.
         bend = cost - self.cost - self.length * slope
-        parabola = -slope * self.length / (2 * bend.clamp_min(1e-300))
+        parabola = -slope * self.length / (2 * bend.clamp_min(self.tiny))
         parabola = torch.where(bend.isfinite(), parabola, 0).clamp(0.1, 0.5) * self.length
         self.longest = torch.where(high, self.length, self.longest)
         self.shortest = torch.where(steep, self.length, self.shortest)
@@ -141,10 +143,9 @@ class QuasiNewton:
         curvature = (step * change).sum(1)
         where = where & (curvature > 1e-8 * step.norm(dim=1) * change.norm(dim=1))
         scale = 1 / torch.where(where, curvature, 1)[:, None, None]
-        identity = torch.eye(step.shape[1]).to(step)
-        size = torch.where(where, curvature, 1) / change.square().sum(1).clamp_min(1e-300)  # equation 6.20
-        before = torch.where(self.fresh[:, None, None], size[:, None, None] * identity, self.inverse_hessian)
-        project = identity - scale * step[:, :, None] * change[:, None]
+        size = torch.where(where, curvature, 1) / change.square().sum(1).clamp_min(self.tiny)  # equation 6.20
+        before = torch.where(self.fresh[:, None, None], size[:, None, None] * self.identity, self.inverse_hessian)
+        project = self.identity - scale * step[:, :, None] * change[:, None]
         after = project @ before @ project.mT + scale * step[:, :, None] * step[:, None]
         self.inverse_hessian = torch.where(where[:, None, None], after, self.inverse_hessian)
         return where
@@ -152,9 +153,9 @@ class QuasiNewton:
     def _direction(self) -> Unknowns:
         """Newton's step, or one of length 1 down the gradient before anything is known of the curvature."""
         newton = -(self.inverse_hessian @ self.gradient[:, :, None])[:, :, 0]
-        steepest = -self.gradient / self.gradient.norm(dim=1, keepdim=True).clamp_min(1e-300)
+        steepest = -self.gradient / self.gradient.norm(dim=1, keepdim=True).clamp_min(self.tiny)
         step = torch.where(self.fresh[:, None], steepest, newton)
-        return step * (self.longest_step / step.abs().amax(1, keepdim=True).clamp_min(1e-300)).clamp_max(1)
+        return step * (self.longest_step / step.abs().amax(1, keepdim=True).clamp_min(self.tiny)).clamp_max(1)
 
 
 METHODS: dict[str, Callable[[Unknowns, float], Descent]] = {"adam": Adam, "lbfgs": QuasiNewton}

@@ -11,6 +11,7 @@ from torch import Tensor
 from raygrad.data.optional import require
 from raygrad.metrics import MultiscaleNormalizedCrossCorrelation2d
 from raygrad.pose import RigidTransform, convert, se3_exp_map
+from raygrad.registration.batches import iterations_together
 from raygrad.registration.descent import METHODS
 from raygrad.registration.result import Iteration, RegistrationResult, Status
 from raygrad.registration.views import View
@@ -41,7 +42,8 @@ def descend(
 
     All starts are rendered together, and each is optimised by itself. Several views move as one: the relative
     geometry of their initial poses is kept, and the mean of their scores counts. The best pose on the way is the
-    result. An iteration renders every start that still moves once in every view. No random numbers are used.
+    result. An iteration renders every start that still moves once in every view, and on a GPU those that have come to
+    rest in the iteration before. No random numbers are used.
 
     Pixels that the weights leave out are replaced in both images by the mean of those that count, so that the mask's
     edge is not a feature.
@@ -85,19 +87,27 @@ def descend(
     with torch.inference_mode(False), torch.enable_grad():
         problem = _Problem(views, metric, parameterization, convention, learning_rate)
         descent = METHODS[method](problem.start, tolerance)
-        point, score, gradient = problem.start.clone(), problem.start[:, 0] - torch.inf, torch.zeros_like(problem.start)
-        best, highest = point.clone(), score.clone()
+        point, score, gradient = problem.start, problem.start[:, 0] - torch.inf, torch.zeros_like(problem.start)
+        best, highest = point, score
         trace = []
+        together = iterations_together(point.device)
+        moving = torch.arange(len(point), device=point.device)
         for number in _count(iterations + 1, method, progress):
-            moving = (~descent.at_rest).nonzero()[:, 0]
-            point[moving] = descent.trial[moving]
-            score[moving], gradient[moving] = problem.evaluate(point[moving], moving)
+            if number > 0 and number % together == 0:
+                moving = (~descent.at_rest).nonzero()[:, 0]
+                if len(moving) == 0:
+                    break
+            point = torch.where(descent.at_rest[:, None], point, descent.trial)
+            found = problem.evaluate(point[moving], moving)
+            score, gradient = (
+                old.index_copy(0, moving, new) for old, new in zip((score, gradient), found, strict=True)
+            )
             better = score > highest
             highest, best = torch.where(better, score, highest), torch.where(better[:, None], point, best)
             pose = RigidTransform(problem.poses(point)[0])
-            trace.append(Iteration(0, number, problem.pixels, pose, score.clone(), None, time.perf_counter() - began))
+            trace.append(Iteration(0, number, problem.pixels, pose, score, None, time.perf_counter() - began))
             descent.tell(-score, -gradient)
-            if (callback is not None and callback(trace[-1])) or descent.at_rest.all():
+            if callback is not None and callback(trace[-1]):
                 break
         poses = tuple(RigidTransform(pose) for pose in problem.poses(best))
     status = tuple(verdict(*outcome, match) for outcome in zip(highest.tolist(), descent.at_rest.tolist(), strict=True))
@@ -140,7 +150,8 @@ class _Problem:
         self.parameterization, self.convention = parameterization, convention
         # Clones: what the caller made in inference mode cannot be differentiated.
         self.init = [view.init.matrix.clone() for view in views]
-        self.weights = [view.weights.clone() for view in views]
+        # None where every pixel counts.
+        self.weights = [None if bool((view.weights == 1).all()) else view.weights.clone() for view in views]
         self.fixed = [_hide(view.xray.clone(), weights) for view, weights in zip(views, self.weights, strict=True)]
         self.pixels = (int(views[0].weights.shape[0]), int(views[0].weights.shape[1]))
         first = self.init[0]
@@ -192,9 +203,9 @@ class _Problem:
         return torch.where(defined, total, -torch.inf).detach(), torch.where(defined[:, None], gradient, 0)
 
 
-def _hide(image: Images, weights: Float[Tensor, "height width"]) -> Images:
+def _hide(image: Images, weights: Float[Tensor, "height width"] | None) -> Images:
     """The images with the mean of what counts in place of what does not."""
-    if (weights == 1).all():
+    if weights is None:
         return image
     mean = (image * weights).sum(dim=(-2, -1), keepdim=True) / weights.sum()
     return mean + weights * (image - mean)

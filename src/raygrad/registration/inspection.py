@@ -131,8 +131,8 @@ def _shifted_correlation(fixed: Image, weights: Image, moving: Images, reach: in
 
 def _source_is_inside(drr: DRR, pose: RigidTransform) -> Bool[Tensor, " start"]:
     """At which starts the source lies in the box of the CT's voxels."""
-    source = drr.detector.camera_to_world(pose).matrix[:, :, 3].double().cpu()
-    voxel = (source @ drr.world_to_voxel.double().cpu().T)[:, :3]
+    source = drr.detector.camera_to_world(pose).matrix[:, :, 3].cpu().double()
+    voxel = (source @ drr.world_to_voxel.cpu().double().T)[:, :3]
     size = torch.tensor(drr.density.shape[-3:], dtype=torch.float64)
     return ((voxel > -0.5) & (voxel < size - 0.5)).all(dim=1)
 
@@ -141,7 +141,7 @@ def _describe_miss(drr: DRR, pose: RigidTransform, name: str) -> str:
     """Where CT and beam are, and what to change."""
     volume = drr.subject.volume
     isocentre = volume.get_center()
-    camera = drr.detector.camera_to_world(pose).matrix[0].double().cpu()
+    camera = drr.detector.camera_to_world(pose).matrix[0].cpu().double()
     source, axis = camera[:3, 3], camera[:3, 2]
     to_isocentre = torch.tensor(isocentre, dtype=torch.float64) - source
     depth = (to_isocentre @ axis).item()

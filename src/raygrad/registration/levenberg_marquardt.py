@@ -8,27 +8,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-S = TypeVar("S", bound="State")
+from raygrad.registration.batches import Batch, iterations_together
 
-
-@runtime_checkable
-class State(Protocol):
-    """What describes a point of each problem of a batch."""
-
-    def __getitem__(self: S, index: Tensor, /) -> S:
-        """The states of these problems."""
-
-    def overwritten(self: S, index: Tensor, other: S) -> S:
-        """The same with these problems' states replaced."""
-
+S = TypeVar("S", bound=Batch)
 
 LEAST_DAMPING, MOST_DAMPING = 1e-6, 1e8  # of the least, J' J in single precision knows hardly more
 LONG = 10.0
 """A step of so many tolerances is long."""
 
 
-@dataclass
-class Linearisation:
+@dataclass(frozen=True)
+class Linearisation(Batch):
     """A least-squares cost about a state, of every problem of a batch.
 
     Attributes:
@@ -46,19 +36,16 @@ class Linearisation:
     scatter: Float[Tensor, "batch unknown unknown"]
     score: Float[Tensor, " batch"]
 
-    def __getitem__(self, index: Tensor) -> "Linearisation":
-        return Linearisation(*(part[index] for part in vars(self).values()))
+    def __add__(self, other: "Linearisation") -> "Linearisation":
+        """That of the sum of both costs; scores add up too."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Linearisation(*(mine + theirs for mine, theirs in pairs))
 
     @staticmethod
     def concatenate(parts: "list[Linearisation]") -> "Linearisation":
         """The problems of all parts, in order."""
         columns = zip(*(vars(part).values() for part in parts), strict=True)
         return Linearisation(*(torch.cat(column) for column in columns))
-
-    def replace_(self, index: Tensor, other: "Linearisation") -> None:
-        """Overwrite the problems of these numbers."""
-        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
-            mine[index] = theirs
 
 
 @runtime_checkable
@@ -108,6 +95,9 @@ def minimise(
     nonlinear parameters", SIAM J. 11, 1963). It is taken if it lowers the cost, and the damping follows the ratio of
     the gain to what the linearisation promised (Nielsen, "Damping parameter in Marquardt's method", 1999).
 
+    An iteration reads no value of a tensor, so that no GPU is waited for; which problems still move is asked for after
+    every `iterations_together`. Until then those that have come to rest are computed along, and stay as they are.
+
     Args:
         problem: what is minimised.
         state: where to begin.
@@ -117,54 +107,86 @@ def minimise(
         watch: called with the iteration, states, linearisation and dampings; True ends the minimisation.
     """
     at = problem.linearise(state)
-    batch = len(at.cost)
-    dampings, growth = torch.full_like(at.cost, damping), torch.full_like(at.cost, 2.0)
-    settled, stuck = (torch.zeros(batch, dtype=torch.bool, device=at.cost.device) for _ in range(2))
+    none = torch.zeros_like(at.cost, dtype=torch.bool)
+    descent = _Descent(state, at, torch.full_like(at.cost, damping), torch.full_like(at.cost, 2.0), none, none)
+    together = iterations_together(at.cost.device)
+    moving: Tensor | None = None  # the numbers of those that do, where not all
     number = 0
-    if watch is not None and watch(0, state, at, dampings):
-        return Minimum(state, at, settled, stuck, 0)
+    if watch is not None and watch(0, state, at, descent.damping):
+        return Minimum(state, at, none, none, 0)
     for number in range(1, iterations + 1):
-        active = torch.nonzero(~(settled | stuck)).squeeze(1)
-        if len(active) == 0:
-            number -= 1
+        if number > 1 and (number - 1) % together == 0:
+            moving = torch.nonzero(~descent.at_rest).squeeze(1)
+            if len(moving) == 0:
+                number -= 1
+                break
+        if moving is None or len(moving) == len(none):
+            descent = _iterate(problem, descent, tolerance)
+        else:
+            descent = descent.overwritten(moving, _iterate(problem, descent[moving], tolerance))
+        if watch is not None and watch(number, descent.state, descent.at, descent.damping):
             break
-        here = at[active]
-        step, promised = _damped_step(here, dampings[active])
-        trial = problem.moved(state[active], step)
-        there = problem.linearise(trial)
-        length = problem.step_length(step)
-        undamped, _ = _damped_step(here, torch.full_like(here.cost, LEAST_DAMPING))
-        near = problem.step_length(undamped) < LONG * tolerance
-        gain = (here.cost - there.cost) / promised.clamp_min(torch.finfo(promised.dtype).tiny)
-        better = there.cost < here.cost
-        kept, index = torch.nonzero(better).squeeze(1), active[better]
-        state = state.overwritten(index, trial[kept])
-        at.replace_(index, there[kept])
-
-        # Nielsen's rule: a smooth factor between 1/3 and 2 after a gain, and ever faster growth while there is none.
-        factor = (1 - (2 * gain - 1) ** 3).clamp(1 / 10, 2.0)
-        dampings[active] = (dampings[active] * torch.where(better, factor, growth[active])).clamp(
-            LEAST_DAMPING, MOST_DAMPING
-        )
-        growth[active] = torch.where(better, torch.full_like(gain, 2.0), growth[active] * 2)
-        short = length <= tolerance
-        settled[active] = short & near
-        stuck[active] = ~better & ~settled[active] & (short | (dampings[active] >= MOST_DAMPING))
-        if watch is not None and watch(number, state, at, dampings):
-            break
-    return Minimum(state, at, settled, stuck, number)
+    return Minimum(descent.state, descent.at, descent.settled, descent.stuck, number)
 
 
-def _damped_step(at: Linearisation, damping: Tensor) -> tuple[Tensor, Tensor]:
-    """The step, and by how much the linearised cost falls along it."""
+@dataclass(frozen=True)
+class _Descent(Batch, Generic[S]):
+    """How far the minimisation of each problem has come; `settled` and `stuck` as in `Minimum`."""
+
+    state: S
+    at: Linearisation
+    damping: Float[Tensor, " batch"]
+    growth: Float[Tensor, " batch"]
+    settled: Bool[Tensor, " batch"]
+    stuck: Bool[Tensor, " batch"]
+
+    @property
+    def at_rest(self) -> Bool[Tensor, " batch"]:
+        """Which problems no longer move."""
+        return self.settled | self.stuck
+
+
+def _iterate(problem: Problem[S], before: _Descent[S], tolerance: float) -> _Descent[S]:
+    """One iteration of problems, of which those at rest stay as they are."""
+    here, moving = before.at, ~before.at_rest
+    # Two steps: the one to try, and the one that hardly any damping shortens.
+    steps, promised = _damped_step(here, torch.stack([before.damping, torch.full_like(here.cost, LEAST_DAMPING)]))
+    trial = problem.moved(before.state, steps[0])
+    there = problem.linearise(trial)
+    length, undamped_length = problem.step_length(steps.flatten(0, 1)).chunk(2)
+    gain = (here.cost - there.cost) / promised[0].clamp_min(torch.finfo(promised.dtype).tiny)
+    better = moving & (there.cost < here.cost)
+
+    # Nielsen's rule: a smooth factor between 1/10 and 2 after a gain, and ever faster growth while there is none.
+    factor = (1 - (2 * gain - 1) ** 3).clamp(1 / 10, 2.0)
+    damping = (before.damping * torch.where(better, factor, before.growth)).clamp(LEAST_DAMPING, MOST_DAMPING)
+    growth = (before.growth * 2).masked_fill(better, 2.0)
+    short = length <= tolerance
+    settled = short & (undamped_length < LONG * tolerance)
+    stuck = ~(better | settled) & (short | (damping >= MOST_DAMPING))
+    return _Descent(
+        before.state.where(better, trial),
+        here.where(better, there),
+        torch.where(moving, damping, before.damping),
+        growth,
+        before.settled | (moving & settled),
+        before.stuck | (moving & stuck),
+    )
+
+
+def _damped_step(
+    at: Linearisation, damping: Float[Tensor, "step batch"]
+) -> tuple[Float[Tensor, "step batch unknown"], Float[Tensor, "step batch"]]:
+    """The steps of each damping, and by how much the linearised cost falls along them."""
     diagonal = at.normal.diagonal(dim1=-2, dim2=-1)
     # An unknown that the residuals do not feel would make the matrix singular; it gets the smallest of scales.
     diagonal = diagonal.clamp_min(1e-12 * diagonal.amax(-1, keepdim=True)).clamp_min(1e-30)
-    matrix = at.normal + torch.diag_embed(damping[:, None] * diagonal)
+    added = damping[..., None] * diagonal
+    matrix = at.normal + torch.diag_embed(added)
     factor, failed = torch.linalg.cholesky_ex(matrix)
+    step = -torch.cholesky_solve(at.gradient[..., None].expand(*added.shape, 1), factor)[..., 0]
     # Where rounding leaves no factor, the diagonal alone shows a way down.
-    scale = torch.diag_embed(matrix.diagonal(dim1=-2, dim2=-1).clamp_min(diagonal).sqrt())
-    factor = torch.where((failed > 0)[:, None, None], scale, factor)
-    step = -torch.cholesky_solve(at.gradient[..., None], factor)[..., 0]
-    promised = ((damping[:, None] * diagonal * step - at.gradient) * step).sum(-1)
+    scale = matrix.diagonal(dim1=-2, dim2=-1).clamp_min(diagonal)
+    step = torch.where((failed > 0)[..., None], -at.gradient / scale, step)
+    promised = ((added * step - at.gradient) * step).sum(-1)
     return step, promised

@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from raygrad.pose import se3_exp_map
 from raygrad.types import Matrices, Sources, Targets
@@ -23,8 +22,7 @@ def motion_derivatives(
 def turned(poses: Tensor, twists: Tensor, pivots: Tensor) -> Tensor:
     """Poses (batch, n, 4, 4) moved from the left by twists (batch, n, 6) about pivots (n, 3)."""
     turn = se3_exp_map(twists.flatten(0, 1)).unflatten(0, twists.shape[:2])
-    shift = pivots - (turn[..., :3, :3] @ pivots[..., None])[..., 0]
-    turn = torch.cat([turn[..., :3], (turn[..., 3] + functional.pad(shift, (0, 1)))[..., None]], dim=-1)
+    turn[..., :3, 3] += pivots - (turn[..., :3, :3] @ pivots[..., None])[..., 0]
     return turn @ poses
 
 

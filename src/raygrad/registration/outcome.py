@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from raygrad.pose import RigidTransform
-from raygrad.registration.candidates import leaders
+from raygrad.registration.candidates import leaders, rows_of_starts
 from raygrad.registration.coarse_to_fine import CoarseToFine, Refined
 from raygrad.registration.result import RegistrationResult, Status
 from raygrad.registration.scene import CALIBRATABLE, Scene, Unknowns
@@ -30,9 +30,8 @@ UNDETERMINED_MM = 20.0
 
 def conclude(course: CoarseToFine, candidates: Refined) -> RegistrationResult:
     """The result of the last stage: the best candidate of every start, those close to it as its rivals."""
-    score = candidates.at.score
-    best = leaders(candidates.start, score)
-    rivals = torch.bincount(candidates.start) > 1  # the last stage keeps what is apart and as good
+    best = leaders(rows_of_starts(candidates.start), candidates.at.score)
+    rivals = torch.bincount(candidates.start.cpu()) > 1  # the last stage keeps what is apart and as good
     return describe(course, candidates[best], rivals)
 
 
@@ -42,13 +41,13 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     scene, unknowns = course.last_scene, candidates.unknowns
     uncertainty = estimate_uncertainty(scene, unknowns, candidates.at)
     vague = torch.tensor([uncertainty.weakest(entry)[1] > UNDETERMINED_MM for entry in range(len(unknowns))])
-    ends = zip(match, candidates.settled, candidates.stuck, rivalled.cpu() | vague, strict=True)
+    ends = (match, candidates.settled, candidates.stuck, rivalled.cpu() | vague)
     views = range(len(scene.sights))
     poses = [scene.poses(unknowns, view) for view in views]
     return RegistrationResult(
         tuple(RigidTransform(pose[:, 0]) for pose in poses),
         candidates.at.score,
-        tuple(_decide(*(value.item() for value in end)) for end in ends),
+        tuple(_decide(*end) for end in zip(*(values.tolist() for values in ends), strict=True)),
         tuple(course.trace),
         time.perf_counter() - course.began,
         uncertainty,

@@ -67,7 +67,7 @@ class Uncertainty:
     through the CT's isocentre, in the order of `AXES`.
 
     Attributes:
-        covariance: of the six motions (start, 6, 6).
+        covariance: of the six motions (start, 6, 6), in float64 on the CPU.
         radius: what makes rotations comparable to translations: mm that a radian moves a typical point of the CT.
     """
 

@@ -1,13 +1,18 @@
 """What a registration moves, what it sees of that, and how what it sees changes: one least-squares problem."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+from operator import add
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from raygrad.kernels.backends import sums_in
 from raygrad.pose import RigidTransform, se3_log_map
+from raygrad.registration.batches import Batch
 from raygrad.registration.calibration import Calibration
 from raygrad.registration.levenberg_marquardt import Linearisation
 from raygrad.registration.motions import about, motion_derivatives, turned
@@ -30,7 +35,7 @@ XrayFeatures = Float[Tensor, "#batch 1 feature"]
 
 
 @dataclass(frozen=True)
-class Unknowns:
+class Unknowns(Batch):
     """States of the search.
 
     View v sees body b from the pose motions[b] @ offsets[v] @ rig[v], `rig` being where the views began.
@@ -50,17 +55,9 @@ class Unknowns:
     def __len__(self) -> int:
         return len(self.entry)
 
-    def __getitem__(self, index: Tensor | slice) -> "Unknowns":
-        return Unknowns(*(value[index] for value in vars(self).values()))
-
     def renumbered(self) -> "Unknowns":
         """The same as the entries 0, 1, 2, ... of another scene."""
         return replace(self, entry=torch.arange(len(self), device=self.entry.device))
-
-    def overwritten(self, index: Tensor, other: "Unknowns") -> "Unknowns":
-        """The same with these states replaced."""
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Unknowns(*(mine.index_copy(0, index, theirs) for mine, theirs in pairs))
 
 
 @dataclass(frozen=True)
@@ -121,21 +118,20 @@ class Scene:
     def moved(self, unknowns: Unknowns, step: Steps) -> Unknowns:
         """The states after a step."""
         batch, views = len(unknowns), len(self.sights)
-        turn, relative, intrinsic = step.split(self._block_sizes(), dim=1)
+        turn, relative, intrinsic = step.split(self._block_sizes, dim=1)
         motions = turned(unknowns.motions, turn.reshape(batch, -1, 6), self.pivots)
         offsets, intrinsics = unknowns.offsets, unknowns.intrinsics
         if relative.shape[1]:
             others = turned(offsets[:, 1:], relative.reshape(batch, -1, 6), self.pivots[:1].expand(views - 1, 3))
             offsets = torch.cat([offsets[:, :1], others], dim=1)
         if intrinsic.shape[1]:
-            intrinsics = intrinsics.clone()
-            intrinsics[:, :, self.calibration.columns] += intrinsic.reshape(batch, views, -1)
+            intrinsics = intrinsics.index_add(2, self._columns, intrinsic.reshape(batch, views, -1))
         return Unknowns(unknowns.entry, motions, offsets, intrinsics)
 
     def step_length(self, step: Steps) -> Float[Tensor, " batch"]:
         """The longest translation or arc of a step's motions in mm."""
-        turn = step[:, : self._block_sizes()[0]].unflatten(1, (-1, 2, 3)).norm(dim=-1)
-        return (turn * turn.new_tensor([1.0, self.radius])).amax((-2, -1))
+        shift, angle = step[:, : self._block_sizes[0]].unflatten(1, (-1, 2, 3)).norm(dim=-1).unbind(-1)
+        return torch.maximum(shift, self.radius * angle).amax(-1)
 
     # --- what the views see ---
 
@@ -147,9 +143,9 @@ class Scene:
     def images(self, unknowns: Unknowns, view: int) -> Images:
         """What a view sees, (batch, 1, height, width)."""
         sight = self.sights[view]
-        rays = (self._rays(unknowns, view, number) for number in range(len(sight.bodies)))
+        rays = self._rays(unknowns, view)
         parts = [sight.camera.image(body, *ends) for body, ends in zip(sight.bodies, rays, strict=True)]
-        return torch.stack(parts).sum(0).reshape(len(unknowns), 1, *sight.shape)
+        return reduce(add, parts).reshape(len(unknowns), 1, *sight.shape)
 
     def features(self, unknowns: Unknowns, view: int, derivatives: bool = True) -> tuple[Features, XrayFeatures]:
         """The features of what a view sees, with their derivatives if wanted, and those of its X-ray."""
@@ -158,61 +154,112 @@ class Scene:
             stack = self._image_and_tangents(unknowns, view).unflatten(2, sight.shape)
         else:
             stack = self.images(unknowns, view)
-        weights = sight.weights if len(sight.weights) == 1 else sight.weights[unknowns.entry]
-        return self.similarity(stack, weights), self.similarity(sight.xray.expand(len(weights), -1, -1, -1), weights)
+        weights, fixed = (
+            values if len(values) == 1 else values[unknowns.entry] for values in (sight.weights, self._fixed[view])
+        )
+        return self.similarity(stack, weights), fixed
 
     def score(self, unknowns: Unknowns) -> Float[Tensor, " batch"]:
         """The mean correlation of features over the views, without derivatives."""
         return torch.cat([self._score(group) for group in self._groups(unknowns)])
 
+    # --- what stays the same at this level ---
+
+    @cached_property
+    def _fixed(self) -> tuple[XrayFeatures, ...]:
+        """The features of every view's X-ray, for each entry where entries have weights of their own."""
+        return tuple(
+            torch.cat(
+                [
+                    self.similarity(sight.xray.expand(len(weights), -1, -1, -1), weights)
+                    for weights in sight.weights.split(self._group_size)
+                ]
+            )
+            for sight in self.sights
+        )
+
+    @cached_property
+    def _calibrations(self) -> tuple[Float[Tensor, "1 4 4"], ...]:
+        """Every view's map from pixel units to the camera as it was assumed."""
+        return tuple(sight.camera.detector.calibration.matrix.to(self.pivots) for sight in self.sights)
+
+    @cached_property
+    def _columns(self) -> Int[Tensor, " column"]:
+        """Which columns of the intrinsics are unknown."""
+        return torch.tensor(self.calibration.columns, dtype=torch.long, device=self.pivots.device)
+
+    @cached_property
+    def _precision(self) -> Float[Tensor, "entry known"]:
+        """How much the square of each departure from the known geometry costs, in units of the residuals."""
+        return self.noise[:, None] / self.calibration.deviations(len(self.sights)).to(self.noise).square()
+
+    @cached_property
+    def _block_sizes(self) -> list[int]:
+        """How many of the unknowns are motions, relative poses, intrinsics."""
+        views = len(self.sights)
+        relative = 0 if self.calibration.relative_pose is None else 6 * (views - 1)
+        return [6 * len(self.pivots), relative, views * len(self.calibration.columns)]
+
     # --- how ---
 
+    @property
+    def _group_size(self) -> int:
+        """How many entries are taken at once."""
+        return max(1, RAYS_AT_ONCE // max(rows * columns for rows, columns in (sight.shape for sight in self.sights)))
+
     def _groups(self, unknowns: Unknowns) -> list[Unknowns]:
-        rays = max(rows * columns for rows, columns in (sight.shape for sight in self.sights))
-        size = max(1, RAYS_AT_ONCE // rays)
+        size = self._group_size
+        if len(unknowns) <= size:
+            return [unknowns]
         return [unknowns[first : first + size] for first in range(0, len(unknowns), size)]
 
     def _score(self, unknowns: Unknowns) -> Float[Tensor, " batch"]:
         features = (self.features(unknowns, view, derivatives=False) for view in range(len(self.sights)))
-        return torch.stack([functional.cosine_similarity(m, f, dim=-1)[:, 0] for m, f in features]).mean(0).double()
+        return torch.stack([_correlation(*pair) for pair in features]).mean(0).to(unknowns.motions)
 
     def _linearise(self, unknowns: Unknowns) -> Linearisation:
-        cost, gradient, normal = self._prior(unknowns)
-        scatter, score = torch.zeros_like(normal), torch.zeros_like(cost)
-        for view, sight in enumerate(self.sights):
-            moving, fixed = self.features(unknowns, view)
-            residual, jacobian = moving[:, :1] - fixed, moving[:, 1:]
-            cost = cost + residual.square().sum((1, 2))
-            normal = normal + jacobian @ jacobian.mT
-            pulls = self.similarity.per_pixel(jacobian * residual, sight.shape)
-            squares = functional.avg_pool2d(pulls, SQUARE, ceil_mode=True, divisor_override=1).flatten(2).double()
-            gradient = gradient + squares.sum(2)
-            scatter = scatter + squares @ squares.mT
-            score = score + functional.cosine_similarity(moving[:, 0], fixed[:, 0], dim=-1) / len(self.sights)
-        return Linearisation(cost, gradient, normal, scatter, score)
+        parts = [self._seen(unknowns, view) for view in range(len(self.sights))]
+        if sum(self._block_sizes[1:]):
+            parts.append(self._known(unknowns))
+        return reduce(add, parts)
 
-    def _prior(self, unknowns: Unknowns) -> tuple[Tensor, Tensor, Tensor]:
-        """What departures from the known geometry cost, in units of the residuals: cost, half its gradient, J' J."""
-        deviations = self.calibration.deviations(len(self.sights)).to(unknowns.motions)
-        values = unknowns.motions.new_zeros(len(unknowns), sum(self._block_sizes()))
-        precision = torch.zeros_like(values)
-        if len(deviations):
+    def _seen(self, unknowns: Unknowns, view: int) -> Linearisation:
+        """What a view's image says."""
+        moving, fixed = self.features(unknowns, view)
+        residual, jacobian = moving[:, :1] - fixed, moving[:, 1:]
+        pulls = self.similarity.per_pixel(jacobian * residual, self.sights[view].shape)
+        squares = functional.avg_pool2d(pulls, SQUARE, ceil_mode=True, divisor_override=1).flatten(2)
+        squares = squares.to(unknowns.motions)
+        return Linearisation(
+            residual.square().sum((1, 2)).to(squares),
+            squares.sum(2),
+            (jacobian @ jacobian.mT).to(squares),
+            squares @ squares.mT,
+            _correlation(moving[:, :1], fixed).to(squares) / len(self.sights),
+        )
+
+    def _known(self, unknowns: Unknowns) -> Linearisation:
+        """What departures from the known geometry cost, in units of the residuals."""
+        bodies, relative, _ = self._block_sizes
+        departures = []
+        if relative:
             # Steps are taken about the first pivot, and there the derivative of the logarithm is 1 to first order.
             offsets = about(-self.pivots[0], unknowns.offsets[:, 1:].flatten(0, 1))
-            relative = se3_log_map(offsets).reshape(len(unknowns), -1)
-            intrinsic = unknowns.intrinsics[:, :, self.calibration.columns].flatten(1)
-            known = torch.cat([relative[:, : self._block_sizes()[1]], intrinsic], dim=1)
-            values[:, -len(deviations) :] = known
-            precision[:, -len(deviations) :] = self.noise[unknowns.entry][:, None] / deviations.square()
-        pull = values * precision
-        return (values * pull).sum(1), pull, torch.diag_embed(precision)
+            departures.append(se3_log_map(offsets).reshape(len(unknowns), -1))
+        departures.append(unknowns.intrinsics.index_select(2, self._columns).flatten(1))
+        departure, precision = torch.cat(departures, dim=1), self._precision[unknowns.entry]
+        pull = departure * precision
+        # Motions may be any.
+        gradient, diagonal = functional.pad(torch.stack([pull, precision]), (bodies, 0))
+        normal = torch.diag_embed(diagonal)
+        cost = (departure * pull).sum(1)
+        return Linearisation(cost, gradient, normal, torch.zeros_like(normal), torch.zeros_like(cost))
 
     def _image_and_tangents(self, unknowns: Unknowns, view: int) -> Float[Tensor, "batch stack ray"]:
         """A view's line integrals, and their derivatives by every unknown."""
         sight = self.sights[view]
         images, by_motion, by_offset, by_intrinsic = [], [], [], []
-        for number, body in enumerate(sight.bodies):
-            source, target = self._rays(unknowns, view, number)
+        for number, (body, (source, target)) in enumerate(zip(sight.bodies, self._rays(unknowns, view), strict=True)):
             line_integrals, jacobian = sight.camera.image_with_jacobian(body, source, target)
             images.append(line_integrals)
             by_motion.append(motion_derivatives(jacobian, source, target, self.pivots[number].to(source)))
@@ -222,30 +269,27 @@ class Scene:
             if self.calibration.columns:
                 axes = self._intrinsic_axes(unknowns, view, number, target)
                 by_intrinsic.append((jacobian[..., None, 3:] * axes).sum(-1).mT)
-        image = torch.stack(images).sum(0)[:, None]
-        _, relative, intrinsic = self._block_sizes()
-        return torch.cat(
-            [
-                image,
-                *by_motion,
-                _placed(by_offset, view - 1, relative, image),
-                _placed(by_intrinsic, view, intrinsic, image),
-            ],
-            dim=1,
-        )
+        image = reduce(add, images)[:, None]
+        _, relative, intrinsic = self._block_sizes
+        blocks = [image, *by_motion]
+        if relative:
+            blocks.append(_placed(by_offset, view - 1, relative, image))
+        if intrinsic:
+            blocks.append(_placed(by_intrinsic, view, intrinsic, image))
+        return torch.cat(blocks, dim=1)
 
-    def _rays(self, unknowns: Unknowns, view: int, number: int) -> tuple[Sources, Targets]:
-        """A view's rays in the world of a body, in the body's dtype."""
+    def _rays(self, unknowns: Unknowns, view: int) -> Iterator[tuple[Sources, Targets]]:
+        """A view's rays in the world of every body, in the dtype in which they are marched."""
         sight = self.sights[view]
-        pose = RigidTransform(self.poses(unknowns, view)[:, number])
-        calibration = None
-        if self.calibration.columns:
-            calibration = _adjusted(
-                sight.camera.detector.calibration.matrix.to(pose.matrix), unknowns.intrinsics[:, view]
-            )
-        source, target = sight.camera.detector(pose, calibration)
-        density = sight.bodies[number].density
-        return source.to(density), target.to(density)
+        calibration = self._calibration(unknowns, view) if self.calibration.columns else None
+        for pose, body in zip(self.poses(unknowns, view).unbind(1), sight.bodies, strict=True):
+            source, target = sight.camera.detector(RigidTransform(pose), calibration)
+            dtype = sums_in(body.density.dtype)
+            yield source.to(dtype), target.to(dtype)
+
+    def _calibration(self, unknowns: Unknowns, view: int) -> Matrices:
+        """A view's map from pixel units to the camera."""
+        return _adjusted(self._calibrations[view], unknowns.intrinsics[:, view])
 
     def _intrinsic_axes(
         self, unknowns: Unknowns, view: int, number: int, target: Targets
@@ -253,25 +297,26 @@ class Scene:
         """How targets move with the intrinsics that are calibrated: sdd along the beam, x0 and y0 across, size out."""
         detector = self.sights[view].camera.detector
         frame = detector.camera_to_world(RigidTransform(self.poses(unknowns, view)[:, number])).matrix
-        calibration = _adjusted(detector.calibration.matrix.to(frame), unknowns.intrinsics[:, view])
+        calibration = self._calibration(unknowns, view)
         middle = (frame @ (calibration[..., 2:3] + calibration[..., 3:]))[:, None, :3, 0].to(target)
         across_x, across_y, beam = (frame[:, None, :3, axis].to(target).expand_as(target) for axis in range(3))
-        return torch.stack([beam, across_x, across_y, target - middle], dim=2)[:, :, self.calibration.columns]
+        axes = [beam, across_x, across_y, target - middle]
+        return torch.stack([axes[column] for column in self.calibration.columns], dim=2)
 
-    def _block_sizes(self) -> list[int]:
-        """How many of the unknowns are motions, relative poses, intrinsics."""
-        views = len(self.sights)
-        relative = 0 if self.calibration.relative_pose is None else 6 * (views - 1)
-        return [6 * len(self.pivots), relative, views * len(self.calibration.columns)]
+
+def _correlation(moving: XrayFeatures, fixed: XrayFeatures) -> Float[Tensor, " batch"]:
+    """The cosine of the angle between features; 0 where an image has none."""
+    lengths = moving.norm(dim=-1) * fixed.norm(dim=-1)
+    return ((moving * fixed).sum(-1) / lengths.clamp_min(torch.finfo(lengths.dtype).tiny))[:, 0]
 
 
 def _placed(derivatives: list[Tensor], place: int, size: int, image: Tensor) -> Tangents:
     """A view's derivatives, summed over the bodies, among those of all views, which it does not feel."""
-    block = image.new_zeros(len(image), size, image.shape[2])
-    if derivatives:
-        mine = torch.stack(derivatives).sum(0)
-        block[:, place * mine.shape[1] : (place + 1) * mine.shape[1]] = mine
-    return block
+    if not derivatives:
+        return image.new_zeros(len(image), size, image.shape[2])
+    mine = reduce(add, derivatives)
+    before = place * mine.shape[1]
+    return functional.pad(mine, (0, 0, before, size - before - mine.shape[1]))
 
 
 def _carry(motion: Matrices, before: Float[Tensor, " 3"], after: Float[Tensor, " 3"]) -> Float[Tensor, "batch 6 6"]:
@@ -288,10 +333,7 @@ def _carry(motion: Matrices, before: Float[Tensor, " 3"], after: Float[Tensor, "
 def _adjusted(calibration: Float[Tensor, "1 4 4"], intrinsics: Float[Tensor, "batch 4"]) -> Matrices:
     """A detector's map from pixel units to the camera (1, 4, 4), with what is added to its intrinsics."""
     adjusted = calibration.repeat(len(intrinsics), 1, 1)
-    sdd, x0, y0, size = intrinsics.unbind(-1)
-    adjusted[:, 0, 0] *= size.exp()
-    adjusted[:, 1, 1] *= size.exp()
-    adjusted[:, 2, 2] += sdd
-    adjusted[:, 0, 3] += x0
-    adjusted[:, 1, 3] += y0
+    adjusted[:, :2, :2] *= intrinsics[:, 3, None, None].exp()
+    adjusted[:, 2, 2] += intrinsics[:, 0]
+    adjusted[:, :2, 3] += intrinsics[:, 1:3]
     return adjusted

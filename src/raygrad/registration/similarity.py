@@ -93,29 +93,27 @@ class LocalCorrelation:
 
     def __call__(self, stack: Stack, weights: Weights) -> Features:
         """Features of an image and their derivatives."""
-        rows, columns = (_band(count, self.size, stack) for count in stack.shape[-2:])
+        height, width = stack.shape[-2:]
+        rows = _band(height, self.size, stack)
+        columns = rows if width == height else _band(width, self.size, stack)
         # A patch that is hidden all but for a trace has no mean; its pixels count for nothing anyway.
         patch_weights = (rows @ weights @ columns).clamp_min(1e-3)
+        share = weights / weights.sum((-2, -1), keepdim=True)
 
-        def patch_mean(values: Tensor) -> Tensor:
-            return (rows @ (values * weights) @ columns) / patch_weights
-
-        total = weights.sum((-2, -1), keepdim=True)
-        image, tangents = stack[:, :1], stack[:, 1:]
-        image = image - (image * weights).sum((-2, -1), keepdim=True) / total  # spares digits in the variances
-        count = tangents.shape[1]
-        moments = patch_mean(torch.cat([image, image.square(), tangents, image * tangents], dim=1))
-        mean, mean_square, mean_tangent, mean_product = moments.split([1, 1, count, count], dim=1)
-        least = self.floor**2 * (image.square() * weights).sum((-2, -1), keepdim=True) / total
+        stack = stack - (stack * share).sum((-2, -1), keepdim=True)  # spares digits in the variances
+        products = stack[:, :1] * stack
+        moments = (rows @ (torch.cat([stack, products], dim=1) * weights) @ columns) / patch_weights
+        mean, mean_product = moments.chunk(2, dim=1)
+        # Of the image with itself, the variance; with a tangent, half the derivative of that.
+        covariance = mean_product - mean[:, :1] * mean
+        floor = self.floor**2 * (products * share).sum((-2, -1), keepdim=True)
         # Of an image without texture, where the beam misses the CT, the features are 0.
-        least = least.clamp_min(torch.finfo(stack.dtype).tiny)
-        variance = (mean_square - mean.square()).clamp_min(0) + least
-        deviation = variance.sqrt()
-        features = (image - mean) / deviation
-        slope_of_least = self.floor**2 * (image * tangents * weights).sum((-2, -1), keepdim=True) / total
-        slope_of_variance = mean_product - mean * mean_tangent + slope_of_least
-        slopes = (tangents - mean_tangent) / deviation - features * slope_of_variance / variance
-        return (torch.cat([features, slopes], dim=1) * (weights / total).sqrt()).flatten(2)
+        least = floor[:, :1].clamp_min(torch.finfo(stack.dtype).tiny)
+        variance = covariance[:, :1].clamp_min(0) + least
+        standardised = (stack - mean) / variance.sqrt()
+        features, slopes = standardised[:, :1], standardised[:, 1:]
+        slopes = slopes - features * ((covariance[:, 1:] + floor[:, 1:]) / variance)
+        return (torch.cat([features, slopes], dim=1) * share.sqrt()).flatten(2)
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
         """The values as images: a pixel has one feature."""
@@ -163,16 +161,12 @@ class WeightedSum:
 def _unit_norm(stack: Features, weights: Tensor) -> Features:
     """Zero mean and unit norm, by weights (batch or 1, 1, feature), and the derivatives of that."""
     share = weights / weights.sum(-1, keepdim=True)
-    stack = stack - (stack * share).sum(-1, keepdim=True)
+    stack = (stack - (stack * share).sum(-1, keepdim=True)) * share.sqrt()
+    stack = stack / stack[:, :1].norm(dim=-1, keepdim=True).clamp_min(torch.finfo(stack.dtype).tiny)
     image, tangents = stack[:, :1], stack[:, 1:]
-    norm = (image.square() * share).sum(-1, keepdim=True).sqrt().clamp_min(torch.finfo(stack.dtype).tiny)
-    image = image / norm
-    tangents = tangents / norm
-    tangents = tangents - image * (tangents * image * share).sum(-1, keepdim=True)
-    return torch.cat([image, tangents], dim=1) * share.sqrt()
+    return torch.cat([image, tangents - (tangents @ image.mT) * image], dim=1)
 
 
 def _band(count: int, size: int, like: Tensor) -> Float[Tensor, "count count"]:
     """The matrix that sums the entries at most size // 2 away from each."""
-    index = torch.arange(count, device=like.device)
-    return ((index[:, None] - index).abs() <= size // 2).to(like)
+    return like.new_ones(count, count).triu(-(size // 2)).tril(size // 2)

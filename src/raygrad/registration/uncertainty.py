@@ -2,6 +2,7 @@
 
 import torch
 
+from raygrad.pose import RigidTransform
 from raygrad.registration.levenberg_marquardt import Linearisation
 from raygrad.registration.result import Uncertainty
 from raygrad.registration.scene import Scene, Unknowns
@@ -19,13 +20,15 @@ def estimate_uncertainty(scene: Scene, unknowns: Unknowns, at: Linearisation) ->
         unknowns: where they are.
         at: what the images say there.
     """
-    scale = at.normal.diagonal(dim1=-2, dim2=-1).clamp_min(torch.finfo(at.normal.dtype).tiny).rsqrt()
+    # On the CPU: a GPU takes longer over eigenvalues of a few small matrices, and not all have float64.
+    normal, scatter = at.normal.cpu().double(), at.scatter.cpu().double()
+    scale = normal.diagonal(dim1=-2, dim2=-1).clamp_min(torch.finfo(normal.dtype).tiny).rsqrt()
     scale = scale[:, :, None] * scale[:, None]
-    inverse = torch.linalg.pinv(at.normal * scale, hermitian=True) * scale
-    covariance = (inverse @ at.scatter @ inverse)[:, :6, :6]
+    inverse = torch.linalg.pinv(normal * scale, hermitian=True) * scale
+    covariance = (inverse @ scatter @ inverse)[:, :6, :6]
 
-    pose = scene.poses(unknowns, 0)[:, 0]
-    axes = (pose @ scene.sights[0].camera.detector.reorient.matrix.to(pose))[:, :3, :3]
+    pose = RigidTransform(scene.poses(unknowns, 0)[:, 0])
+    axes = scene.sights[0].camera.detector.camera_to_world(pose).rotation.cpu().double()
     zero = torch.zeros_like(axes)
     camera_to_world = torch.cat([torch.cat([axes, zero], dim=-1), torch.cat([zero, axes], dim=-1)], dim=-2)
     return Uncertainty(camera_to_world.mT @ covariance @ camera_to_world, scene.radius)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from raygrad.drr import DRR
+from raygrad.kernels.backends import sums_in
 from raygrad.pose import RigidTransform, make_matrix
 from raygrad.registration.inspection import RegistrationWarning, inspect_start
 from raygrad.types import Images
@@ -25,11 +26,12 @@ class View:
     """One X-ray of the patient, ready for registration. `make_views` makes it, and checks all of it.
 
     Attributes:
-        xray: line integrals, in the DRR's dtype and on its device.
+        xray: line integrals, in the dtype of the DRR's images and on its device.
         drr: renders what the X-ray is compared to.
         weights: how much each pixel counts, from 0 to 1; like `xray`. At least one is 1.
         init: the starts as the poses (camera_to_world before `reorient`) that `drr(pose)` takes: float64, whatever
-            the DRR's dtype, so that what many small steps add up to is not rounded; and on its device.
+            the DRR's dtype, so that what many small steps add up to is not rounded; and on its device (see
+            `finest_dtype`).
     """
 
     xray: Float[Tensor, "1 1 height width"]
@@ -98,7 +100,7 @@ def make_views(
         if len(pose) not in (1, starts):
             raise ValueError(f"Expected {starts} starts or one as initial poses{name}. Got {len(pose)}.")
         weights = _make_weights(shown, camera, name)
-        views.append(View(_make_image(image, weights, camera, name), camera, weights, _double(pose, starts, camera)))
+        views.append(View(_make_image(image, weights, camera, name), camera, weights, _refine(pose, starts, camera)))
     for view, name in zip(views, names, strict=True):
         inspect_start(view.drr, view.init, view.xray, view.weights, name)
     return tuple(views)
@@ -162,7 +164,7 @@ def _check_pose(pose: Any, name: str) -> RigidTransform:
         )
     if len(pose) == 0 or not pose.matrix.isfinite().all():
         raise ValueError(f"Expected at least one initial pose{name}, finite. Got {len(pose)}, or NaN or infinity.")
-    matrix = pose.matrix.detach().double().cpu()
+    matrix = pose.matrix.detach().cpu().double()
     last_row = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)
     rotation = matrix[:, :3, :3]
     skew = (rotation @ rotation.mT - torch.eye(3, dtype=torch.float64)).abs().max().item()
@@ -174,17 +176,24 @@ def _check_pose(pose: Any, name: str) -> RigidTransform:
     return pose
 
 
-def _double(pose: RigidTransform, starts: int, drr: DRR) -> RigidTransform:
+def finest_dtype(device: torch.device) -> torch.dtype:
+    """float64, but float32 on GPUs that have nothing finer: Apple's, and some of Intel's."""
+    if device.type == "mps" or (device.type == "xpu" and not torch.xpu.get_device_properties(device).has_fp64):
+        return torch.float32
+    return torch.float64
+
+
+def _refine(pose: RigidTransform, starts: int, drr: DRR) -> RigidTransform:
     """The poses in float64, their rotations orthonormal to its precision."""
-    matrix = pose.matrix.detach().double().cpu()
+    matrix = pose.matrix.detach().cpu().double()
     rigid = make_matrix(roma.special_procrustes(matrix[:, :3, :3]), matrix[:, :3, 3])
-    return RigidTransform(rigid.expand(starts, 4, 4).contiguous().to(drr.device))
+    return RigidTransform(rigid.expand(starts, 4, 4).contiguous().to(drr.device, finest_dtype(drr.device)))
 
 
 def _make_weights(mask: Image | None, drr: DRR, name: str) -> Float[Tensor, "height width"]:
-    """The mask as weights in the DRR's dtype and on its device; ones without a mask."""
+    """The mask as weights in the dtype of the DRR's images and on its device; ones without a mask."""
     if mask is None:
-        return torch.ones(drr.detector.height, drr.detector.width, dtype=drr.dtype, device=drr.device)
+        return torch.ones(drr.detector.height, drr.detector.width, dtype=sums_in(drr.dtype), device=drr.device)
     weights = _as_image(_as_tensor(mask, f"the mask{name}"), drr, f"the mask{name}")
     if not weights.isfinite().all() or weights.min() < 0 or weights.max() > 1:
         raise ValueError(f"Expected the mask{name} as booleans, or finite weights from 0 (ignored) to 1 (counts).")
@@ -197,11 +206,11 @@ def _make_weights(mask: Image | None, drr: DRR, name: str) -> Float[Tensor, "hei
     if shown < _LITTLE_SHOWN:
         message = f"The mask{name} leaves only {shown:.1%} of the image. If it marks what to leave out, give 1 - mask."
         warnings.warn(message, RegistrationWarning, stacklevel=3)
-    return (weights / weights.max()).to(drr.dtype)
+    return (weights / weights.max()).to(sums_in(drr.dtype))
 
 
 def _make_image(xray: Image, weights: Tensor, drr: DRR, name: str) -> Float[Tensor, "1 1 height width"]:
-    """The X-ray in the DRR's dtype and on its device; what the mask hides is finite."""
+    """The X-ray in the dtype of the DRR's images and on its device; what the mask hides is finite."""
     image = _as_image(_as_tensor(xray, f"the X-ray{name}"), drr, f"the X-ray{name}")
     visible = image[weights > 0]
     wrong = int((~visible.isfinite()).sum())
@@ -216,8 +225,8 @@ def _make_image(xray: Image, weights: Tensor, drr: DRR, name: str) -> Float[Tens
         raise ValueError(
             f"Expected an X-ray{name} with a patient on it. Got the same value, {low:g}, everywhere{where}."
         )
-    filled = torch.where(image.isfinite(), image, visible.double().mean().to(image))
-    return filled.to(drr.dtype)[None, None]
+    filled = torch.where(image.isfinite(), image, visible.to(finest_dtype(image.device)).mean().to(image))
+    return filled.to(sums_in(drr.dtype))[None, None]
 
 
 def _as_image(value: Tensor, drr: DRR, what: str) -> Float[Tensor, "height width"]:
