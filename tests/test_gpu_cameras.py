@@ -29,7 +29,7 @@ def on_device(backend: str, tensor: Tensor) -> Tensor:
 
 
 def make_cameras(batch: int, maps: int) -> tuple[Tensor, Tensor]:
-    """Cameras 20 mm from the middle of a volume of 7 x 6 x 5 voxels, with shifted detectors of pixels that are not square."""
+    """Cameras 20 mm from the middle of 7 x 6 x 5 voxels, with shifted detectors of pixels that are not square."""
     generator = torch.Generator().manual_seed(batch)
     camera_to_world = random_rigid_transform(batch, generator).matrix.double()
     camera_to_world[:, :3, 3] = torch.tensor([3.0, 2.5, 2.0]) - 20 * camera_to_world[:, :3, 2]

@@ -9,7 +9,18 @@ import math
 import torch
 from torch import Tensor
 
+from raygrad.kernels.backends import GPU_DEVICES, interpreted
+
 AXES = ("x", "y", "z", "none")
+SHAPES = {"cpu": (19, 21, 35), "gpu": (7, 9, 19)}
+"""Of volumes that take several blocks of a kernel: small ones where Triton is interpreted."""
+
+
+def device_of(backend: str) -> torch.device:
+    """Where a backend's tensors are. Triton's interpreter takes those on the CPU."""
+    if backend != "gpu" or interpreted():
+        return torch.device("cpu")
+    return torch.device(next(name for name in GPU_DEVICES if getattr(torch, name).is_available()))
 
 
 def memory_orders(shape: tuple[int, int, int], dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
@@ -23,7 +34,7 @@ def memory_orders(shape: tuple[int, int, int], dtype: torch.dtype = torch.float6
 
 
 def circle(axis: str, dtype: torch.dtype, n_views: int = 5) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps, random images and distances of a scan of 30 voxels about an axis of the grid, or about a slanted one.
+    """Random images, maps and distances of a scan of 30 voxels about an axis of the grid, or about a slanted one.
 
     Views 1 and 3 have detectors turned by 90 and 180 degrees; some voxels project outside the images.
     """
@@ -48,11 +59,11 @@ def circle(axis: str, dtype: torch.dtype, n_views: int = 5) -> tuple[Tensor, Ten
     scaled = 9 * rotated
     maps = torch.cat([scaled, centre - (scaled @ middle)[..., None]], dim=2).contiguous()
     images = torch.rand(n_views, 40, 43, generator=generator, dtype=torch.float64).to(dtype)
-    return maps, images, torch.full((n_views,), 1000.0, dtype=torch.float64)
+    return images, maps, torch.full((n_views,), 1000.0, dtype=torch.float64)
 
 
 def random_maps(n_views: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps without any order, random images and distances."""
+    """Random images, maps without any order, and distances."""
     generator = torch.Generator().manual_seed(5)
 
     def random(*shape: int) -> Tensor:
@@ -61,7 +72,8 @@ def random_maps(n_views: int) -> tuple[Tensor, Tensor, Tensor]:
     maps = random(n_views, 3, 4)
     maps[:, :2] *= 10
     maps[:, :, 3] *= 20
-    return maps, random(n_views, 17, 19), random(n_views).abs()
+    images = random(n_views, 17, 19)
+    return images, maps, random(n_views).abs()
 
 
 def main() -> None:
@@ -75,7 +87,7 @@ def main() -> None:
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
         for axis in AXES:
             for order, volume in memory_orders((19, 21, 35), dtype).items():
-                maps, images, distance = circle(axis, dtype)
+                images, maps, distance = circle(axis, dtype)
                 got = add_voxel_driven_(volume, images, maps, distance, backend="cpu")
                 expected = add_voxel_driven_(
                     torch.zeros_like(volume, dtype=torch.float64), images.double(), maps, distance, backend="reference"

@@ -204,8 +204,8 @@ class Detector(nn.Module):
     ) -> Float[Tensor, "#batch 4 4"]:
         """The affine map, in the dtype and on the device of `like`, that `raygrad.kernels.project_cameras` takes.
 
-        It takes (right, down, 1, 1) to the centre of the pixel so many columns and rows from the middle of the image and
-        (0, 0, 0, 1) to the source, in the frame that poses move: `reorient` is part of it.
+        It takes (right, down, 1, 1) to the centre of the pixel so many columns and rows from the middle of the image
+        and (0, 0, 0, 1) to the source, in the frame that poses move: `reorient` is part of it.
 
         Args:
             like: a tensor.

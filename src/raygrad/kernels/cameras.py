@@ -29,14 +29,14 @@ def project_cameras(
 ) -> RayImages:
     """Integrate a volume along the rays of every pixel of cameras, differentiable by volume, pose and pixels.
 
-    On a GPU the rays are made where they are marched along: an image is one launch, nothing is stored for each ray, and the
-    gradient for a pose needs no second march. Elsewhere the rays are made, and `project` is called.
+    On a GPU the rays are made where they are marched along: an image is one launch, nothing is stored for each ray, and
+    the gradient for a pose needs no second march. Elsewhere the rays are made, and `project` is called.
 
     Args:
         volume: voxel values, (x, y, z) or (batch, x, y, z).
         camera_to_world: poses, (batch, 4, 4), whose last rows are 0, 0, 0, 1.
-        pixel_to_camera: (1 or batch, 4, 4) with the same last row, in mm. It takes (right, down, 1, 1) to the centre of a
-            pixel, `right` columns and `down` rows from the middle of the image, and (0, 0, 0, 1) to the source.
+        pixel_to_camera: (1 or batch, 4, 4) with the same last row, in mm. It takes (right, down, 1, 1) to the centre of
+            a pixel, `right` columns and `down` rows from the middle of the image, and (0, 0, 0, 1) to the source.
         world_to_voxel: as in `project`.
         height, width: rows and columns of the images.
         labels, backend, options: as in `project`: method, n_points, n_channels, reducefn, occupancy.
@@ -92,7 +92,7 @@ def project_cameras_with_jacobian(
 def rays_of_cameras(
     camera_to_world: Matrices, pixel_to_camera: PixelMaps, height: int, width: int
 ) -> tuple[Sources, Targets]:
-    """The rays that `project_cameras` marches along: sources (batch, 1, 3) and targets (batch, height * width, 3) in mm."""
+    """The rays of `project_cameras`: sources (batch, 1, 3) and targets (batch, height * width, 3) in mm."""
     pixel_to_world = camera_to_world @ pixel_to_camera.to(camera_to_world)
     across, down, middle, source = pixel_to_world[:, None, :3].unbind(-1)
     like = {"dtype": pixel_to_world.dtype, "device": pixel_to_world.device}

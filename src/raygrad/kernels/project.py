@@ -122,8 +122,8 @@ def backproject(
     """Apply the exact adjoint of `project`: spread each ray's value over the voxels that it reads.
 
     For every image y and volume x, <project(x), y> = <x, backproject(y)> up to rounding. The result does not depend
-    on the number of threads of a CPU. On a GPU the order of its sums, and with it the last digits, change from run to run,
-    unless `torch.use_deterministic_algorithms(True)` asks for sums of integers, which are exact in any order.
+    on the number of threads of a CPU. On a GPU the order of its sums, and with it the last digits, change from run to
+    run, unless `torch.use_deterministic_algorithms(True)` asks for sums of integers, which are exact in any order.
 
     Args:
         cotangent: values on the rays, (batch, channel, ray), as `project` returns them.

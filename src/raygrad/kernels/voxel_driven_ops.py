@@ -1,35 +1,41 @@
-"""The operator raygrad::add_voxel_driven_: schema, fake and the compiled kernel behind it.
+"""The operator raygrad::add_voxel_driven_: schema, fake and the kernels behind it.
 
-Shapes are those of `raygrad.kernels.add_voxel_driven_`. It has no derivative: analytic reconstruction needs none.
+Shapes are those of `raygrad.kernels.add_voxel_driven_`; the last argument names the backend. It has no derivative:
+analytic reconstruction needs none.
 """
 
 import torch
 from torch import Tensor
 
-from raygrad.kernels.backends import load_extension
+from raygrad.kernels.backends import GPU_DEVICES, load_extension
 
 torch.library.define(
-    "raygrad::add_voxel_driven_", "(Tensor(a!) volume, Tensor images, Tensor voxel_to_pixel, Tensor distance) -> ()"
+    "raygrad::add_voxel_driven_",
+    "(Tensor(a!) volume, Tensor images, Tensor voxel_to_pixel, Tensor distance, str backend) -> ()",
 )
 
 
-def add_voxel_driven_(volume: Tensor, images: Tensor, voxel_to_pixel: Tensor, distance: Tensor) -> None:
+def add_voxel_driven_(volume: Tensor, images: Tensor, voxel_to_pixel: Tensor, distance: Tensor, backend: str) -> None:
     """Dispatch raygrad::add_voxel_driven_."""
-    torch.ops.raygrad.add_voxel_driven_(volume, images, voxel_to_pixel, distance)
+    torch.ops.raygrad.add_voxel_driven_(volume, images, voxel_to_pixel, distance, backend)
 
 
-@torch.library.impl("raygrad::add_voxel_driven_", "cpu")
-def _(volume, images, voxel_to_pixel, distance):
+@torch.library.impl("raygrad::add_voxel_driven_", ("cpu", *GPU_DEVICES))
+def _(volume, images, voxel_to_pixel, distance, backend):
+    if backend == "gpu":
+        from raygrad.kernels.gpu import voxel_driven  # Triton takes its time
+
+        return voxel_driven.add_voxel_driven_(volume, images, voxel_to_pixel, distance)
     extension, _ = load_extension()
     extension.add_voxel_driven(
         volume.detach(),
         images.detach(),
-        voxel_to_pixel.detach().contiguous(),
-        distance.detach().contiguous(),
+        voxel_to_pixel.detach().to("cpu", torch.float64).contiguous(),
+        distance.detach().to("cpu", torch.float64).contiguous(),
         torch.get_num_threads(),
     )
 
 
 @torch.library.register_fake("raygrad::add_voxel_driven_")
-def _(volume, images, voxel_to_pixel, distance):
+def _(volume, images, voxel_to_pixel, distance, backend):
     return None

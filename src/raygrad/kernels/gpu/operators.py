@@ -187,7 +187,7 @@ def _scatter(gradient, scale, cotangent, beam: Beam, world_to_voxel, labels, n_c
 
 
 def _units(cotangent: Tensor, world_to_voxel: Tensor, volume: Tensor, n_points: int) -> Tensor:
-    """The number of integer units in 1, for sums of 62 bits: all cotangents times the most that a ray weighs in a voxel.
+    """The number of integer units in 1, for sums of 62 bits: of all cotangents, times the most a ray weighs in a voxel.
 
     That is twice the sum of a voxel's edges, and, for trilinear samples, one step through the volume; 1 for maxima.
     """
