@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from raygrad.data import VolumeGeometry
 from raygrad.kernels import backproject, project
-from raygrad.kernels.project import METHODS
+from raygrad.kernels.checks import METHODS
 from raygrad.processes import Processes
 from raygrad.views import Indices, Views
 
@@ -104,21 +104,29 @@ class Projector:
             norm = 0.0
             for _ in range(iterations):
                 volume = self.T(self(volume / volume.norm()))
-                if (previous := norm) and abs(float(volume.norm()) ** 0.5 - previous) <= 1e-5 * previous:
+                previous, estimate = norm, float(volume.norm()) ** 0.5
+                if previous and abs(estimate - previous) <= 1e-5 * previous:
                     break
-                norm = float(volume.norm()) ** 0.5
+                norm = estimate
                 if norm == 0:
                     break
         return norm
 
     def zeros(self) -> Volumes:
         """A volume of zeros on this projector's grid, with the rays' dtype and device."""
-        like = self.views.parameters()[0]
-        return self.volume_geometry.zeros(like.dtype, like.device)
+        return self.volume_geometry.zeros(self.views.parameters()[0].dtype, self.views.device)
 
     def __getitem__(self, indices: Indices) -> "Projector":
         """The projector of some of the views."""
         return self.with_views(self.views[indices])
+
+    def to(self, device: torch.device | str) -> "Projector":
+        """The same projector with its views on a device: rays are made where the volumes and images are.
+
+        A projector whose views are elsewhere moves them there each time.
+        """
+        views = self.views.to(device)
+        return self if views is self.views else self.with_views(views)
 
     def with_views(self, views: Views) -> "Projector":
         """The same projector for other views."""
@@ -141,7 +149,8 @@ class Projector:
         """
         if not 1 <= count <= len(self.views):
             raise ValueError(f"Expected 1 to {len(self.views)} subsets, as there are views. Got {count}.")
-        positions = [torch.arange(first, len(self.views), count) for first in bit_reversal(count)]
+        device = self.views.device
+        positions = [torch.arange(first, len(self.views), count, device=device) for first in bit_reversal(count)]
         return [(self[chosen], chosen) for chosen in positions]
 
     def _project_differentiably(self, volume: Tensor) -> Tensor:
@@ -152,7 +161,7 @@ class Projector:
         return torch.cat([checkpoint(self._march, volume, views, use_reentrant=False) for views in groups])
 
     def _march(self, volume: Tensor, views: Views) -> Tensor:
-        source, target = (ends.to(volume) for ends in views.rays())
+        source, target = (ends.to(volume) for ends in views.to(volume.device).rays())
         return project(volume, source, target, **self._options())[:, 0].unflatten(-1, views.image_shape)
 
     def _apply(self, volume: Tensor) -> Tensor:
@@ -171,7 +180,7 @@ class Projector:
         volume: Tensor | None = None
         first = 0
         for views in self.views.split(self.rays_at_once):
-            source, target = (ends.to(images) for ends in views.rays())
+            source, target = (ends.to(images) for ends in views.to(images.device).rays())
             cotangent = images[first : first + len(views)].reshape(len(views), 1, -1)
             into = out if volume is None else None
             part = backproject(cotangent, like, source, target, **self._options(), out=into)

@@ -191,7 +191,7 @@ class ShardedProjector(Projector):
         if tuple(numbers.shape) != (len(own.views),):
             raise ValueError(f"Expected the numbers of {len(own.views)} views. Got shape {tuple(numbers.shape)}.")
         self.processes: Group = processes
-        self.numbers = numbers
+        self.numbers = numbers.to(own.views.device)
 
     def __getitem__(self, indices: Indices) -> "ShardedProjector":
         """Some of the views that this process holds, counted among them; the other processes choose of theirs."""

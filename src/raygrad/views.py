@@ -7,7 +7,7 @@ A view is what one image was taken with. `ConeViews` are a detector with poses, 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from raygrad.types import Matrices, Sources, Targets, Vectors
 
 Indices = slice | Sequence[int] | Tensor
 EVERY = slice(None)
+V = TypeVar("V", bound="Views")
 
 
 class Views(ABC):
@@ -45,6 +46,20 @@ class Views(ABC):
     def parameters(self) -> list[Tensor]:
         """The tensors that decide where the rays run."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where rays are made."""
+        return self.parameters()[0].device
+
+    def to(self: V, device: torch.device | str) -> V:
+        """The same views with their tensors on a device, where their rays are made then; gradients flow back."""
+        device = torch.device(device)
+        return self if all(tensor.device == device for tensor in self.parameters()) else self._moved(device)
+
+    @abstractmethod
+    def _moved(self: V, device: torch.device) -> V:
+        """The views with tensors on a device."""
+
     def requires_grad(self) -> bool:
         """Whether a gradient is to flow to the rays."""
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in self.parameters())
@@ -53,6 +68,8 @@ class Views(ABC):
         """Groups of neighbouring views, each of at most so many rays (or a single view)."""
         rows, columns = self.image_shape
         group = max(1, rays_at_once // (rows * columns))
+        if group >= len(self) > 0:
+            return [self]
         return [self[first : first + group] for first in range(0, len(self), group)]
 
 
@@ -112,6 +129,10 @@ class ConeViews(Views):
         own = [self.pose.matrix] if self.calibration is None else [self.pose.matrix, self.calibration]
         return [*own, *self.detector.parameters(), *self.detector.buffers()]
 
+    def _moved(self, device: torch.device) -> "ConeViews":
+        calibration = None if self.calibration is None else self.calibration.to(device)
+        return ConeViews(_detector_on(self.detector, device), self.pose.to(device), calibration)
+
     @property
     def source(self) -> Vectors:
         """Where the sources are, in world mm."""
@@ -166,7 +187,7 @@ class ParallelViews(Views):
         length: how far before the detector the rays begin, in mm: far enough to be in front of the volume.
 
     Raises:
-        ValueError: the shapes do not fit, or a detector is parallel to its rays.
+        ValueError: the shapes do not fit, or, on the CPU, a detector is parallel to its rays.
     """
 
     direction: Vectors
@@ -184,7 +205,8 @@ class ParallelViews(Views):
         if self.height < 1 or self.width < 1 or not self.length > 0:
             size = f"{self.height} x {self.width} and {self.length}"
             raise ValueError(f"Expected rows and columns of at least 1, and a positive length in mm. Got {size}.")
-        if not (torch.linalg.det(self._axes()).abs() > 0).all():
+        # A GPU is not waited for; views that were moved there have been looked at before.
+        if self.device.type == "cpu" and not (torch.linalg.det(self._axes()).abs() > 0).all():
             raise ValueError("Expected steps across and down that span a plane which the rays cross.")
 
     @property
@@ -201,8 +223,9 @@ class ParallelViews(Views):
 
     def rays(self) -> tuple[Sources, Targets]:
         """Height x width sources and targets a view."""
-        columns = torch.arange(self.width).to(self.centre) - (self.width - 1) / 2
-        rows = torch.arange(self.height).to(self.centre) - (self.height - 1) / 2
+        dtype, device = self.centre.dtype, self.device
+        columns = torch.arange(self.width, dtype=dtype, device=device) - (self.width - 1) / 2
+        rows = torch.arange(self.height, dtype=dtype, device=device) - (self.height - 1) / 2
         by_row = self.centre[:, None] + rows[:, None] * self.down[:, None]
         target = (by_row[:, :, None] + (columns[:, None] * self.across[:, None])[:, None]).flatten(1, 2)
         return target - self.length * self.direction[:, None], target
@@ -210,6 +233,10 @@ class ParallelViews(Views):
     def parameters(self) -> list[Tensor]:
         """Direction, centre and steps."""
         return [self.direction, self.centre, self.across, self.down]
+
+    def _moved(self, device: torch.device) -> "ParallelViews":
+        direction, centre, across, down = (tensor.to(device) for tensor in self.parameters())
+        return ParallelViews(direction, centre, across, down, self.height, self.width, self.length)
 
     @property
     def world_to_pixel(self) -> Float[Tensor, "view 3 4"]:
@@ -270,3 +297,23 @@ class RayViews(Views):
     def parameters(self) -> list[Tensor]:
         """Sources and targets."""
         return [self.source, self.target]
+
+    def _moved(self, device: torch.device) -> "RayViews":
+        return RayViews(self.source.to(device), self.target.to(device), self.shape)
+
+
+def _detector_on(detector: Detector, device: torch.device) -> Detector:
+    """The same detector on a device; `detector.to(device)` would move that itself, and cut parameters off."""
+    lengths = (detector.sdd, detector.delx, detector.dely, detector.centre_x, detector.centre_y)
+    sdd, delx, dely, x0, y0 = (length.to(device) if isinstance(length, Tensor) else length for length in lengths)
+    return Detector(
+        sdd,
+        detector.height,
+        detector.width,
+        delx,
+        dely,
+        x0,
+        y0,
+        detector.reorient.to(device),
+        reverse_x_axis=detector.reverse_x_axis,
+    )

@@ -20,20 +20,21 @@ def render_to_file(
     window: tuple[float, float] | None = None,
     bits: int = 8,
     invert: bool = False,
+    device: torch.device | str = "cpu",
     **camera: Any,
 ) -> str:
     """Render the subject from a pose, write the image and return a sentence about it.
 
-    `camera` are arguments of `raygrad.drr.DRR`.
+    It is rendered on `device`. `camera` are arguments of `raygrad.drr.DRR`.
 
     Raises:
         ValueError: an argument that makes no X-ray system, or a name that cannot be written to.
     """
     check_output(output)
-    drr = DRR(subject, **camera)
+    drr = DRR(subject, **camera).to(device)
     start = time.perf_counter()
     with torch.no_grad():
-        image = drr(pose)[0, 0]
+        image = drr(pose.to(device))[0, 0].cpu()
     seconds = time.perf_counter() - start
     spacing = (float(drr.detector.delx), float(drr.detector.dely))
     save_image(image.numpy(), output, spacing, window=window, bits=bits, invert=invert)

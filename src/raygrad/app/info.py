@@ -11,6 +11,7 @@ import raygrad
 from raygrad.data.cache import cache_folder
 from raygrad.data.chest import CHEST_SHA256, find_chest
 from raygrad.kernels import available_backends
+from raygrad.kernels.backends import GPU_DEVICES, find_triton
 
 OPTIONAL = ("nibabel", "SimpleITK", "matplotlib", "pooch", "torchio")
 
@@ -24,8 +25,25 @@ def describe_installation() -> list[tuple[str, str]]:
     ]
     for name, (usable, reason) in available_backends().items():
         rows.append((f"backend {name}", f"{'yes' if usable else 'no'}: {reason}"))
+    rows += _describe_gpus()
     rows += [(name, _version(name)) for name in OPTIONAL]
     return rows + _describe_data()
+
+
+def _describe_gpus() -> list[tuple[str, str]]:
+    """Every GPU that PyTorch sees, and what marches rays on it."""
+    triton = find_triton()[0]
+    rows = []
+    for kind in GPU_DEVICES:
+        torch_of_kind = getattr(torch, kind)
+        for number in range(torch_of_kind.device_count() if torch_of_kind.is_available() else 0):
+            properties = torch_of_kind.get_device_properties(number)
+            memory = f"{properties.total_memory / 1e9:.0f} GB"
+            backend = "gpu" if triton else "reference"
+            rows.append((f"GPU {kind}:{number}", f"{properties.name}, {memory}: backend {backend}"))
+    if torch.backends.mps.is_available():
+        rows.append(("GPU mps", "Apple's: backend reference; the CPU is faster"))
+    return rows or [("GPU", "none that PyTorch can use")]
 
 
 def _version(distribution: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from raygrad.data import Subject, load_example_ct, read
+from raygrad.kernels.backends import GPU_DEVICES, find_triton
 from raygrad.pose import RigidTransform, convert
 
 EXAMPLES = {"example": "thorax", "chest": "chest"}
@@ -116,6 +117,22 @@ def _convert(rotation: list[float], xyz: list[float], parameterization: str, con
         turn = torch.deg2rad(turn)
     euler = convention if parameterization == "euler_angles" else None
     return convert(turn, torch.tensor([xyz]), parameterization=parameterization, convention=euler)
+
+
+def parse_device(text: str) -> torch.device:
+    """The device of a name such as "cuda:1"; "auto" is a GPU that the GPU kernels run on, or else the CPU.
+
+    Raises:
+        UserError: this machine's PyTorch has no such device.
+    """
+    if text == "auto":
+        found = [name for name in GPU_DEVICES if getattr(torch, name).is_available()]
+        return torch.device(found[0] if found and find_triton()[0] else "cpu")
+    try:
+        return torch.empty(0, device=text).device
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device {text} is nothing that PyTorch can use here: {reason}") from None
 
 
 def load_subject(

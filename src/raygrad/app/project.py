@@ -76,13 +76,15 @@ def project(
     views: ConeViews,
     *,
     renderer: str = "siddon",
+    device: torch.device | str = "cpu",
     photons: float | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Images:
     """The views' line integrals, with the noise of so many photons a pixel (without a patient) if they are given.
 
-    Counts are Poisson's, and a pixel that counts none is taken to have half a photon.
+    They are rendered on `device`, and returned on the CPU. Counts are Poisson's, and a pixel that counts none is taken
+    to have half a photon.
 
     Raises:
         UserError: views that see nothing of the CT, or a number of photons that is not positive.
@@ -92,14 +94,14 @@ def project(
     volume = subject.density
     if blind := blind_views(views, VolumeGeometry.of(volume)):
         raise UserError(f"{len(blind)} of {len(views)} views see nothing of the CT: {', '.join(map(str, blind[:10]))}.")
-    projector = Projector(volume, views, renderer)
+    projector, voxels = Projector(volume, views, renderer).to(device), volume.voxels.to(device)
     images = torch.empty(projector.range_shape)
     numbers: Any = range(len(views))
     if progress:
         numbers = require("tqdm", "progress bars", extra="cli").tqdm(numbers, desc="views", ncols=90)
     with torch.no_grad():
         for number in numbers:
-            images[number] = projector[[number]](volume.voxels)[0]
+            images[number] = projector[[number]](voxels)[0]
     if photons is not None:
         generator = torch.Generator().manual_seed(seed)
         for image in images:

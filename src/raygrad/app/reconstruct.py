@@ -64,6 +64,7 @@ def reconstruct_to_files(
     *,
     method: str,
     renderer: str,
+    device: torch.device | str = "cpu",
     options: dict[str, Any],
     unknowns: tuple[str, ...] | None = None,
     fresh: bool = False,
@@ -78,6 +79,7 @@ def reconstruct_to_files(
         problem: from `read_problem`.
         outputs: the volume's file is replaced at the end, when the checkpoint goes.
         method, renderer, unknowns: see `raygrad.reconstruct`; `unknowns` are refined first.
+        device: what computes.
         options: the method's, from `plan`.
         fresh: begin anew, whatever the checkpoint holds.
         checkpoint_every: seconds between two checkpoints.
@@ -92,9 +94,8 @@ def reconstruct_to_files(
     """
     processes = Processes() if processes is None else processes
     speaker = say if processes.rank == 0 else _silent
-    views, images = problem.views[problem.used], select(problem.images, problem.used)
-    projector = Projector(problem.grid, views, renderer)
-    images = check_images(projector, images)
+    projector = Projector(problem.grid, problem.views[problem.used], renderer).to(device)
+    images = check_images(projector, select(problem.images, problem.used)).to(device)
     if method == "osem" and "photons" not in options and images.min() < 0:
         speaker("line integrals below 0 are taken for 0: with --photons they need not be")
         images = images.clamp(min=0)
@@ -108,7 +109,7 @@ def reconstruct_to_files(
     every = problem.views
     if unknowns is not None:
         found = calibrate(projector, images, unknowns, progress=progress and processes.rank == 0)
-        every = _with_refined(problem, found.views)
+        every = _with_refined(problem, found.views.to("cpu"))
         projector = projector.with_views(found.views)
         speaker(f"{found}, residual {float(found.residual.norm() / len(found.residual) ** 0.5):.3g}")
         if processes.rank == 0:
@@ -165,12 +166,12 @@ def _write_what_else(
         rendered = _project(projector.with_views(problem.views[problem.held_out]), result.volume)
         say(describe_novel_views(rendered, select(problem.images, problem.held_out), problem.held_out))
     if problem.truth is not None:
-        say(describe_truth(result.volume, problem.truth))
+        say(describe_truth(result.volume.cpu(), problem.truth))
 
 
 def _project(projector: Projector, volume: Tensor) -> Tensor:
     with torch.no_grad():
-        return projector(volume)
+        return projector(volume).cpu()
 
 
 def _describe(problem: Problem, output: Path) -> str:

@@ -66,6 +66,6 @@ def describe_truth(volume: Float[Tensor, "x y z"], truth: Float[Tensor, "x y z"]
 
 
 def _brightest(volume: Tensor) -> float:
-    sample = volume.permute(2, 1, 0).flatten()[:: max(1, volume.numel() // 2**20)]
+    sample = volume.cpu().permute(2, 1, 0).flatten()[:: max(1, volume.numel() // 2**20)]
     white = float(sample.kthvalue(max(1, round(_GREY_SHARE * len(sample)))).values)
     return white if white > 0 else float(torch.finfo(torch.float32).eps)

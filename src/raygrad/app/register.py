@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from raygrad import registration
 from raygrad.app.inputs import UserError
 from raygrad.app.register_files import ADVICE, describe_structures, save_registration
@@ -30,6 +32,7 @@ def register_to_folder(
     *,
     method: str = "lm",
     renderer: str = "joseph",
+    device: torch.device | str = "cpu",
     search: SearchRanges | None = None,
     structures: Mapping[str, Sequence[int]] | None = None,
     calibration: Calibration | None = None,
@@ -47,6 +50,7 @@ def register_to_folder(
         folder: it exists.
         method: of `raygrad.registration.register`.
         renderer: of `raygrad.drr.DRR`.
+        device: what computes.
         search: how far the poses may be off, to search all that.
         structures, calibration: of `raygrad.registration.register`.
         seed: of the poses that are tried.
@@ -63,7 +67,7 @@ def register_to_folder(
     """
     if structures and subject.mask is None:
         raise UserError("--structure needs --labelmap, the image that says which voxel belongs to which structure.")
-    drrs = [task.view.intrinsics.make_drr(subject, renderer=renderer) for task in tasks]
+    drrs = [task.view.intrinsics.make_drr(subject, renderer=renderer).to(device) for task in tasks]
     xrays, inits = [task.image for task in tasks], [task.view.pose for task in tasks]
     masks = [task.mask for task in tasks] if any(task.mask is not None for task in tasks) else None
     options: dict[str, Any] = {"method": method, "mask": masks, "seed": seed, "progress": progress}

@@ -147,7 +147,7 @@ def _found_view(number: int, task: Task, result: RegistrationResult, start: int)
 def _render(drr: DRR, view: View) -> torch.Tensor:
     pose = view.pose.to(drr.density)
     if view.intrinsics != Intrinsics.of(drr):
-        drr = view.intrinsics.make_drr(drr.subject, renderer=drr.renderer)
+        drr = view.intrinsics.make_drr(drr.subject, renderer=drr.renderer).to(drr.device)
     with torch.no_grad():
         return drr(pose).cpu()
 

@@ -30,6 +30,7 @@ def drr(
     x0: given.X0 = 0.0,
     y0: given.Y0 = 0.0,
     renderer: given.Renderer = "siddon",
+    device: given.Device = "auto",
     labelmap: given.Labelmap = None,
     series_uid: given.SeriesUid = None,
     labels: given.Labels = None,
@@ -61,13 +62,13 @@ def drr(
     """
     from raygrad.app.drr import render_to_file
     from raygrad.app.images import check_output
-    from raygrad.app.inputs import UserError, load_subject, parse_labels, parse_pose, parse_window
+    from raygrad.app.inputs import UserError, load_subject, parse_device, parse_labels, parse_pose, parse_window
 
     if bits not in (8, 16):
         raise UserError(f"--bits is 8 or 16, not {bits}.")
     check_output(output)  # before the CT is read, which may take a while
     camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
-    grey_window = parse_window(window)
+    grey_window, computing_device = parse_window(window), parse_device(device)
     subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid)
     sentence = render_to_file(
         subject,
@@ -76,6 +77,7 @@ def drr(
         window=grey_window,
         bits=bits,
         invert=invert,
+        device=computing_device,
         sdd=sdd,
         height=height,
         width=width,

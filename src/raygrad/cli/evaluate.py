@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from raygrad.cli import options as given
+
 
 def registration(
     ct: Annotated[
@@ -25,6 +27,7 @@ def registration(
     seed: Annotated[int, typer.Option(help="Of the starts, the noise and all else that is random.")] = 0,
     search: Annotated[bool, typer.Option("--search", help="Search these ranges instead of giving a start.")] = False,
     masks: Annotated[bool, typer.Option(help="Tell the registration where the collimator is.")] = True,
+    device: given.Device = "auto",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the CSV, the table and the plots.")] = Path(
         "raygrad-evaluation"
     ),
@@ -38,11 +41,14 @@ def registration(
     raygrad evaluate registration --ct ct.nii.gz --starts 100
     """
     from raygrad.app.evaluation.command import evaluate_to_folder, parse_conditions, parse_views
-    from raygrad.app.inputs import load_subject
+    from raygrad.app.inputs import load_subject, parse_device
 
+    computing_device = parse_device(device)
     view_names = parse_views(views)
     subject = load_subject(ct)
     letters = parse_conditions(conditions, subject)
     method = "search" if search else "register"
-    for text in evaluate_to_folder(subject, out, letters, view_names, starts, degrees, mm, seed, method, masks):
+    for text in evaluate_to_folder(
+        subject, out, letters, view_names, starts, degrees, mm, seed, method, masks, computing_device
+    ):
         typer.echo(text + "\n")

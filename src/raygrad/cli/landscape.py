@@ -58,7 +58,9 @@ def landscape(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Images rendered together.", show_default="what fits into 64 MB", rich_help_panel=HOW),
+        typer.Option(
+            help="Images rendered together.", show_default="what fits into 64 MB, or 1 GB of a GPU", rich_help_panel=HOW
+        ),
     ] = None,
     sdd: given.Sdd = 1020.0,
     height: given.Height = 200,
@@ -68,6 +70,7 @@ def landscape(
     x0: given.X0 = 0.0,
     y0: given.Y0 = 0.0,
     renderer: given.Renderer = "siddon",
+    device: given.Device = "auto",
     labelmap: given.Labelmap = None,
     series_uid: given.SeriesUid = None,
     labels: given.Labels = None,
@@ -87,10 +90,11 @@ def landscape(
 
     raygrad landscape example -o landscape --pairs y,alpha --ranges "y=200 alpha=90" --steps 31
     """
-    from raygrad.app.inputs import load_subject, parse_labels, parse_pose
+    from raygrad.app.inputs import load_subject, parse_device, parse_labels, parse_pose
     from raygrad.app.landscape import parse_metric, parse_ranges, parse_slices, save_landscape
     from raygrad.drr import DRR
 
+    computing_device = parse_device(device)
     camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
     euler = parameterization in ("euler_angles", "matrix")
     options = {
@@ -110,6 +114,6 @@ def landscape(
         options["xray"] = as_line_integrals(read_xray(xray), "line-integrals")
     output.mkdir(parents=True, exist_ok=True)
     subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid)
-    system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer)
+    system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer).to(computing_device)
     for text in save_landscape(system, camera_to_patient, output, **options):
         typer.echo(text)

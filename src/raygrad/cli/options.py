@@ -22,6 +22,13 @@ CT = Annotated[
     ),
 ]
 OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; it is made if missing.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="What computes: auto (a GPU that the GPU kernels run on, or else the CPU), cpu, cuda, cuda:1, xpu, mps.",
+        rich_help_panel=HOW,
+    ),
+]
 
 # Where the X-ray is taken from
 Rotation = Annotated[

@@ -112,6 +112,7 @@ def project(
         typer.Option(help="Offset of the detector along y in mm.", show_default="0", rich_help_panel=CAMERA),
     ] = None,
     renderer: given.Renderer = "siddon",
+    device: given.Device = "auto",
     attenuation: Annotated[
         bool,
         typer.Option(
@@ -168,7 +169,7 @@ def project(
     """
     from raygrad.app.beside import beside
     from raygrad.app.geometry import write_geometry
-    from raygrad.app.inputs import UserError
+    from raygrad.app.inputs import UserError, parse_device
     from raygrad.app.project import check_output, load_attenuation, project_to_file
     from raygrad.app.sweeps import read_or_make_views
     from raygrad.data.write import check_writable, write_volume
@@ -176,6 +177,7 @@ def project(
     content = "as-is" if as_is else "attenuation" if attenuation else "density"
     if photons is not None and content == "density":
         raise UserError("--photons needs line integrals of attenuation: leave out --density.")
+    computing_device = parse_device(device)
     written = beside(output, ".geometry.json") if geometry is None else None
     check_output(output, written)
     if save_volume is not None:
@@ -208,6 +210,7 @@ def project(
         views,
         output,
         renderer=renderer,
+        device=computing_device,
         photons=photons,
         seed=seed,
         progress=sys.stderr.isatty(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raygrad.cli import options as given
 from raygrad.cli.options import HOW
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def reconstruct(
         str,
         typer.Option(help="What the iterative methods invert: joseph, siddon or trilinear.", rich_help_panel=HOW),
     ] = "joseph",
+    device: given.Device = "auto",
     nonnegative: Annotated[
         bool | None,
         typer.Option(
@@ -232,6 +234,7 @@ def reconstruct(
     --like ct.nii.gz -o volume.nii.gz
     """
     from raygrad.app.beside import beside
+    from raygrad.app.inputs import parse_device
     from raygrad.app.reconstruct import Outputs, plan, reconstruct_to_files
     from raygrad.app.reconstruct_inputs import Grid, check_outputs, parse_unknowns, read_problem
 
@@ -255,6 +258,7 @@ def reconstruct(
     with _joined(outputs.checkpoint) as processes:
         check_outputs(output, history=history, preview=preview, checkpoint=outputs.checkpoint)
         planned, unknowns = plan(method, options), parse_unknowns(calibrate)
+        computing_device = parse_device(device)  # of the processes that torchrun starts each has its own GPU
         problem = read_problem(
             views,
             geometry,
@@ -271,6 +275,7 @@ def reconstruct(
             outputs,
             method=method,
             renderer=renderer,
+            device=computing_device,
             options=planned,
             unknowns=unknowns,
             fresh=fresh,

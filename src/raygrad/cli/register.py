@@ -152,6 +152,7 @@ def register(
         str,
         typer.Option(help="Of the pictures, and of adam and lbfgs: joseph, siddon or trilinear.", rich_help_panel=HOW),
     ] = "joseph",
+    device: given.Device = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the poses that are tried.", rich_help_panel=HOW)] = 0,
     animation: Annotated[
         bool, typer.Option("--animation/--no-animation", help="Write convergence.gif too.", rich_help_panel=HOW)
@@ -173,7 +174,7 @@ def register(
 
     raygrad register ct.nii.gz front.dcm side.dcm --rotation 0,0,0 --rotation 90,0,0 -o found
     """
-    from raygrad.app.inputs import load_subject, parse_labels
+    from raygrad.app.inputs import load_subject, parse_device, parse_labels
     from raygrad.app.register import describe, register_to_folder
     from raygrad.app.register_inputs import Starts, parse_calibration, parse_search, parse_structures, prepare
 
@@ -181,7 +182,7 @@ def register(
     camera = {"sdd": sdd, "height": height, "width": width, "delx": delx, "dely": dely, "x0": x0, "y0": y0}
     tasks = prepare(xrays, starts, camera, orientation, values, mask or ())
     reach, structures, calibration = parse_search(search), parse_structures(structure), parse_calibration(calibrate)
-    rendered = parse_labels(labels)
+    rendered, computing_device = parse_labels(labels), parse_device(device)
     output.mkdir(parents=True, exist_ok=True)
     for task in tasks:
         typer.echo(describe(task))
@@ -192,6 +193,7 @@ def register(
         output,
         method=method,
         renderer=renderer,
+        device=computing_device,
         search=reach,
         structures=structures,
         calibration=calibration,

@@ -43,7 +43,7 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
     direction = voxel_to_lps[:3, :3] / spacing
     if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
         raise ValueError(f"Expected voxel axes at right angles. Got\n{volume.affine}")
-    image = sitk.GetImageFromArray(volume.voxels.permute(2, 1, 0).contiguous().numpy())
+    image = sitk.GetImageFromArray(volume.voxels.detach().cpu().permute(2, 1, 0).contiguous().numpy())
     image.SetSpacing(spacing.tolist())
     image.SetDirection(direction.ravel().tolist())
     image.SetOrigin(voxel_to_lps[:3, 3].tolist())

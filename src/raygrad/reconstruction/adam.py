@@ -104,7 +104,7 @@ class Adam(Solver):
                 "The mean squared error, with any regulariser, can be shared."
             )
         super().__init__(projector, images, **problem)
-        self.subsets = make_subsets(projector, n_subsets)
+        self.subsets = make_subsets(self.projector, n_subsets)
         self.n_subsets = n_subsets
         self.learning_rate = learning_rate
         self.loss, self.regulariser = loss, regulariser
@@ -132,8 +132,7 @@ class Adam(Solver):
 
     def step(self) -> Step:
         """One step for each subset."""
-        squares = torch.zeros((), dtype=torch.float64, device=self.images.device)
-        objective = 0.0
+        squares, objective = torch.zeros(2, dtype=torch.float64, device=self.images.device).unbind()
         for projector, positions in self.subsets:
             images = self.images if len(self.subsets) == 1 else self.images[positions]
             rendered = projector(self.volume)
@@ -142,7 +141,7 @@ class Adam(Solver):
             squares += square
             if self.loss is None:
                 pixels = projector.processes.sum(torch.tensor(images.numel())).item()
-                objective += float(projector.processes.sum(square)) / pixels
+                objective += projector.processes.sum(square) / pixels
                 by_image = residual.mul_(2 / pixels)
             else:
                 value, by_image = _differentiate(self.loss, rendered, images)
@@ -156,12 +155,11 @@ class Adam(Solver):
             self.optimizer.step()
             self.volume.grad = None
             self.constraint.apply_(self.volume)
-        residual_norm = float(self.projector.processes.sum(squares)) ** 0.5
-        return Step(residual_norm / self.norm, objective / len(self.subsets))
+        return self.said(self.projector.processes.sum(squares), objective / len(self.subsets))
 
 
-def _differentiate(function: Callable[..., Tensor], at: Tensor, *others: Tensor) -> tuple[float, Tensor]:
-    """The value of a function, and its gradient by the first argument."""
+def _differentiate(function: Callable[..., Tensor], at: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
+    """The value of a function, without axes, and its gradient by the first argument."""
     with torch.enable_grad():
         at = at.detach().requires_grad_()
         value = function(at, *others)
@@ -171,8 +169,9 @@ def _differentiate(function: Callable[..., Tensor], at: Tensor, *others: Tensor)
                 f"Expected {_name(function)} to return a tensor of one value that depends on its first argument. "
                 f"Got {got}."
             )
-        (gradient,) = torch.autograd.grad(value.sum(), at)
-    return float(value), gradient
+        value = value.sum()
+        (gradient,) = torch.autograd.grad(value, at)
+    return value.detach(), gradient
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -144,6 +144,8 @@ def calibrate(
     """
     views, wanted = _check_views(projector), _check_unknowns(unknowns)
     images = check_images(projector, images)
+    views = views.to(images.device)
+    projector = projector.with_views(views)
     factors = _check_factors(projector, factors)
     if rounds < 1 or iterations < 1 or not tolerance >= 0:
         got = f"{rounds}, {iterations} and {tolerance}"
@@ -185,7 +187,8 @@ class _Refinement:
         self.damping = sweep.pose.new_full((len(sweep) + 1,), 1e-6)
         self.settled = torch.zeros(len(sweep), dtype=torch.bool)
         self.volume: Tensor | None = None
-        self.radius = float((projector.volume_geometry.corners() - sweep.pivot).norm(dim=1).mean()) / math.sqrt(3)
+        arms = projector.volume_geometry.corners().to(sweep.pivot) - sweep.pivot
+        self.radius = float(arms.norm(dim=1).mean()) / math.sqrt(3)
 
     def begin(self, factor: int) -> None:
         """Go to a resolution, with the volume so far."""

@@ -71,19 +71,19 @@ class Cgls(Solver):
         iterate: where the descent is: the volume itself.
         residual: b - A iterate.
         direction: of the next step.
-        slope: the square of the gradient at `iterate` among the free voxels.
+        slope: the square of the gradient at `iterate` among the free voxels, float64 without axes.
         free: the voxels that may change; None for all.
         steps_left: until the next restart; below 0 if there is none.
     """
 
     name = "cgls"
     default_iterations = 30
-    volumes: ClassVar[tuple[str, ...]] = ("volume", "direction")
+    volumes: ClassVar[tuple[str, ...]] = ("volume", "direction", "slope")
     by_view: ClassVar[tuple[str, ...]] = ("residual",)
-    numbers: ClassVar = ("slope", "steps_left")
+    numbers: ClassVar = ("steps_left",)
     settings: ClassVar = ("damping", "restart")
     free: Tensor | None
-    slope: float
+    slope: Tensor
     steps_left: int
 
     def __init__(
@@ -101,8 +101,8 @@ class Cgls(Solver):
         super().__init__(projector, images, **problem)
         self.damping = float(damping)
         self.restart: int | None = restart
-        check_sight(projector(torch.ones_like(self.volume)))
-        self.residual = self.images - projector(self.volume)
+        check_sight(self.projector(torch.ones_like(self.volume)))
+        self.residual = self.images - self.projector(self.volume)
         self._set_out()
         self._begin(self.restart)
 
@@ -112,16 +112,16 @@ class Cgls(Solver):
         curvature = self._over_views(projected, projected) + self._damped(self.direction, self.direction)
         # Without rounding it is `slope`; where rounding is all that is left, only this keeps the sum from growing.
         descent = self._over_views(projected, self.residual) - self._damped(self.direction, self.iterate)
-        length = descent / curvature if curvature > 0 else 0.0
-        self.iterate.add_(self.direction, alpha=length)
-        self.residual.sub_(projected, alpha=length)
+        length = torch.where(curvature > 0, descent / curvature, 0.0).to(self.iterate)
+        self.iterate.addcmul_(self.direction, length)
+        self.residual.addcmul_(projected, length, value=-1)
         self.steps_left -= 1
         if self.steps_left == 0:
             self._restart()
         else:
             gradient = self._gradient()
-            slope = _dot(gradient, gradient)
-            self.direction.mul_(slope / self.slope if self.slope > 0 else 0.0).add_(gradient)
+            slope = inner_product(gradient, gradient)
+            self.direction.mul_(torch.where(self.slope > 0, slope / self.slope, 0.0)).add_(gradient)
             self.slope = slope
         return self._said()
 
@@ -133,7 +133,7 @@ class Cgls(Solver):
     def _begin(self, steps: int | None) -> None:
         """Descend from `iterate` afresh, for so many steps or to the end."""
         self.direction = self._first_direction()
-        self.slope = _dot(self.direction, self.direction)
+        self.slope = inner_product(self.direction, self.direction)
         self.steps_left = -1 if steps is None else steps
 
     def _first_direction(self) -> Tensor:
@@ -154,13 +154,13 @@ class Cgls(Solver):
     def _said(self) -> Step:
         square = self._over_views(self.residual, self.residual)
         objective = square + self._damped(self.iterate, self.iterate) if self.damping > 0 else None
-        return Step(square**0.5 / self.norm, objective)
+        return self.said(square, objective)
 
-    def _over_views(self, first: Tensor, second: Tensor) -> float:
-        return float(self.projector.processes.sum(inner_product(first, second)))
+    def _over_views(self, first: Tensor, second: Tensor) -> Tensor:
+        return self.projector.processes.sum(inner_product(first, second))
 
-    def _damped(self, first: Tensor, second: Tensor) -> float:
-        return self.damping**2 * _dot(first, second) if self.damping > 0 else 0.0
+    def _damped(self, first: Tensor, second: Tensor) -> Tensor | float:
+        return self.damping**2 * inner_product(first, second) if self.damping > 0 else 0.0
 
 
 class CglsOnFaces(Cgls):
@@ -210,8 +210,4 @@ class CglsOnFaces(Cgls):
         falls = self.face_residual - self.residual
         square = self._over_views(falls, falls) + self._damped(way, way)
         descent = self._over_views(self.face_residual, falls) - self._damped(self.face_start, way)
-        return min(max(descent / square, 0.0), 1.0) if square > 0 else 0.0
-
-
-def _dot(first: Tensor, second: Tensor) -> float:
-    return float(inner_product(first, second))
+        return float(torch.where(square > 0, descent / square, 0.0).clamp(0, 1))

@@ -64,9 +64,11 @@ class Checkpoint:
     def save(self, history: list[Iteration]) -> None:
         """Replace the file by the solver's present state."""
         processes, solver = self.solver.projector.processes, self.solver
-        state: dict[str, Any] = {name: getattr(solver, name) for name in solver.volumes + solver.numbers}
-        state |= {name: processes.gather(getattr(solver, name)) for name in solver.by_view}
+        state: dict[str, Any] = {name: getattr(solver, name) for name in solver.numbers}
+        tensors = {name: getattr(solver, name) for name in solver.volumes}
+        tensors |= {name: processes.gather(getattr(solver, name)) for name in solver.by_view}
         if processes.rank == 0:
+            state |= {name: tensor.cpu() for name, tensor in tensors.items()}  # to go on from on any machine
             entries = [(it.number, it.residual, it.change, it.objective, it.seconds) for it in history]
             with written_whole(self.path) as unfinished:
                 torch.save({"problem": self.problem, "state": state, "history": entries}, unfinished)
@@ -88,6 +90,7 @@ def describe(solver: Solver) -> dict[str, str]:
     projector = solver.projector
     geometry = projector.volume_geometry
     volumes = [solver.constraint.support] if solver.constraint.support is not None else []
+    views = projector.views.to("cpu")
     # A start that a method makes of the images has other last digits from another number of processes.
     start = solver.volume.to(torch.bfloat16).float()
     return {
@@ -97,9 +100,7 @@ def describe(solver: Solver) -> dict[str, str]:
         "start": fingerprint(start),
         "volume geometry": repr((geometry.shape, geometry.voxel_to_world.tolist())),
         "projector": f"{projector.method}, {projector.n_points} points, {solver.images.dtype}",
-        "views": fingerprint_of_all(
-            projector, [projector.views[[number]].parameters() for number in range(len(projector.views))]
-        ),
+        "views": fingerprint_of_all(projector, [views[[number]].parameters() for number in range(len(views))]),
         "images": fingerprint_of_all(projector, [[image] for image in solver.images]),
     }
 

@@ -97,17 +97,17 @@ def solve_jointly(
     image_of_change = torch.zeros_like(residual)
     left = elimination.left(residual, pulled=True)
     gradient = projector.T(left.view(shape))
-    direction, size = gradient, float(gradient.double().square().sum())
+    direction, size = gradient, gradient.double().square().sum()
+    descends = size > 0
     for _ in range(iterations):
         image = projector(direction).flatten(1)
         image_left = elimination.left(image)
-        curvature = float((image.double() * image_left).sum())
-        if not (size > 0 and curvature > 0):
-            break
-        length = size / curvature
+        curvature = (image.double() * image_left).sum()
+        descends = descends & (size > 0) & (curvature > 0)  # a tensor: nobody waits for it
+        length = torch.where(descends, size / curvature, 0.0)
         change, image_of_change = change + length * direction, image_of_change + length * image
         left = left - length * image_left
         gradient = projector.T(left.view(shape))
-        previous, size = size, float(gradient.double().square().sum())
-        direction = gradient + (size / previous) * direction
+        previous, size = size, gradient.double().square().sum()
+        direction = gradient + torch.where(descends, size / previous, 0.0) * direction
     return change, elimination.step(residual - image_of_change, pulled=True)

@@ -29,7 +29,7 @@ class Estimate:
 
     Attributes:
         memory: peak in bytes, the images that are given included.
-        available: bytes that this machine can give; None if it does not say.
+        available: bytes that this machine, or its GPU, can give; None if it does not say.
         seconds_per_iteration: by a trial of a few views; None without one.
         iterations: how many are asked for.
     """
@@ -61,7 +61,7 @@ def estimate(
     """Estimate memory, and by the trial of a few views time.
 
     Args:
-        projector: for which views and which volume.
+        projector: for which views and which volume; on the device of the views.
         method: an algorithm of `raygrad.reconstruct`.
         iterations: how many, each of one projection and one back projection of all views; by default the method's own
             number.
@@ -77,7 +77,9 @@ def estimate(
         itemsize * (volumes * projector.volume_geometry.n_voxels + (1 + stacks) * views * rows * columns)
         + itemsize * _BYTES_PER_RAY // 4 * rays_at_once
     )
-    return Estimate(memory, available_memory(), _try_out(projector) / processes if trial else None, iterations)
+    device = projector.views.device
+    available = available_memory() if device.type == "cpu" else available_memory_of_gpu(device)
+    return Estimate(memory, available, _try_out(projector) / processes if trial else None, iterations)
 
 
 def default_iterations(method: str) -> int:
@@ -99,6 +101,13 @@ def check_memory(projector: Projector, method: str) -> None:
             f"pixels takes {wanted}: take larger voxels (volume_geometry.coarser(2) needs an eighth), fewer pixels, or "
             "a method that holds fewer volumes (fdk)."
         )
+
+
+def available_memory_of_gpu(device: torch.device) -> int | None:
+    """Bytes that are free on a GPU, and those that torch keeps there for later; None where torch does not say."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def available_memory() -> int | None:
@@ -127,7 +136,7 @@ def _try_out(projector: Projector) -> float:
         chosen = torch.linspace(0, n_views - 1, count).round().long()
         few = projector[chosen]
         began = time.perf_counter()
-        few.T(few(volume))
+        few.T(few(volume)).flatten()[0].item()  # a GPU has done it only when it can be read
         return time.perf_counter() - began
 
     seconds(1)  # threads start, memory is touched

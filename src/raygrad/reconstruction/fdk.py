@@ -69,14 +69,15 @@ def fdk(
     began = time.perf_counter()
     images = check_images(projector, images)
     constraint = check_constraint(projector, images, nonnegative, support)
-    views, processes = projector.views, projector.processes
+    # What turned is found on the CPU: few numbers, float64, which some GPUs do not have.
+    views, processes = projector.views.to("cpu"), projector.processes
     sources, own = _of_all_processes(processes, positions(views))
     assert isinstance(views, ConeViews | ParallelViews)
     rotation = find_rotation(views, sources, own, projector.volume_geometry)
     weight, near, far = _weights_of_columns(rotation, own)
     before, after = _columns_to_add(rotation.fan, far if near < far else 0.0)
     response = frequency_response(images.shape[-1] + before + after, filter, cutoff).to(images)
-    voxel_to_pixel = views.world_to_pixel.detach() @ projector.volume_geometry.voxel_to_world.to(images.device)
+    voxel_to_pixel = views.world_to_pixel.detach() @ projector.volume_geometry.voxel_to_world
     _check_sight(voxel_to_pixel, projector)
     voxel_to_pixel[:, 0] += before * voxel_to_pixel[:, 2]
 
@@ -90,7 +91,8 @@ def fdk(
         if isinstance(views, ConeViews):
             rows *= _cosine(pixel_to_ray(views[some]), rotation.towards_axis[some], rows)
         rows = filter_rows(torch.nn.functional.pad(rows, (before, after)) if before or after else rows, response)
-        kernels.add_voxel_driven_(volume, rows, voxel_to_pixel[some], distance[some], backend=projector.backend)
+        placed = (geometry[some].to(images.device) for geometry in (voxel_to_pixel, distance))
+        kernels.add_voxel_driven_(volume, rows, *placed, backend=projector.backend)
     volume = constraint.apply_(processes.sum(volume))
     return ReconstructionResult(volume, projector, "fdk", Status.DIRECT, (), time.perf_counter() - began)
 
@@ -164,11 +166,12 @@ def _columns_to_add(fan: Tensor, far: float) -> tuple[int, int]:
 def _cosine(to_ray: Tensor, towards_axis: Tensor, rows: Tensor) -> Tensor:
     """Cosines (view, height, width) of the angles between every pixel's ray and the line from the source to the axis.
 
-    |ray|^2 and the product with that line are polynomials in column and row, worked out in the dtype of `rows`.
+    |ray|^2 and the product with that line are polynomials in column and row, worked out in the dtype of `rows`, and
+    where those are.
     """
     height, width = rows.shape[1:]
-    column = torch.arange(width, dtype=torch.float64, device=rows.device)
-    row = torch.arange(height, dtype=torch.float64, device=rows.device)[:, None]
+    column = torch.arange(width, dtype=torch.float64)
+    row = torch.arange(height, dtype=torch.float64)[:, None]
     squares = to_ray.mT @ to_ray
     s = [[squares[:, i, j, None, None] for j in range(3)] for i in range(3)]
     along = to_ray.mT @ towards_axis[:, :, None]

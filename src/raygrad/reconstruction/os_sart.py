@@ -81,11 +81,11 @@ class OsSart(Solver):
                 f"Expected a relaxation between 0 and 2 and a decay above 0 and up to 1. Got {relaxation} and {decay}."
             )
         super().__init__(projector, images, **problem)
-        self.subsets = make_subsets(projector, n_subsets)
+        self.subsets = make_subsets(self.projector, n_subsets)
         self.n_subsets = len(self.subsets)
         self.relaxation = self.relaxation_now = float(relaxation)
         self.decay = float(decay)
-        ray_lengths = projector(torch.ones_like(self.volume))
+        ray_lengths = self.projector(torch.ones_like(self.volume))
         check_sight(ray_lengths)
         self.by_ray = reciprocal(ray_lengths)
         self.by_voxel = steps_by_voxel(self.subsets, torch.ones_like(self.images))
@@ -100,4 +100,4 @@ class OsSart(Solver):
             self.volume.addcmul_(update, self.by_voxel, value=self.relaxation_now)
             self.constraint.apply_(self.volume)
         self.relaxation_now *= self.decay
-        return Step(float(self.projector.processes.sum(squares)) ** 0.5 / self.norm)
+        return self.said(self.projector.processes.sum(squares))

@@ -90,7 +90,7 @@ class Osem(Solver):
                 f"Expected images that are not below 0, as the means of counts. Got {lowest:.4g}: "
                 "clamp them, or use statistics='transmission'."
             )
-        self.subsets = make_subsets(projector, n_subsets)
+        self.subsets = make_subsets(self.projector, n_subsets)
         self.n_subsets = len(self.subsets)
         start_evenly(self, problem.get("start"))
         if not self.volume.any():
@@ -112,5 +112,4 @@ class Osem(Solver):
             update = projector.T(torch.where(expected > 0, residual / expected, 0.0))
             self.volume.addcmul_(update.mul_(self.volume), self.by_voxel)
             self.constraint.apply_(self.volume)
-        squares, objective = self.projector.processes.sum(sums).tolist()
-        return Step(squares**0.5 / self.norm, objective)
+        return self.said(*self.projector.processes.sum(sums))

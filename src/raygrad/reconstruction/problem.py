@@ -11,6 +11,17 @@ from raygrad.reconstruction.constraints import Constraint
 from raygrad.reconstruction.inner_products import inner_product
 
 
+def check_dtype(images: Any) -> None:
+    """See that images are a tensor that volumes can be reconstructed from.
+
+    Raises:
+        TypeError: they are not a tensor of float32 or float64 numbers.
+    """
+    if not isinstance(images, Tensor) or images.dtype not in (torch.float32, torch.float64):
+        got = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"Expected images as a float32 or float64 tensor. Got {got}.")
+
+
 def check_images(projector: Projector, images: Tensor) -> Tensor:
     """The images (view, height, width), float32 or float64, without their graph.
 
@@ -18,9 +29,7 @@ def check_images(projector: Projector, images: Tensor) -> Tensor:
         TypeError: they are not a tensor of floating-point numbers.
         ValueError: their shape is not that of the views, or some are NaN or infinite.
     """
-    if not isinstance(images, Tensor) or images.dtype not in (torch.float32, torch.float64):
-        got = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"Expected images as a float32 or float64 tensor. Got {got}.")
+    check_dtype(images)
     images = images.detach()
     if images.ndim == 4 and images.shape[1] == 1:  # as a DRR renders them
         images = images[:, 0]

@@ -16,7 +16,7 @@ from raygrad.reconstruction.estimate import check_memory, estimate
 from raygrad.reconstruction.fdk import fdk
 from raygrad.reconstruction.os_sart import os_sart
 from raygrad.reconstruction.osem import osem
-from raygrad.reconstruction.problem import check_images
+from raygrad.reconstruction.problem import check_dtype, check_images
 from raygrad.reconstruction.result import ReconstructionResult
 from raygrad.reconstruction.sirt import sirt
 from raygrad.reconstruction.tv import tv
@@ -69,7 +69,8 @@ def reconstruct(
     """
     if method not in METHODS:
         raise ValueError(f"Expected method to be one of {', '.join(METHODS)}. Got {method!r}.")
-    projector = Projector(volume_geometry, views, renderer)
+    check_dtype(images)
+    projector = Projector(volume_geometry, views, renderer).to(images.device)
     check_memory(projector, method)
     calibration = None
     if calibrate is not None:

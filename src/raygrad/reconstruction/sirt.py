@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from raygrad.projector import Projector
+from raygrad.reconstruction.inner_products import inner_product
 from raygrad.reconstruction.iterate import iterate
 from raygrad.reconstruction.problem import check_sight, reciprocal
 from raygrad.reconstruction.result import ReconstructionResult
@@ -56,10 +57,10 @@ class Sirt(Solver):
             raise ValueError(f"Expected a relaxation between 0 and 2. Got {relaxation}.")
         super().__init__(projector, images, **problem)
         self.relaxation = relaxation
-        ray_lengths = projector(torch.ones_like(self.volume))
+        ray_lengths = self.projector(torch.ones_like(self.volume))
         check_sight(ray_lengths)
         self.by_ray = reciprocal(ray_lengths)
-        self.by_voxel = reciprocal(projector.T(torch.ones_like(self.images)))
+        self.by_voxel = reciprocal(self.projector.T(torch.ones_like(self.images)))
 
     def step(self) -> Step:
         """One step down the weighted residual."""
@@ -67,4 +68,4 @@ class Sirt(Solver):
         update = self.projector.T(residual * self.by_ray)
         self.volume.addcmul_(update, self.by_voxel, value=self.relaxation)
         self.constraint.apply_(self.volume)
-        return Step(self.relative(residual))
+        return self.said(self.projector.processes.sum(inner_product(residual, residual)))

@@ -10,21 +10,22 @@ from raygrad.reconstruction.problem import check_constraint, check_images, check
 
 
 class Step(NamedTuple):
-    """What a method says of one iteration: see `Iteration`."""
+    """What a method says of one iteration, see `Iteration`: numbers that may wait on the volume's device to be read."""
 
-    residual: float
-    objective: float | None = None
+    residual: Tensor | float
+    objective: Tensor | float | None = None
 
 
 class Solver:
     """An iterative method at work on one problem.
 
-    Subclasses say what the next step depends on (`volumes` and `by_view`, names of attributes that are tensors with
-    voxels, or with the views' axis first; `numbers`, of plain numbers) and which arguments decide the result
-    (`settings`), so that a checkpoint can hold the one and compare the other.
+    Subclasses say what the next step depends on (names of attributes: `volumes`, tensors that are the same in all
+    processes; `by_view`, those with the views' axis first; `numbers`, plain ones) and which arguments decide the result
+    (`settings`), so that a checkpoint can hold the one and compare the other. A step reads no value of a tensor where
+    it can be helped: a GPU would be waited for.
 
     Attributes:
-        projector: the views that this process holds.
+        projector: the views that this process holds, on the images' device.
         images: theirs, (view, height, width).
         norm: |b|, of all views.
         volume: the estimate.
@@ -47,8 +48,8 @@ class Solver:
         support: Any = None,
         start: Tensor | None = None,
     ) -> None:
-        self.projector = projector
         self.images = check_images(projector, images)
+        self.projector = projector.to(self.images.device)
         self.norm = norm_over_views(projector, self.images)
         if self.norm == 0:
             raise ValueError("Expected images that show something. Got zeros only.")
@@ -59,6 +60,6 @@ class Solver:
         """Improve `volume`, in place or not."""
         raise NotImplementedError
 
-    def relative(self, residual: Tensor) -> float:
-        """|residual| / |b| over all views."""
-        return norm_over_views(self.projector, residual) / self.norm
+    def said(self, squares: Tensor, objective: Tensor | None = None) -> Step:
+        """The step's numbers, of the sum of the residual's squares over all views."""
+        return Step(squares.sqrt() / self.norm, objective)

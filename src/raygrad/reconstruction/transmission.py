@@ -50,7 +50,7 @@ class Transmission(Solver):
         else:
             self.counts = self.photons * torch.exp(-images)
         super().__init__(projector, images, **problem)
-        self.subsets = make_subsets(projector, n_subsets)
+        self.subsets = make_subsets(self.projector, n_subsets)
         self.n_subsets = len(self.subsets)
         self.ray_lengths = start_evenly(self, problem.get("start"))
         self.by_voxel = self._steps(self.images)
@@ -67,8 +67,7 @@ class Transmission(Solver):
             by_voxel = self._steps(line_integrals) if self.n_subsets == 1 else self.by_voxel
             self.volume.addcmul_(projector.T(expected.sub_(measured)), by_voxel)
             self.constraint.apply_(self.volume)
-        squares, objective = self.projector.processes.sum(sums).tolist()
-        return Step(squares**0.5 / self.norm, objective)
+        return self.said(*self.projector.processes.sum(sums))
 
     def _steps(self, line_integrals: Tensor) -> Tensor:
         """Steps by the curvatures of parabolas that touch the likelihood at these line integrals and lie below it."""

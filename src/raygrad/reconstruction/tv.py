@@ -122,10 +122,12 @@ class TotalVariation(Solver):
         self.given_penalty = None if penalty is None else float(penalty)
         if penalty is None and strength > 0 and self.images.shape[-1] < 3:
             raise ValueError("Expected images of at least 3 columns to estimate noise from. Give the penalty itself.")
-        self.weights = _check_weights(projector, self.images, weights)
-        self.weighting = "none" if weights is None else fingerprint_of_all(projector, [[own] for own in self.weights])
-        self.spacing = projector.volume_geometry.spacing
-        self.subsets = make_subsets(projector, n_subsets, MOST_SUBSETS)
+        self.weights = _check_weights(self.projector, self.images, weights)
+        self.weighting = (
+            "none" if weights is None else fingerprint_of_all(self.projector, [[own] for own in self.weights])
+        )
+        self.spacing = self.projector.volume_geometry.spacing
+        self.subsets = make_subsets(self.projector, n_subsets, MOST_SUBSETS)
         self.n_subsets = len(self.subsets)
         curvature = self._curvature()
         seen = curvature > 0
@@ -157,9 +159,11 @@ class TotalVariation(Solver):
             torch.add(self.data_slope, slope, alpha=self.n_subsets, out=self.extrapolated)
             if self.penalty > 0:
                 self._step_edges()
-        residual_squares, weighted_squares = self.projector.processes.sum(totals).tolist()
-        variation = float(total_variation(self.volume, self.spacing)) if self.penalty > 0 else 0.0
-        return Step(residual_squares**0.5 / self.norm, weighted_squares / 2 + self.penalty * variation)
+        residual_squares, weighted_squares = self.projector.processes.sum(totals)
+        objective = weighted_squares / 2
+        if self.penalty > 0:
+            objective += self.penalty * total_variation(self.volume, self.spacing).double()
+        return self.said(residual_squares, objective)
 
     def _step_edges(self) -> None:
         """Move all edges along the volume's gradient, and their slope ahead of time into `extrapolated`."""

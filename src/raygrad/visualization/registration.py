@@ -314,10 +314,10 @@ def _checkerboard(xray: Images, drr_image: Images, tiles: int) -> Float[Tensor, 
 
 def _distances(poses: RigidTransform, end: RigidTransform) -> tuple[np.ndarray, np.ndarray]:
     """How far apart poses have the isocentre, seen from the camera (mm), and the camera's directions (degrees)."""
-    poses, end = poses.to(torch.float64), end.to(torch.float64)
+    poses, end = poses.to("cpu", torch.float64), end.to("cpu", torch.float64)
     seen, there = poses.inverse().translation, end.inverse().translation
     turn = roma.rotmat_geodesic_distance(poses.rotation, end.rotation.expand_as(poses.rotation))
-    return (seen - there).norm(dim=1).cpu().numpy(), torch.rad2deg(turn).cpu().numpy()
+    return (seen - there).norm(dim=1).numpy(), torch.rad2deg(turn).numpy()
 
 
 def _positive(distances: np.ndarray) -> np.ndarray:

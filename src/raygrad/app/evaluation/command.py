@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
+
 from raygrad.app.evaluation.conditions import CONDITIONS, Case
 from raygrad.app.evaluation.plots import plot_capture_range, plot_cases
 from raygrad.app.evaluation.report import list_failures, markdown, write_rows
@@ -43,6 +45,7 @@ def evaluate_to_folder(
     seed: int,
     method: str,
     give_masks: bool = True,
+    device: torch.device | str = "cpu",
 ) -> Iterator[str]:
     """Run the evaluation with a progress bar; yields the summary, the failures and the files that were written.
 
@@ -53,7 +56,7 @@ def evaluate_to_folder(
     cases: list[Case] = []
     rows = evaluate(
         subject, conditions, views, starts, degrees, mm,
-        seed=seed, method=method, give_masks=give_masks, on_case=cases.append,
+        seed=seed, method=method, give_masks=give_masks, on_case=cases.append, device=device,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     table, figure, xrays = folder / "registration.csv", folder / "capture_range.png", folder / "xrays.png"

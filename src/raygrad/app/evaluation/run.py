@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
+
 from raygrad.app.evaluation.conditions import CONDITIONS, Case, make_case, make_drr
 from raygrad.app.evaluation.starts import VIEWS, Errors, draw_motions, make_generator, measure_errors
 from raygrad.data import Subject
@@ -122,12 +124,12 @@ def _call(case: Case, start: Start, **options: Any) -> Outcome:
     best = result.best
     spine = result.structures.get("spine")
     return Outcome(
-        pose=RigidTransform(result.pose[best]),
+        pose=RigidTransform(result.pose[best]).cpu(),
         seconds=seconds,
         status=str(result.status[best]),
         score=result.score[best].item(),
         iterations=sum(iteration.number > 0 for iteration in result.trace),
-        spine_pose=None if spine is None else RigidTransform(spine[0][best]),
+        spine_pose=None if spine is None else RigidTransform(spine[0][best]).cpu(),
     )
 
 
@@ -218,6 +220,7 @@ def evaluate(
     solver: Solver | None = None,
     give_masks: bool = True,
     on_case: Callable[[Case], None] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Row]:
     """Register from seeded starts under every condition and view, one call for each start.
 
@@ -232,6 +235,7 @@ def evaluate(
         solver: registers in another way.
         give_masks: tell the registration where the collimator is.
         on_case: called with the X-rays of each condition and view before they are registered.
+        device: what registers.
 
     Yields:
         A row for every registration, when it is done.
@@ -247,7 +251,7 @@ def evaluate(
                 raise ValueError(f"Expected a {kind} among {', '.join(known)}. Got {name!r}.")
     if starts < 1 or degrees < 0 or mm < 0:
         raise ValueError(f"Expected at least 1 start and ranges of at least 0. Got {starts}, {degrees} and {mm}.")
-    drr = make_drr(subject)
+    drr = make_drr(subject).to(device)
     return _rows(
         (make_case(condition, view, subject, seed, drr) for condition in conditions for view in views),
         lambda case: draw_starts(case, starts, degrees, mm, seed, truth_in_range=method == "search"),
