@@ -93,7 +93,7 @@ def test_pose_gradients_have_the_same_digits_every_time(renderer):
         rotation, translation = make_pose()
         image = drr(rotation, translation, parameterization="euler_angles", convention="ZXY")
         found.append(torch.cat(torch.autograd.grad(image.square().sum(), (rotation, translation))))
-    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+    assert all(torch.equal(found[0], other) for other in found[1:])
 
 
 @pytest.mark.parametrize("method", RENDERERS)
@@ -109,7 +109,7 @@ def test_volume_gradients_have_the_same_digits_when_asked(method):
         exact = [backproject(*arguments, method=method) for _ in range(3)]
     finally:
         torch.use_deterministic_algorithms(False)
-    assert torch.equal(exact[0], exact[1]) and torch.equal(exact[0], exact[2])
+    assert all(torch.equal(exact[0], other) for other in exact[1:])
     torch.testing.assert_close(plain, exact[0], rtol=1e-4, atol=1e-5)
 
 

@@ -95,9 +95,8 @@ def rays_of_cameras(
     """The rays of `project_cameras`: sources (batch, 1, 3) and targets (batch, height * width, 3) in mm."""
     pixel_to_world = camera_to_world @ pixel_to_camera.to(camera_to_world)
     across, down, middle, source = pixel_to_world[:, None, :3].unbind(-1)
-    like = {"dtype": pixel_to_world.dtype, "device": pixel_to_world.device}
-    columns = torch.arange(width, **like) - (width - 1) / 2
-    rows = torch.arange(height, **like) - (height - 1) / 2
+    columns = torch.arange(width, device=source.device).to(source) - (width - 1) / 2
+    rows = torch.arange(height, device=source.device).to(source) - (height - 1) / 2
     by_row = middle + source + rows[:, None] * down
     by_column = columns[:, None] * across
     return source, (by_row[:, :, None] + by_column[:, None]).flatten(1, 2)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from raygrad.kernels.backends import choose_backend, sums_in
-from raygrad.types import VoxelGrid
 
 METHODS = ("siddon", "trilinear", "joseph")
 REDUCTIONS = ("sum", "max")
@@ -43,7 +42,7 @@ def check_rays(volume, source, target, world_to_voxel, backend: str, **options: 
 
 
 def check_volume(
-    volume: VoxelGrid,
+    volume: Tensor,
     batch: int,
     world_to_voxel: Tensor,
     *,

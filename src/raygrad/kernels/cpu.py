@@ -41,6 +41,18 @@ def march_adjoint_into(cotangent, gradient, source, target, world_to_voxel, labe
     _call("march_adjoint", (cotangent, gradient), gradient, source, target, world_to_voxel, labels, *settings)
 
 
+def add_voxel_driven_(volume, images, voxel_to_pixel, distance) -> None:
+    """Add a voxel-driven back projection to the volume; see raygrad::add_voxel_driven_."""
+    extension, _ = load_extension()
+    extension.add_voxel_driven(
+        volume.detach(),
+        images.detach(),
+        voxel_to_pixel.detach().to("cpu", torch.float64).contiguous(),
+        distance.detach().to("cpu", torch.float64).contiguous(),
+        torch.get_num_threads(),
+    )
+
+
 def occupied_bricks(volume: Tensor) -> tuple[Tensor, bool]:
     """The occupied bricks of a volume (batch, x, y, z), and whether all its voxels are finite."""
     extension, _ = load_extension()

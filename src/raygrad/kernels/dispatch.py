@@ -14,8 +14,8 @@ def implement(operator: str) -> None:
     """Hand raygrad::`operator` to the function of that name in the module of its last argument, the backend."""
 
     def call(*arguments):
-        *arguments, backend = arguments
-        return getattr(_load(backend), operator)(*arguments)
+        *inputs, backend = arguments
+        return getattr(_load(backend), operator)(*inputs)
 
     torch.library.impl(f"raygrad::{operator}", ("cpu", *GPU_DEVICES), call)
 

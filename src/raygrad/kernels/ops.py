@@ -1,8 +1,8 @@
 """The operators raygrad::march, raygrad::march_with_jacobian and raygrad::march_adjoint: schema, fake, autograd.
 
 The only autograd code of the fast kernels, beside that of cameras (`camera_ops.py`). The last argument names the
-backend whose module does the work (`cpu.py`, `gpu/`); plain torch needs none of it (`reference.py`). Shapes are those of
-`raygrad.kernels.project`, with the volume always (1 or batch, x, y, z).
+backend whose module does the work (`cpu.py`, `gpu/`); plain torch needs none of it (`reference.py`). Shapes are those
+of `raygrad.kernels.project`, with the volume always (1 or batch, x, y, z).
 """
 
 import torch

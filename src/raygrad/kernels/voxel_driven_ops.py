@@ -7,7 +7,7 @@ analytic reconstruction needs none.
 import torch
 from torch import Tensor
 
-from raygrad.kernels.backends import GPU_DEVICES, load_extension
+from raygrad.kernels.dispatch import implement
 
 torch.library.define(
     "raygrad::add_voxel_driven_",
@@ -20,20 +20,7 @@ def add_voxel_driven_(volume: Tensor, images: Tensor, voxel_to_pixel: Tensor, di
     torch.ops.raygrad.add_voxel_driven_(volume, images, voxel_to_pixel, distance, backend)
 
 
-@torch.library.impl("raygrad::add_voxel_driven_", ("cpu", *GPU_DEVICES))
-def _(volume, images, voxel_to_pixel, distance, backend):
-    if backend == "gpu":
-        from raygrad.kernels.gpu import voxel_driven  # Triton takes its time
-
-        return voxel_driven.add_voxel_driven_(volume, images, voxel_to_pixel, distance)
-    extension, _ = load_extension()
-    extension.add_voxel_driven(
-        volume.detach(),
-        images.detach(),
-        voxel_to_pixel.detach().to("cpu", torch.float64).contiguous(),
-        distance.detach().to("cpu", torch.float64).contiguous(),
-        torch.get_num_threads(),
-    )
+implement("add_voxel_driven_")
 
 
 @torch.library.register_fake("raygrad::add_voxel_driven_")

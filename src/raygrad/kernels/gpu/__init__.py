@@ -8,3 +8,4 @@ from raygrad.kernels.gpu.operators import march_cameras as march_cameras
 from raygrad.kernels.gpu.operators import march_cameras_adjoint as march_cameras_adjoint
 from raygrad.kernels.gpu.operators import march_cameras_with_jacobian as march_cameras_with_jacobian
 from raygrad.kernels.gpu.operators import march_with_jacobian as march_with_jacobian
+from raygrad.kernels.gpu.voxel_driven import add_voxel_driven_ as add_voxel_driven_

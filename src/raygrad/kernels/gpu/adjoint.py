@@ -1,7 +1,7 @@
 """The adjoint kernels in Triton: what each ray leaves in the voxels that it reads.
 
-Rays meet in voxels in an order that no one knows, and floating-point sums depend on it. With EXACT amounts are counted in
-units of 1 / scale, in integers, whose sum is the same in every order.
+Rays meet in voxels in an order that no one knows, and floating-point sums depend on it. With a `scale`
+amounts are counted in units of 1 / scale, in integers, whose sum is the same in every order.
 """
 
 import triton
@@ -35,7 +35,7 @@ def scatter(
     INDEX: tl.constexpr,
     T: tl.constexpr,
 ):
-    """Add to `gradient` each ray's `cotangent` (batch, channel, ray) times the weight of each voxel in its line integral.
+    """Add to `gradient` each ray's `cotangent` (batch, channel, ray) times each voxel's weight in its line integral.
 
     `labels`, unless None, has the strides of the volume. `scale` is None, or the number of units in 1 (then
     `gradient` is int64).

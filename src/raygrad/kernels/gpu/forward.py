@@ -5,7 +5,7 @@ import triton.language as tl
 
 from raygrad.kernels.gpu import joseph, siddon, trilinear
 from raygrad.kernels.gpu.lines import Line, line_of, most_slabs
-from raygrad.kernels.gpu.rays import Pixels, Rays, load_rays, pixels_of_block
+from raygrad.kernels.gpu.rays import load_rays, pixels_of_block
 from raygrad.kernels.gpu.totals import Result, finish_line, finish_line_maximum, finish_points
 
 
@@ -113,7 +113,9 @@ def sum_by_label(
             s = trilinear.sample_point(points, number)
             f, g = trilinear.read_point(volume, points, s, T)
             here = pixels.exist & points.hit
-            own, here = _channel(totals, labels, trilinear.nearest_voxel_of_point(points, number), here, n_channels, SUMS, count)
+            own, here = _channel(
+                totals, labels, trilinear.nearest_voxel_of_point(points, number), here, n_channels, SUMS, count
+            )
             _add(own, f, here)
             if DERIVATIVES:
                 _add(own + count, g.x, here)
@@ -247,12 +249,14 @@ def _voxels_at_own_ends(volume, line: Line, T: tl.constexpr):
 def _voxels_at_own_ends_of_label(volume, labels, line: Line, channel, T: tl.constexpr):
     at_first, first, inside_first = siddon.value_at(volume, line, line.first, tl.floor(line.first), line.own_first, T)
     at_last, last, inside_last = siddon.value_at(volume, line, line.last, tl.ceil(line.last) - 1, line.own_last, T)
-    return _of_label(at_first, labels, first, inside_first, channel), _of_label(at_last, labels, last, inside_last, channel)
+    return _of_label(at_first, labels, first, inside_first, channel), _of_label(
+        at_last, labels, last, inside_last, channel
+    )
 
 
 @triton.jit
 def _of_label(value, labels, place, inside, channel):
-    return tl.where(tl.load(labels + place, mask=inside, other=0).to(tl.int32) == channel, value, 0)
+    return tl.where(tl.load(labels + place, mask=inside, other=0) == channel, value, 0)
 
 
 @triton.jit

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from raygrad.kernels.gpu.lines import Line, most_slabs
+from raygrad.kernels.gpu.lines import Line, inside, most_slabs
 
 
 class SlabSample(NamedTuple):
@@ -35,21 +35,21 @@ def sample_slab(line: Line, k) -> SlabSample:
     """Where rays are sampled in slab k of their main axes."""
     slab = (k - line.origin).to(line.u0.dtype)
     x = slab + 0.5
-    share = tl.maximum(tl.minimum(slab + 1, line.last) - tl.maximum(slab, line.first), 0)
-    at_u, at_v = line.u0 + line.su * x - 0.5, line.v0 + line.sv * x - 0.5
-    floor_u, floor_v = tl.floor(at_u), tl.floor(at_v)
-    u, v = line.u_base + floor_u.to(tl.int32), line.v_base + floor_v.to(tl.int32)
+    share = tl.clamp(line.last - slab, 0.0, 1.0) - tl.clamp(line.first - slab, 0.0, 1.0)
+    at_u, at_v = (line.u0 - 0.5) + line.su * x, (line.v0 - 0.5) + line.sv * x
+    floor_u, floor_v = tl.floor(at_u).to(tl.int32), tl.floor(at_v).to(tl.int32)
+    u, v = line.u_base + floor_u, line.v_base + floor_v
     on_way = share > 0
     return SlabSample(
         x,
         share,
-        at_u - floor_u,
-        at_v - floor_v,
+        at_u - floor_u.to(at_u.dtype),
+        at_v - floor_v.to(at_v.dtype),
         k * line.stride + u * line.stride_u + v * line.stride_v,
-        (u >= 0) & (u < line.size_u) & on_way,
-        (u >= -1) & (u < line.size_u - 1) & on_way,
-        (v >= 0) & (v < line.size_v),
-        (v >= -1) & (v < line.size_v - 1),
+        inside(u, line.size_u) & on_way,
+        inside(u + 1, line.size_u) & on_way,
+        inside(v, line.size_v),
+        inside(v + 1, line.size_v),
     )
 
 
@@ -96,7 +96,7 @@ def nearest_voxel(line: Line, s: SlabSample, k):
 
 @triton.jit
 def largest_sample(volume, line: Line, T: tl.constexpr):
-    """The largest of the samples of rays, or 0; its slopes along u and v, and its slab (-1 where nothing is above 0)."""
+    """The largest sample of each ray, or 0; its slopes along u and v, and its slab (-1 where nothing is above 0)."""
     best = tl.zeros(line.u0.shape, T)
     at_u, at_v, slab = best, best, best.to(tl.int32) - 1
     for i in range(0, most_slabs(line)):

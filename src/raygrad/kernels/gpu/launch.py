@@ -109,5 +109,5 @@ def _threads_that_fill(device: torch.device) -> int:
     if device.type == "cpu":  # under Triton's interpreter
         return 1
     properties: Any = torch.get_device_module(device).get_device_properties(device)
-    processors = getattr(properties, "multi_processor_count", None) or getattr(properties, "gpu_subslice_count", 64)
+    processors = properties.gpu_subslice_count if device.type == "xpu" else properties.multi_processor_count
     return processors * THREADS_PER_PROCESSOR

@@ -9,7 +9,7 @@ from torch import Tensor
 LOWER = {
     "the image": "the number of poses in a batch, or of pixels (height, width)",
     "the derivatives": "the number of poses in a batch, of labels (mask_to_channels) or of pixels (height, width)",
-    "the sums of each label": "the number of poses in a batch, of labels (mask_to_channels) or of pixels (height, width)",
+    "the sums of each label": "the number of poses in a batch, of labels (mask_to_channels) or of pixels",
     "the volume gradient": "the number of voxels, or the number of volumes in a batch",
 }
 

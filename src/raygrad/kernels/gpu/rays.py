@@ -39,15 +39,20 @@ class Rays(NamedTuple):
     """Rays from source to target.
 
     Attributes:
-        start: the source in voxels.
+        start, end: the source and the target in voxels.
         step: from source to target in voxels.
+        near: the one of start and end that is nearer to voxel 0: single precision knows it best.
+        at_near: 0 where that is the start, 1 where it is the end.
         world_step: from source to target in mm.
         length: of `world_step`.
         poison: 0, or NaN for a ray that is not finite. Such a ray goes nowhere, and its results get this added.
     """
 
     start: Triple
+    end: Triple
     step: Triple
+    near: Triple
+    at_near: Any
     world_step: Triple
     length: Any
     poison: Any
@@ -90,20 +95,22 @@ def _from_ends(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
     to_world = _load_triple(target, pixels.exist, T)
     w = world_to_voxel
     step = Triple(to_world.x - from_world.x, to_world.y - from_world.y, to_world.z - from_world.z)
-    return _make_rays(
-        Triple(
-            _dot(w, from_world, T) + _entry(w, 3, T) + 0.5,
-            _dot(w + 4, from_world, T) + _entry(w, 7, T) + 0.5,
-            _dot(w + 8, from_world, T) + _entry(w, 11, T) + 0.5,
-        ),
-        Triple(_dot(w, step, T), _dot(w + 4, step, T), _dot(w + 8, step, T)),
-        step,
+    return _make_rays(_in_voxels(w, from_world, T), _in_voxels(w, to_world, T), _moved(w, step, T), step)
+
+
+@triton.jit
+def _in_voxels(world_to_voxel, point: Triple, T: tl.constexpr) -> Triple:
+    w = world_to_voxel
+    return Triple(
+        _dot(w, point, T) + _entry(w, 3, T) + 0.5,
+        _dot(w + 4, point, T) + _entry(w, 7, T) + 0.5,
+        _dot(w + 8, point, T) + _entry(w, 11, T) + 0.5,
     )
 
 
 @triton.jit
 def _from_cameras(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
-    """The way to a pixel is right c0 + down c1 + c2, from c3, where c are the columns of pixel_to_camera in the world."""
+    """The way to a pixel is right c0 + down c1 + c2, from c3: c are the columns of pixel_to_camera, in the world."""
     camera_to_world, pixel_to_camera, maps = rays
     camera_to_world += pixels.batch * 16
     pixel_to_camera += (pixels.batch % maps) * 16
@@ -117,28 +124,40 @@ def _from_cameras(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
         source.y + _entry(camera_to_world, 7, T),
         source.z + _entry(camera_to_world, 11, T),
     )
-    start = _moved(w, source, T)
-    start = Triple(
-        start.x + _entry(w, 3, T) + 0.5,
-        start.y + _entry(w, 7, T) + 0.5,
-        start.z + _entry(w, 11, T) + 0.5,
-    )
+    start = _in_voxels(w, source, T)
     # Pixels beyond the image get rays too: nothing of theirs is kept.
     right, below = pixels.right.to(T) * 0.5, pixels.down.to(T) * 0.5
     world_step = _along(across, down, middle, right, below)
     step = _along(_moved(w, across, T), _moved(w, down, T), _moved(w, middle, T), right, below)
     nought = right * 0
-    return _make_rays(Triple(start.x + nought, start.y + nought, start.z + nought), step, world_step)
+    start = Triple(start.x + nought, start.y + nought, start.z + nought)
+    return _make_rays(start, Triple(start.x + step.x, start.y + step.y, start.z + step.z), step, world_step)
 
 
 @triton.jit
-def _make_rays(start: Triple, step: Triple, world_step: Triple) -> Rays:
+def _make_rays(start: Triple, end: Triple, step: Triple, world_step: Triple) -> Rays:
     poison = (start.x + start.y + start.z + step.x + step.y + step.z) * 0
     finite = poison == 0
     length = tl.sqrt(world_step.x * world_step.x + world_step.y * world_step.y + world_step.z * world_step.z)
-    return Rays(
-        _kept(finite, start), _kept(finite, step), _kept(finite, world_step), tl.where(finite, length, 0), poison
+    start, end, step, world_step = (
+        _kept(finite, start),
+        _kept(finite, end),
+        _kept(finite, step),
+        _kept(finite, world_step),
     )
+    end_is_near = _farthest(end) < _farthest(start)
+    near = Triple(
+        tl.where(end_is_near, end.x, start.x),
+        tl.where(end_is_near, end.y, start.y),
+        tl.where(end_is_near, end.z, start.z),
+    )
+    length = tl.where(finite, length, 0)
+    return Rays(start, end, step, near, end_is_near.to(length.dtype), world_step, length, poison)
+
+
+@triton.jit
+def _farthest(v: Triple):
+    return tl.maximum(tl.maximum(tl.abs(v.x), tl.abs(v.y)), tl.abs(v.z))
 
 
 @triton.jit

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from raygrad.kernels.gpu.lines import Line, most_slabs
+from raygrad.kernels.gpu.lines import Line, inside, most_slabs
 
 
 class Slab(NamedTuple):
@@ -19,7 +19,7 @@ class Slab(NamedTuple):
     Attributes:
         x0, first, second, x1: where the three voxels' parts begin and end.
         before, between, after: places of the three voxels in memory.
-        in_before, in_between, in_after: whether they are voxels of the volume, on the ray's way.
+        in_before, in_between, in_after: whether the ray meets them, and they are voxels of the volume.
         crosses, crosses_both: whether the ray leaves its column of voxels, and whether it does so twice.
         x_u, x_v: the crossings of u and v; x1 where there is none.
         u_first: whether that of u comes first.
@@ -46,39 +46,40 @@ class Slab(NamedTuple):
 def cross_slab(line: Line, k) -> Slab:
     """The way of rays through slab k of their main axes."""
     x = (k - line.origin).to(line.u0.dtype)
-    x0 = tl.minimum(tl.maximum(x, line.first), line.last)
-    x1 = tl.minimum(tl.maximum(x + 1, line.first), line.last)
-    u_before, v_before = tl.floor(line.u0 + line.su * x0), tl.floor(line.v0 + line.sv * x0)
-    u_after, v_after = tl.floor(line.u0 + line.su * x1), tl.floor(line.v0 + line.sv * x1)
+    # [0, 1] is a range that a GPU's additions keep to for nothing.
+    x0 = x + tl.clamp(line.first - x, 0.0, 1.0)
+    x1 = x + tl.clamp(line.last - x, 0.0, 1.0)
+    u0, v0 = line.u0 + line.su * x0, line.v0 + line.sv * x0
+    u_before, v_before = tl.floor(u0).to(tl.int32), tl.floor(v0).to(tl.int32)
+    u_after, v_after = tl.floor(line.u0 + line.su * x1).to(tl.int32), tl.floor(line.v0 + line.sv * x1).to(tl.int32)
     crosses_u, crosses_v = u_before != u_after, v_before != v_after
-    plane_u, plane_v = tl.maximum(u_before, u_after), tl.maximum(v_before, v_after)
-    slope_u, slope_v = tl.where(crosses_u, line.su, 1.0), tl.where(crosses_v, line.sv, 1.0)
-    x_u = tl.where(crosses_u, tl.minimum(tl.maximum((plane_u - line.u0) / slope_u, x0), x1), x1)
-    x_v = tl.where(crosses_v, tl.minimum(tl.maximum((plane_v - line.v0) / slope_v, x0), x1), x1)
-    u_first = crosses_u & ((x_u < x_v) | (crosses_v == 0))
+    # The slab's end is where the next one begins, to the last bit: each plane is crossed once, in one of them.
+    to_u = tl.maximum(u_before, u_after).to(u0.dtype) - u0
+    to_v = tl.maximum(v_before, v_after).to(v0.dtype) - v0
+    x_u = tl.where(crosses_u, tl.minimum(x0 + to_u * line.per_u, x1), x1)
+    x_v = tl.where(crosses_v, tl.minimum(x0 + to_v * line.per_v, x1), x1)
+    u_first = crosses_u & (x_u <= x_v)
 
     on_way = x1 > x0
-    before_u, after_u = line.u_base + u_before.to(tl.int32), line.u_base + u_after.to(tl.int32)
-    before_v, after_v = line.v_base + v_before.to(tl.int32), line.v_base + v_after.to(tl.int32)
-    in_u_before, in_u_after = (before_u >= 0) & (before_u < line.size_u), (after_u >= 0) & (after_u < line.size_u)
-    in_v_before, in_v_after = (before_v >= 0) & (before_v < line.size_v), (after_v >= 0) & (after_v < line.size_v)
-    in_v_before, in_v_after = in_v_before & on_way, in_v_after & on_way
-    here = k * line.stride
-    at_u_before, at_u_after = here + before_u * line.stride_u, here + after_u * line.stride_u
-    at_v_before, at_v_after = before_v * line.stride_v, after_v * line.stride_v
+    before_u, after_u = line.u_base + u_before, line.u_base + u_after
+    before_v, after_v = line.v_base + v_before, line.v_base + v_after
+    in_u_before, in_u_after = inside(before_u, line.size_u), inside(after_u, line.size_u)
+    in_v_before, in_v_after = inside(before_v, line.size_v) & on_way, inside(after_v, line.size_v) & on_way
+    crosses, crosses_both = crosses_u | crosses_v, crosses_u & crosses_v
+    place = k * line.stride + before_u * line.stride_u + before_v * line.stride_v
     return Slab(
         x0,
         tl.minimum(x_u, x_v),
         tl.maximum(x_u, x_v),
         x1,
-        at_u_before + at_v_before,
-        tl.where(u_first, at_u_after + at_v_before, at_u_before + at_v_after),
-        at_u_after + at_v_after,
+        place,
+        place + tl.where(u_first, line.next_u, line.next_v),
+        place + (line.next_u + line.next_v),
         in_u_before & in_v_before,
-        tl.where(u_first, in_u_after & in_v_before, in_u_before & in_v_after),
-        in_u_after & in_v_after,
-        crosses_u | crosses_v,
-        crosses_u & crosses_v,
+        tl.where(u_first, in_u_after & in_v_before, in_u_before & in_v_after) & crosses,
+        in_u_after & in_v_after & crosses_both,
+        crosses,
+        crosses_both,
         x_u,
         x_v,
         u_first,
@@ -87,25 +88,28 @@ def cross_slab(line: Line, k) -> Slab:
 
 @triton.jit
 def read_slab(volume, slab: Slab, T: tl.constexpr):
-    """The values of the three voxels; what is not crossed is not read again."""
-    before = tl.load(volume + slab.before, mask=slab.in_before, other=0).to(T)
-    between = tl.load(volume + slab.between, mask=slab.in_between & slab.crosses, other=0).to(T)
-    between = tl.where(slab.crosses, between, before)
-    after = tl.load(volume + slab.after, mask=slab.in_after & slab.crosses_both, other=0).to(T)
-    return before, between, tl.where(slab.crosses_both, after, between)
+    """The values of the three voxels, 0 for those that are not met."""
+    return (
+        tl.load(volume + slab.before, mask=slab.in_before, other=0).to(T),
+        tl.load(volume + slab.between, mask=slab.in_between, other=0).to(T),
+        tl.load(volume + slab.after, mask=slab.in_after, other=0).to(T),
+    )
 
 
 @triton.jit
 def sum_slabs(volume, line: Line, SPLITS: tl.constexpr, DERIVATIVES: tl.constexpr, T: tl.constexpr):
-    """Sums along rays, in SPLITS parts each: the values over x, and the jumps at planes across u and v, plain and by x."""
+    """Sums along rays, in SPLITS parts each: values over x, and jumps at planes across u and v, plain and by x."""
     split = tl.arange(0, SPLITS)[None, :]
     value = tl.zeros([line.u0.shape[0], SPLITS], T)
     u, ux, v, vx = value, value, value, value
     for i in range(0, tl.cdiv(most_slabs(line), SPLITS)):
         slab = cross_slab(line, line.slab0 + i * SPLITS + split)
         before, between, after = read_slab(volume, slab, T)
-        value += (slab.first - slab.x0) * before + (slab.second - slab.first) * between + (slab.x1 - slab.second) * after
+        value += (slab.first - slab.x0) * before
+        value += (slab.second - slab.first) * between + (slab.x1 - slab.second) * after
         if DERIVATIVES:
+            between = tl.where(slab.crosses, between, before)
+            after = tl.where(slab.crosses_both, after, between)
             jump_u = tl.where(slab.u_first, between - before, after - between)
             jump_v = tl.where(slab.u_first, after - between, between - before)
             u += jump_u
@@ -118,10 +122,11 @@ def sum_slabs(volume, line: Line, SPLITS: tl.constexpr, DERIVATIVES: tl.constexp
 @triton.jit
 def value_at(volume, line: Line, x, k, condition, T: tl.constexpr):
     """The voxels of slabs k (from the origins) that lines are in at x, 0 outside the volume, and their places."""
-    u, v = line.u_base + tl.floor(line.u0 + line.su * x).to(tl.int32), line.v_base + tl.floor(line.v0 + line.sv * x).to(tl.int32)
-    inside = condition & (u >= 0) & (u < line.size_u) & (v >= 0) & (v < line.size_v)
+    u = line.u_base + tl.floor(line.u0 + line.su * x).to(tl.int32)
+    v = line.v_base + tl.floor(line.v0 + line.sv * x).to(tl.int32)
+    met = condition & inside(u, line.size_u) & inside(v, line.size_v)
     place = (k.to(tl.int32) + line.origin) * line.stride + u * line.stride_u + v * line.stride_v
-    return tl.load(volume + place, mask=inside, other=0).to(T), place, inside
+    return tl.load(volume + place, mask=met, other=0).to(T), place, met
 
 
 @triton.jit
@@ -133,9 +138,12 @@ def largest_voxel(volume, line: Line, T: tl.constexpr):
     for i in range(0, most_slabs(line)):
         slab = cross_slab(line, line.slab0 + i)
         before, between, after = read_slab(volume, slab, T)
-        best, place, found = _larger(best, place, found, before, slab.before, slab.in_before & (slab.first > slab.x0))
-        best, place, found = _larger(best, place, found, between, slab.between, slab.in_between & (slab.second > slab.first))
-        best, place, found = _larger(best, place, found, after, slab.after, slab.in_after & (slab.x1 > slab.second))
+        met = slab.in_before & (slab.first > slab.x0)
+        best, place, found = _larger(best, place, found, before, slab.before, met)
+        met = slab.in_between & (slab.second > slab.first)
+        best, place, found = _larger(best, place, found, between, slab.between, met)
+        met = slab.in_after & (slab.x1 > slab.second)
+        best, place, found = _larger(best, place, found, after, slab.after, met)
     return best, place, found
 
 

@@ -78,7 +78,7 @@ def finish_points(rays: Rays, points: Points, sums, world_to_voxel, n_points, MA
     """
     value, gx, gy, gz, gax, gay, gaz = sums
     step = rays.step
-    first, last, width = points.first, points.last, points.last - points.first
+    first, width = points.first, points.width * n_points
     weight = 1.0 if MAXIMUM else points.width
     along = step.x * gx + step.y * gy + step.z * gz
     along_a = step.x * gax + step.y * gay + step.z * gaz
@@ -94,9 +94,7 @@ def finish_points(rays: Rays, points: Points, sums, world_to_voxel, n_points, MA
     else:
         integral = weight * value
         stretched = integral / tl.where(rays.length > 0, rays.length, 1.0)
-        return _in_world(
-            rays, world_to_voxel, rays.length * integral, by_source, by_target, rays.length, stretched, T
-        )
+        return _in_world(rays, world_to_voxel, rays.length * integral, by_source, by_target, rays.length, stretched, T)
 
 
 @triton.jit
@@ -104,7 +102,9 @@ def _with_faces(points: Points, step, by_source, by_target, by_first, by_last, A
     safe = tl.where(step != 0, step, 1.0)
     first, last = points.first, points.last
     at_first, at_last = points.hit & (points.first_face == AXIS), points.hit & (points.last_face == AXIS)
-    by_source += tl.where(at_first, by_first * (first - 1) / safe, 0) + tl.where(at_last, by_last * (last - 1) / safe, 0)
+    by_source += tl.where(at_first, by_first * (first - 1) / safe, 0) + tl.where(
+        at_last, by_last * (last - 1) / safe, 0
+    )
     by_target -= tl.where(at_first, by_first * first / safe, 0) + tl.where(at_last, by_last * last / safe, 0)
     return by_source, by_target
 

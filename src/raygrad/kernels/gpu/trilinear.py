@@ -1,10 +1,11 @@
-"""The trilinear march in Triton: samples at the middles of equal steps, over the part of a ray that can differ from 0."""
+"""The trilinear march in Triton: samples in the middles of equal steps, where a ray's values can differ from 0."""
 
 from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
 
+from raygrad.kernels.gpu.lines import inside
 from raygrad.kernels.gpu.rays import Rays, Triple
 
 
@@ -53,23 +54,23 @@ class PointSample(NamedTuple):
 @triton.jit
 def points_of(rays: Rays, shape, stride, n_points, INDEX: tl.constexpr) -> Points:
     """The samples of rays through a volume."""
-    size = Triple(shape[0], shape[1], shape[2])
-    first, last = rays.length * 0, rays.length * 0 + 1
+    size = Triple(_integer(shape[0], tl.int32), _integer(shape[1], tl.int32), _integer(shape[2], tl.int32))
+    first, last = -rays.at_near, 1 - rays.at_near
     face = (rays.length * 0).to(tl.int32) - 1
-    first, last, first_face, last_face = _narrowed(rays.start.x, rays.step.x, size.x, first, last, face, face, 0)
+    first, last, first_face, last_face = _narrowed(rays.near.x, rays.step.x, size.x, first, last, face, face, 0)
     first, last, first_face, last_face = _narrowed(
-        rays.start.y, rays.step.y, size.y, first, last, first_face, last_face, 1
+        rays.near.y, rays.step.y, size.y, first, last, first_face, last_face, 1
     )
     first, last, first_face, last_face = _narrowed(
-        rays.start.z, rays.step.z, size.z, first, last, first_face, last_face, 2
+        rays.near.z, rays.step.z, size.z, first, last, first_face, last_face, 2
     )
     hit = (last > first) & (rays.length > 0)
     first, last = tl.where(hit, first, 0), tl.where(hit, last, 0)
     width = (last - first) / n_points
-    start, step = rays.start, rays.step
+    start, step = rays.near, rays.step
     return Points(
-        first,
-        last,
+        rays.at_near + first,
+        rays.at_near + last,
         width,
         first_face,
         last_face,
@@ -107,9 +108,9 @@ def _integer(value, INDEX: tl.constexpr):
 def sample_point(points: Points, i) -> PointSample:
     """Sample i of each ray."""
     middle = i.to(points.width.dtype) + 0.5
-    x, weight_x, below_x, above_x = _between(points.base.x + points.move.x * middle, points.size.x)
-    y, weight_y, below_y, above_y = _between(points.base.y + points.move.y * middle, points.size.y)
-    z, weight_z, below_z, above_z = _between(points.base.z + points.move.z * middle, points.size.z)
+    x, weight_x, below_x, above_x = _between(points.base.x - 0.5, points.move.x * middle, points.size.x)
+    y, weight_y, below_y, above_y = _between(points.base.y - 0.5, points.move.y * middle, points.size.y)
+    z, weight_z, below_z, above_z = _between(points.base.z - 0.5, points.move.z * middle, points.size.z)
     return PointSample(
         points.first + middle * points.width,
         Triple(weight_x, weight_y, weight_z),
@@ -120,12 +121,11 @@ def sample_point(points: Points, i) -> PointSample:
 
 
 @triton.jit
-def _between(coordinate, size):
-    """The voxel below a coordinate, the weight of the one above, and whether each is in the volume."""
-    at = coordinate - 0.5
-    below = tl.floor(at)
-    index = below.to(tl.int32)
-    return index, at - below, (index >= 0) & (index < size), (index >= -1) & (index < size - 1)
+def _between(start, way, size):
+    """The voxel whose centre is below start + way, the weight of the one above, and whether each is in the volume."""
+    at = start + way
+    index = tl.floor(at).to(tl.int32)
+    return index, at - index.to(at.dtype), inside(index, size), inside(index + 1, size)
 
 
 @triton.jit
@@ -202,5 +202,6 @@ def largest_point(volume, points: Points, n_points, T: tl.constexpr):
         f, gradient = read_point(volume, points, s, T)
         better = (f > best) | (f != f)
         best, number = tl.where(better, f, best), tl.where(better, i, number)
-        gx, gy, gz = tl.where(better, gradient.x, gx), tl.where(better, gradient.y, gy), tl.where(better, gradient.z, gz)
+        gx, gy = tl.where(better, gradient.x, gx), tl.where(better, gradient.y, gy)
+        gz = tl.where(better, gradient.z, gz)
     return best, gx, gy, gz, number

@@ -1,0 +1,58 @@
+"""The Triton kernels compile to machine code that keeps its numbers in registers, for GPUs that need not be there.
+
+Elsewhere the tests interpret them, which a program that no GPU could run would pass just as well.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton", reason="Triton compiles the kernels, and is not installed")
+
+TARGETS = {"cuda:80": "NVIDIA A100", "cuda:90": "NVIDIA H100", "hip:gfx942": "AMD MI300"}
+USUAL = ("siddon: sum by cameras, derivatives", "joseph: sum by cameras, derivatives", "siddon: adjoint")
+KERNELS = {
+    "march",
+    "sum_by_label",
+    "finish_by_label",
+    "scatter",
+    "scatter_maximum",
+    "contract_cameras",
+    "_add_views",
+}
+
+
+def compile_for(target: str, *cases: str) -> list[dict]:
+    """What `compile_kernels.py` finds, in a process of its own, since this one may interpret kernels."""
+    backend = {"cuda": "nvidia", "hip": "amd"}[target.split(":")[0]]
+    if importlib.util.find_spec(f"triton.backends.{backend}") is None:
+        pytest.skip(f"this Triton does not compile for {TARGETS[target]}")
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-W", "error", str(Path(__file__).with_name("compile_kernels.py")), target, *cases]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def test_the_usual_kernels_compile_without_spilling():
+    rows = compile_for("cuda:90", *USUAL)
+    assert {row["case"] for row in rows} == set(USUAL)
+    for row in rows:
+        assert row["machine_code"] > 0, row
+        assert row["spilled"] == 0, row
+        assert row["registers"] <= 80, row  # 24 warps or more on a processor, to work while others wait for memory
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_kernel_compiles_without_spilling(target):
+    rows = compile_for(target)
+    assert {row["kernel"] for row in rows} == KERNELS
+    for row in rows:
+        assert row["machine_code"] > 0, row
+        assert row["spilled"] == 0, row
