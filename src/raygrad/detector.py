@@ -221,8 +221,8 @@ class Detector(nn.Module):
         made_of = (self._lengths(), self.reverse_x_axis, self._reorient._version, like.dtype, like.device)
         if torch.compiler.is_compiling() or self._pixels is None or self._pixels[0] != made_of:
             sdd, delx, dely, x, y = self._lengths()
-            across = -delx if self.reverse_x_axis else delx
-            rows = [[across, 0, x, 0], [0, -dely, y, 0], [0, 0, sdd, 0], [0, 0, 0, 1]]
+            column = -delx if self.reverse_x_axis else delx
+            rows = [[column, 0, x, 0], [0, -dely, y, 0], [0, 0, sdd, 0], [0, 0, 0, 1]]
             pixels = self._reorient.to(like) @ torch.tensor([rows], dtype=like.dtype, device=like.device)
             if torch.compiler.is_compiling():
                 return pixels

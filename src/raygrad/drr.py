@@ -16,6 +16,8 @@ from raygrad.pose import RigidTransform, convert
 from raygrad.precision import full_precision, without_autocast
 from raygrad.types import Images, PixelPoints, Points, RayImages, RayJacobians, Sources, Targets, VoxelGrid
 
+WITHOUT_FLOAT64 = ("mps", "xpu")
+"""Devices that have none, or not all of which have."""
 RENDERERS = ("siddon", "trilinear", "joseph")
 T = TypeVar("T")
 
@@ -127,10 +129,11 @@ class DRR(nn.Module):
         self._n_channels = _OncePerTensor(_count_channels)
 
     def _apply(self, fn, recurse=True):
-        # `.to(torch.float32)` and `.cuda()` leave the geometry as it is: twelve numbers in double precision.
+        # `.to(torch.float32)` leaves the geometry in double precision, and where no device knows that it stays behind.
         geometry = self._affine, self._affine_inverse
         super()._apply(fn, recurse)
-        self._affine, self._affine_inverse = geometry
+        device = "cpu" if self.density.device.type in WITHOUT_FLOAT64 else self.density.device
+        self._affine, self._affine_inverse = (matrix.to(device) for matrix in geometry)
         return self
 
     @property
@@ -145,7 +148,7 @@ class DRR(nn.Module):
 
     @property
     def world_to_voxel(self) -> Float[Tensor, "4 4"]:
-        """The map from mm to voxel coordinates with voxel centres at whole numbers, in float64 on the CPU."""
+        """The map from mm to voxel coordinates with voxel centres at whole numbers, in float64."""
         world_to_voxel = self._affine_inverse[0]
         if self.voxel_shift != 0.5:
             world_to_voxel = world_to_voxel.clone()

@@ -53,9 +53,9 @@ def check_structures(structures: Structures) -> None:
 
 
 def middle(body: Body) -> Float[Tensor, " 3"]:
-    """The centre of a body's box in mm of the world, in float64."""
+    """The centre of a body's box in mm of the world, in float64 on the CPU."""
     voxel = (torch.tensor(body.density.shape, dtype=torch.float64) - 1) / 2
-    voxel_to_world = torch.linalg.inv(body.world_to_voxel)
+    voxel_to_world = torch.linalg.inv(body.world_to_voxel.cpu())
     return voxel_to_world[:3, :3] @ voxel + voxel_to_world[:3, 3]
 
 
@@ -79,7 +79,7 @@ def _cut_out(density: Float[Tensor, "x y z"], chosen: Bool[Tensor, "x y z"], wor
         occupied = torch.nonzero(chosen.any(others[1]).any(others[0]))
         box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
     world_to_box = world_to_voxel.clone()
-    world_to_box[:3, 3] -= torch.tensor([float(part.start) for part in box], dtype=world_to_box.dtype)
+    world_to_box[:3, 3] -= torch.tensor([float(part.start) for part in box]).to(world_to_box)
     part, kept = density[tuple(box)], chosen[tuple(box)]
     # x stays contiguous: cloning keeps the order of the axes in memory.
     return make_body(part.masked_fill(~kept, 0.0).clone(memory_format=torch.preserve_format), world_to_box)

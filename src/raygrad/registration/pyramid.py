@@ -38,7 +38,7 @@ class Body:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Size of a voxel along each axis in mm."""
-        x, y, z = torch.linalg.inv(self.world_to_voxel)[:3, :3].norm(dim=0).tolist()
+        x, y, z = torch.linalg.inv(self.world_to_voxel.cpu())[:3, :3].norm(dim=0).tolist()
         return x, y, z
 
 
@@ -60,7 +60,8 @@ def reduce_body(body: Body, factors: tuple[int, ...]) -> Body:
     for axis, factor in enumerate(factors):
         fine_to_coarse[axis, axis] = 1 / factor
         fine_to_coarse[axis, 3] = (1 - factor) / (2 * factor)
-    return make_body(pooled.permute(2, 1, 0) if flipped else pooled, fine_to_coarse @ body.world_to_voxel)
+    world_to_coarse = fine_to_coarse.to(body.world_to_voxel.device) @ body.world_to_voxel
+    return make_body(pooled.permute(2, 1, 0) if flipped else pooled, world_to_coarse)
 
 
 class Pyramid:

@@ -99,9 +99,9 @@ def index_dtype(volume: Tensor) -> Any:
 
 
 def affine_for(world_to_voxel: Tensor, device: torch.device) -> Tensor:
-    """The map on the device, in float64 where that exists."""
-    dtype = torch.float32 if device.type == "xpu" else world_to_voxel.dtype
-    return world_to_voxel.detach().to(device, dtype).contiguous()
+    """The map on the device, in float32 where that may not know float64; without waiting for it."""
+    world_to_voxel = world_to_voxel.detach().float() if device.type == "xpu" else world_to_voxel.detach()
+    return world_to_voxel.to(device, non_blocking=True).contiguous()
 
 
 @cache
