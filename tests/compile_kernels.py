@@ -5,6 +5,7 @@ specialises the arguments. Only its driver is a stand-in, which names the target
 run. Prints a line of JSON for each kernel. Run without TRITON_INTERPRET, which leaves nothing to compile.
 """
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -20,7 +21,6 @@ import torch
 import triton.language as tl
 from kernel_cases import affine, cone, random_volume
 from torch import Tensor
-from triton.backends import backends as triton_backends
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
@@ -31,8 +31,6 @@ from raygrad.kernels.gpu import launch, marching
 
 METHODS = ("siddon", "joseph", "trilinear")
 HEIGHT, WIDTH = 5, 6
-THREADS = {"whole rays": 1, "rays in parts": 10**6}
-"""How many threads the card is said to want: rays are split when there are fewer."""
 
 
 class Driver:
@@ -69,8 +67,10 @@ def cases() -> dict[str, Callable[[], object]]:
         for jacobian, cameras in product((False, True), (False, True)):
             name = f"labels by {'cameras' if cameras else 'rays'}{', derivatives' if jacobian else ''}"
             add(name, method, labels=True, jacobian=jacobian, cameras=cameras)
-        add("in parts", method, threads="rays in parts")
-        add("in parts, derivatives", method, threads="rays in parts", jacobian=True)
+        for parts in (2, 8, 32):  # how threads share rays decides how numbers come to them
+            add(f"in {parts} parts", method, parts=parts)
+            add(f"in {parts} parts, derivatives", method, parts=parts, jacobian=True)
+            add(f"adjoint in {parts} parts", method, adjoint, parts=parts)
         add("64-bit places, derivatives", method, places=tl.int64, jacobian=True)
         add("one voxel thick, derivatives", method, shape=(1, 6, 5), jacobian=True)
         for labels, exact in product((False, True), (False, True)):
@@ -78,7 +78,6 @@ def cases() -> dict[str, Callable[[], object]]:
             add(name, method, adjoint, labels=labels, exact=exact)
         for dtype in (torch.float64, torch.bfloat16):
             add(f"adjoint in {dtype}", method, adjoint, dtype=dtype)
-        add("adjoint in parts", method, adjoint, threads="rays in parts")
         add("adjoint with 64-bit places", method, adjoint, places=tl.int64)
         for exact in (False, True):
             add(f"adjoint of max{', exact' if exact else ''}", method, adjoint, reducefn="max", exact=exact)
@@ -124,8 +123,8 @@ def voxel_driven(dtype):
     torch.ops.raygrad.add_voxel_driven_(volume, images, torch.ones(2, 3, 4), torch.ones(2), "gpu")
 
 
-def _settings(method, shape, labels=False, *, reducefn="sum", threads="whole rays", places=None) -> dict[str, Any]:
-    launch._threads_that_fill = lambda device: THREADS[threads]
+def _settings(method, shape, labels=False, *, reducefn="sum", parts=1, places=None) -> dict[str, Any]:
+    launch._threads_that_fill = lambda device: HEIGHT * WIDTH * parts  # rays are split when there are fewer
     marching.index_dtype = launch.index_dtype if places is None else lambda volume: places
     settings = {"method": method, "n_points": 20, "reducefn": reducefn, "backend": "gpu"}
     if labels:
@@ -156,23 +155,37 @@ def compile_instead_of_running(target: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def resources(asm: dict[str, Any]) -> dict[str, int]:
-    """What a thread of a compiled kernel takes: registers, and bytes of memory for what they did not hold."""
+    """What a compiled kernel takes: registers, bytes of memory for what they did not hold, barriers inside loops."""
     if "amdgcn" in asm:
         found = dict(re.findall(r"\.(vgpr_count|vgpr_spill_count|private_segment_fixed_size):\s+(\d+)", asm["amdgcn"]))
+        registers = int(found["vgpr_count"])
         spilled = 4 * int(found["vgpr_spill_count"]) + int(found["private_segment_fixed_size"])
-        return {"registers": int(found["vgpr_count"]), "spilled": spilled, "machine_code": len(asm["hsaco"])}
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(asm["cubin"])
-        file.flush()
-        printed = subprocess.check_output([cuobjdump(), "-res-usage", file.name], text=True)
-    found = {name: int(number) for name, number in re.findall(r"(REG|STACK|LOCAL):(\d+)", printed)}
-    spilled = found["STACK"] + found["LOCAL"]
-    return {"registers": found["REG"], "spilled": spilled, "machine_code": len(asm["cubin"])}
+        assembly, machine_code = asm["amdgcn"], asm["hsaco"]
+    else:
+        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+            file.write(asm["cubin"])
+            file.flush()
+            printed = subprocess.check_output([cuobjdump(), "-res-usage", file.name], text=True)
+        found = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", printed))
+        registers, spilled = int(found["REG"]), int(found["STACK"]) + int(found["LOCAL"])
+        assembly, machine_code = asm["ptx"], asm["cubin"]
+    barriers = barriers_in_loops(assembly)
+    return {"registers": registers, "spilled": spilled, "barriers": barriers, "machine_code": len(machine_code)}
+
+
+def barriers_in_loops(assembly: str) -> int:
+    """How often an iteration waits for all threads of its program, as it does when numbers change hands among them."""
+    lines = assembly.splitlines()
+    labels = {found[1]: i for i, line in enumerate(lines) if (found := re.match(r"\s*([.$]L\w+):", line))}
+    branches = ((i, re.search(r"\b(?:bra|s_c?branch)\S*\s+([.$]L\w+)", line)) for i, line in enumerate(lines))
+    loops = [range(labels[found[1]], i) for i, found in branches if found and labels[found[1]] < i]
+    waits = (i for i, line in enumerate(lines) if re.search(r"\bbar(rier)?(\.cta)?\.sync|s_barrier", line))
+    return sum(any(i in loop for loop in loops) for i in waits)
 
 
 def cuobjdump() -> Path:
     """NVIDIA's program that reads machine code; Triton brings it along."""
-    return Path(sys.modules[triton_backends["nvidia"].compiler.__module__].__file__).parent / "bin" / "cuobjdump"
+    return Path(importlib.util.find_spec("triton.backends.nvidia").origin).parent / "bin" / "cuobjdump"
 
 
 def main() -> None:

@@ -1,9 +1,44 @@
 """The cases that every operator must pass: one list of scenes, from ordinary to degenerate."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from itertools import product
 
+import pytest
 import torch
 from torch import Tensor
+
+from raygrad.kernels import available_backends, project
+from raygrad.kernels.backends import GPU_DEVICES
+
+METHODS = ("siddon", "joseph", "trilinear")
+GPU = next((device for device in GPU_DEVICES if getattr(torch, device).is_available()), None)
+"""The device that the Triton kernels are compiled for; None where they are interpreted on the CPU."""
+BACKENDS = [
+    pytest.param(backend, marks=pytest.mark.skipif(not usable, reason=sentence))
+    for backend, (usable, sentence) in available_backends().items()
+]
+FAST_BACKENDS = [backend for backend in BACKENDS if backend.values != ("reference",)]
+BACKENDS_IN_TIME = [
+    pytest.param(*backend.values, marks=[*backend.marks, pytest.mark.slow])
+    if backend.values == ("gpu",) and GPU is None
+    else backend
+    for backend in BACKENDS
+]
+"""The backends for tests of many launches, for which interpreted Triton has time under `-m slow` only."""
+REPRESENTATIVE = {
+    "oblique cone, mixed main axes",
+    "rays in all directions",
+    "both ends inside",
+    "batch of volumes",
+    "labels, ends inside",
+}
+"""Scenes that between them take every path through the kernels: interpreted, Triton has no time for all."""
+FEW_POINTS = 12
+"""Samples for Triton's interpreter. Odd numbers put one in the middle of the volume, just between two labels."""
+
+needs_extension = pytest.mark.skipif(not available_backends()["cpu"][0], reason=available_backends()["cpu"][1])
+needs_gpu_kernels = pytest.mark.skipif(not available_backends()["gpu"][0], reason=available_backends()["gpu"][1])
 
 
 @dataclass(frozen=True)
@@ -20,6 +55,64 @@ class Scene:
     @property
     def rays(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.source, self.target, self.world_to_voxel
+
+    def on(self, backend: str) -> "Scene":
+        """The scene on the device that a backend works on."""
+        device = device_of(backend)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Scene(**{name: v.to(device) if isinstance(v, Tensor) else v for name, v in values.items()})
+
+    def to(self, dtype: torch.dtype) -> "Scene":
+        """The scene with volume and rays rounded to `dtype`; the affine stays as it is."""
+        ends = (self.source.to(dtype), self.target.to(dtype))
+        return Scene(self.volume.to(dtype), *ends, self.world_to_voxel, self.image_width, self.labels)
+
+
+def device_of(backend: str) -> str:
+    """Where tensors must be for a backend."""
+    return GPU or "cpu" if backend == "gpu" else "cpu"
+
+
+def on_fast_backends(names: Iterable[str], all_interpreted: bool = False) -> list:
+    """Parameters (backend, scene): the interpreter gets the representative scenes, and the others under `-m slow`."""
+    parameters = []
+    for backend, name in product(FAST_BACKENDS, names):
+        interpreted = backend.values == ("gpu",) and GPU is None
+        slow = interpreted and not all_interpreted and name not in REPRESENTATIVE
+        marks = [*backend.marks, pytest.mark.slow] if slow else backend.marks
+        parameters.append(pytest.param(*backend.values, name, marks=marks))
+    return parameters
+
+
+def options(scene: Scene, method: str, backend: str = "auto", **more) -> dict:
+    """What `project` is told about a scene."""
+    return {
+        "method": method,
+        "n_points": FEW_POINTS if backend == "gpu" else 36,
+        "labels": scene.labels,
+        "image_width": scene.image_width,
+        "backend": backend,
+        **more,
+    }
+
+
+def random_like(image: Tensor, seed: int = 7) -> Tensor:
+    values = torch.rand(image.shape, generator=torch.Generator().manual_seed(seed), dtype=image.dtype) - 0.5
+    return values.to(image.device)
+
+
+def gradients(scene: Scene, **settings) -> tuple[Tensor, ...]:
+    """The image, and the gradients of volume, source and target for a random cotangent; on the CPU."""
+    leaves = [t.clone().requires_grad_() for t in (scene.volume, scene.source, scene.target)]
+    image = project(*leaves, scene.world_to_voxel, **settings)
+    found = torch.autograd.grad(image, leaves, random_like(image), materialize_grads=True)
+    return tuple(t.detach().cpu() for t in (image, *found))
+
+
+def assert_all_close(ours: Iterable[Tensor], theirs: Iterable[Tensor], tolerance: float = 1e-9) -> None:
+    """Values on any devices agree to `tolerance`, relative or absolute."""
+    for our, their in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(our.cpu(), their.cpu(), rtol=tolerance, atol=tolerance)
 
 
 def affine(spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), shear=0.0) -> Tensor:

@@ -30,7 +30,7 @@ BACKENDS = ["reference", *(["cpu"] if available_backends()["cpu"][0] else [])]
         ({"method": "magic"}, ValueError, "siddon, trilinear, joseph. Got 'magic'"),
         ({"reducefn": "mean"}, ValueError, "sum, max. Got 'mean'"),
         ({"n_points": 0}, ValueError, "n_points of at least 1. Got 0"),
-        ({"backend": "gpu"}, ValueError, "auto, cpu, reference. Got 'gpu'"),
+        ({"backend": "tpu"}, ValueError, "auto, cpu, gpu, reference. Got 'tpu'"),
         ({"n_channels": 3}, ValueError, "needs labels"),
         ({"labels": LABELS[:4]}, ValueError, r"shape \(5, 5, 5\). Got \(4, 5, 5\)"),
         ({"labels": LABELS.float()}, TypeError, "uint8, int16, int32 or int64. Got torch.float32"),

@@ -72,8 +72,10 @@ def sum_samples(volume, line: Line, SPLITS: tl.constexpr, DERIVATIVES: tl.conste
     split = tl.arange(0, SPLITS)[None, :]
     value = tl.zeros([line.u0.shape[0], SPLITS], T)
     u, ux, v, vx = value, value, value, value
-    for i in range(0, tl.cdiv(most_slabs(line), SPLITS)):
-        s = sample_slab(line, line.slab0 + i * SPLITS + split)
+    # Carried along: computed from a counter it would pass through shared memory on its way to each thread.
+    k = line.slab0 + split
+    for _ in range(0, tl.cdiv(most_slabs(line), SPLITS)):
+        s = sample_slab(line, k)
         f, slope_u, slope_v = read_sample(volume, line, s, T)
         value += s.share * f
         if DERIVATIVES:
@@ -82,6 +84,7 @@ def sum_samples(volume, line: Line, SPLITS: tl.constexpr, DERIVATIVES: tl.conste
             ux += slope_u * s.x
             v += slope_v
             vx += slope_v * s.x
+        k += SPLITS
     return value, u, ux, v, vx
 
 

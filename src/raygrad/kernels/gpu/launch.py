@@ -14,6 +14,8 @@ from raygrad.kernels.backends import interpreted
 
 THREADS = 128
 """Threads of a program: pixels of its tile times parts of each ray."""
+THREADS_OF_WARP = 64 if torch.version.hip else 32
+"""Threads that run in step."""
 INTERPRETED_THREADS = 2048
 """The same under Triton's interpreter, to which an operation costs the same whatever the size of its block."""
 THREADS_PER_PROCESSOR = 1536
@@ -82,7 +84,7 @@ def launch_programs(kernel: Any, programs: int, device: torch.device, *arguments
     if programs == 0:
         return
     if not interpreted():
-        constants |= {"num_warps": THREADS // 32, "enable_fp_fusion": True}
+        constants |= {"num_warps": THREADS // THREADS_OF_WARP, "enable_fp_fusion": True}
     with nullcontext() if device.type == "cpu" else torch.get_device_module(device).device(device):
         kernel[(programs,)](*arguments, **constants)
 
@@ -94,7 +96,7 @@ def triton_dtype(dtype: torch.dtype) -> Any:
 
 def index_dtype(volume: Tensor) -> Any:
     """The integer in which places in one volume are counted: 64 bits only where 32 are too few."""
-    furthest = sum((size - 1) * stride for size, stride in zip(volume.shape[1:], volume.stride()[1:], strict=True))
+    furthest = sum(size * stride for size, stride in zip(volume.shape[1:], volume.stride()[1:], strict=True))
     return tl.int64 if furthest >= 2**31 else tl.int32
 
 

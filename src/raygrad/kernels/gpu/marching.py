@@ -70,6 +70,8 @@ def _allocate_image(volume: Tensor, beam: Beam, march: March) -> Tensor:
 
 def _integrate(image: Tensor, jacobian: Tensor | None, volume: Tensor, beam: Beam, march: March) -> None:
     device = volume.device
+    if march.labels is not None and 0 in volume.stride()[1:]:  # labels take its strides, and need an element each
+        volume = volume.contiguous()
     arguments, constants = _arguments(volume, beam, march), _constants(volume, march)
     if march.labels is None:
         maximum = march.reducefn == "max"
@@ -130,4 +132,5 @@ def _units(cotangent: Tensor, march: March, volume: Tensor) -> Tensor:
     edges = torch.linalg.inv_ex(world_to_voxel).inverse.norm(dim=0)
     through = sum(size * edge for size, edge in zip(volume.shape[1:], edges, strict=True))
     most = cotangent.abs().sum(dtype=torch.float64) * (1 + 2 * edges.sum() + through / march.n_points)
-    return (2.0**61 / most).clamp(max=2.0**100)
+    # A power of two does not change with the last digit of that sum, and rounds no amount.
+    return torch.exp2(torch.floor(torch.log2(2.0**61 / most))).clamp(max=2.0**126)

@@ -102,8 +102,10 @@ def sum_slabs(volume, line: Line, SPLITS: tl.constexpr, DERIVATIVES: tl.constexp
     split = tl.arange(0, SPLITS)[None, :]
     value = tl.zeros([line.u0.shape[0], SPLITS], T)
     u, ux, v, vx = value, value, value, value
-    for i in range(0, tl.cdiv(most_slabs(line), SPLITS)):
-        slab = cross_slab(line, line.slab0 + i * SPLITS + split)
+    # Carried along: computed from a counter it would pass through shared memory on its way to each thread.
+    k = line.slab0 + split
+    for _ in range(0, tl.cdiv(most_slabs(line), SPLITS)):
+        slab = cross_slab(line, k)
         before, between, after = read_slab(volume, slab, T)
         value += (slab.first - slab.x0) * before
         value += (slab.second - slab.first) * between + (slab.x1 - slab.second) * after
@@ -116,6 +118,7 @@ def sum_slabs(volume, line: Line, SPLITS: tl.constexpr, DERIVATIVES: tl.constexp
             ux += jump_u * slab.x_u
             v += jump_v
             vx += jump_v * slab.x_v
+        k += SPLITS
     return value, u, ux, v, vx
 
 
