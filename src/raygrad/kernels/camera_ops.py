@@ -30,22 +30,41 @@ for _operator in ("march_cameras", "march_cameras_with_jacobian", "march_cameras
     implement(_operator)
 
 
-def march_cameras(
-    volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, *, height, width, **settings
-) -> Tensor:
-    """Dispatch raygrad::march_cameras, or with gradients for the cameras at hand, the march that keeps derivatives."""
-    arguments = (volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width)
-    if torch.is_grad_enabled() and (camera_to_world.requires_grad or pixel_to_camera.requires_grad):
-        return torch.ops.raygrad.march_cameras_with_jacobian(*arguments, **settings)[0]
-    return torch.ops.raygrad.march_cameras(*arguments, **settings)
+def march_cameras(*tensors: Tensor, **settings) -> Tensor:
+    """Dispatch raygrad::march_cameras, or with gradients at hand, the march that keeps what they need."""
+    arguments = _in_order(*tensors, **settings)
+    return (_March.apply if _needs_gradients(*tensors[:3]) else torch.ops.raygrad.march_cameras)(*arguments)
 
 
-def march_cameras_with_jacobian(
-    volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, *, height, width, **settings
-) -> tuple[Tensor, Tensor]:
+def march_cameras_with_jacobian(*tensors: Tensor, **settings) -> tuple[Tensor, Tensor]:
     """Dispatch raygrad::march_cameras_with_jacobian."""
-    arguments = (volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width)
-    return torch.ops.raygrad.march_cameras_with_jacobian(*arguments, **settings)
+    arguments = _in_order(*tensors, **settings)
+    differentiable = _needs_gradients(*tensors[:3])
+    return (_MarchWithJacobian.apply if differentiable else torch.ops.raygrad.march_cameras_with_jacobian)(*arguments)
+
+
+def _in_order(
+    volume,
+    camera_to_world,
+    pixel_to_camera,
+    world_to_voxel,
+    *,
+    labels,
+    height,
+    width,
+    n_channels,
+    method,
+    n_points,
+    reducefn,
+    backend,
+) -> tuple:
+    """The arguments in the schema's order."""
+    cameras = (camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width)
+    return volume, *cameras, n_channels, method, n_points, reducefn, backend
+
+
+def _needs_gradients(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 @torch.library.register_fake("raygrad::march_cameras")
@@ -69,33 +88,63 @@ def _(cotangent, jacobian, height, width, backend):
     return jacobian.new_empty(len(jacobian), 4, 4)
 
 
-def _save(ctx, inputs, output):
-    *tensors, height, width, n_channels, method, n_points, reducefn, backend = inputs
-    ctx.save_for_backward(*tensors, output[1] if isinstance(output, tuple) else None)
-    ctx.settings = (height, width, n_channels, method, n_points, reducefn, backend)
-    ctx.set_materialize_grads(False)
+class _MarchWithJacobian(torch.autograd.Function):
+    """Both outputs of raygrad::march_cameras_with_jacobian; gradients flow through the image.
+
+    Not torch.library's `register_autograd`: that takes longer to read a call's schema than a GPU to make the image.
+    """
+
+    @staticmethod
+    def forward(ctx, volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, *settings):
+        cameras = (camera_to_world, pixel_to_camera, world_to_voxel, labels)
+        image, jacobian = torch.ops.raygrad.march_cameras_with_jacobian(volume, *cameras, *settings)
+        ctx.save_for_backward(volume, *cameras, jacobian)
+        ctx.settings = settings
+        ctx.set_materialize_grads(False)
+        return image, jacobian
+
+    @staticmethod
+    def backward(ctx, cotangent, jacobian_cotangent):
+        refuse_jacobian_cotangent(jacobian_cotangent)
+        return *_gradients(ctx, cotangent), None, None, *(None,) * len(ctx.settings)
 
 
-def _march_backward(ctx, cotangent, jacobian_cotangent=None):
-    """Gradients of either march: of the cameras by the derivatives of each pixel, of the volume by the adjoint."""
-    refuse_jacobian_cotangent(jacobian_cotangent)
-    nothing = (None,) * (2 + len(ctx.settings))
-    if cotangent is None:
-        return None, None, None, *nothing
-    volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, jacobian = ctx.saved_tensors
-    cameras = (camera_to_world, pixel_to_camera, world_to_voxel, labels, *ctx.settings)
-    cotangent = cotangent.contiguous()
+class _March(torch.autograd.Function):
+    """The image alone, with the derivatives that gradients for cameras will need, if any will."""
+
+    @staticmethod
+    def forward(ctx, volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, *settings):
+        arguments = (volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, *settings)
+        jacobian = None
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            image, jacobian = torch.ops.raygrad.march_cameras_with_jacobian(*arguments)
+        else:
+            image = torch.ops.raygrad.march_cameras(*arguments)
+        ctx.save_for_backward(*arguments[:5], jacobian)
+        ctx.settings = settings
+        ctx.set_materialize_grads(False)
+        return image
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return *_gradients(ctx, cotangent), None, None, *(None,) * len(ctx.settings)
+
+
+def _gradients(ctx, cotangent: Tensor | None) -> list[Tensor | None]:
+    """For volume, camera_to_world and pixel_to_camera: by the adjoint, and by the derivatives of each pixel."""
     gradients: list[Tensor | None] = [None, None, None]
+    if cotangent is None:
+        return gradients
+    volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, jacobian = ctx.saved_tensors
+    cotangent = cotangent.contiguous()
     if ctx.needs_input_grad[0]:
-        gradients[0] = torch.ops.raygrad.march_cameras_adjoint(cotangent, volume, *cameras)
+        cameras = (camera_to_world, pixel_to_camera, world_to_voxel, labels)
+        gradients[0] = torch.ops.raygrad.march_cameras_adjoint(cotangent, volume, *cameras, *ctx.settings)
     if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-        if jacobian is None:
-            _, jacobian = torch.ops.raygrad.march_cameras_with_jacobian(volume.detach(), *cameras)
         height, width, *_, backend = ctx.settings
         by_pixel_to_world = torch.ops.raygrad.contract_cameras(cotangent, jacobian, height, width, backend)
         gradients[1:] = _map_gradients(ctx, by_pixel_to_world, camera_to_world, pixel_to_camera)
-    depends_on = (cotangent, volume, camera_to_world, pixel_to_camera)
-    return *(first_only(gradient, *depends_on) for gradient in gradients), *nothing
+    return [first_only(gradient, cotangent, volume, camera_to_world, pixel_to_camera) for gradient in gradients]
 
 
 def _map_gradients(ctx, by_product: Tensor, camera_to_world: Tensor, pixel_to_camera: Tensor) -> list[Tensor | None]:
@@ -125,6 +174,4 @@ def _adjoint_backward(ctx, volume_cotangent):
     return image, *(None,) * (5 + len(ctx.settings))
 
 
-torch.library.register_autograd("raygrad::march_cameras", _march_backward, setup_context=_save)
-torch.library.register_autograd("raygrad::march_cameras_with_jacobian", _march_backward, setup_context=_save)
 torch.library.register_autograd("raygrad::march_cameras_adjoint", _adjoint_backward, setup_context=_save_adjoint)

@@ -31,6 +31,7 @@ def scatter(
     CAMERAS: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
+    DOWN: tl.constexpr,
     SPLITS: tl.constexpr,
     INDEX: tl.constexpr,
     T: tl.constexpr,
@@ -40,7 +41,7 @@ def scatter(
     `labels`, unless None, has the strides of the volume. `scale` is None, or the number of units in 1 (then
     `gradient` is int64).
     """
-    pixels = pixels_of_block(height, width, ROWS, COLUMNS)
+    pixels = pixels_of_block(height, width, ROWS, COLUMNS, DOWN)
     gradient += pixels.batch * batch_stride
     ends = load_rays(rays, world_to_voxel, pixels, CAMERAS, T)
     count = height * width
@@ -65,8 +66,8 @@ def scatter(
         line = line_of(ends, shape, stride, 0.5 if METHOD == "joseph" else 0.0, INDEX)
         per_x = ends.length / tl.abs(line.step)
         weight = per_x * _cotangent(cotangent, pixels.exist, T)
-        for i in range(0, tl.cdiv(most_slabs(line), SPLITS)):
-            k = line.slab0 + i * SPLITS + split
+        k = line.slab0 + split
+        for _ in range(0, tl.cdiv(most_slabs(line), SPLITS)):
             if METHOD == "joseph":
                 s = joseph.sample_slab(line, k)
                 counts = pixels.exist & (s.share > 0)
@@ -80,9 +81,8 @@ def scatter(
             else:
                 s = siddon.cross_slab(line, k)
                 before, between, after = s.first - s.x0, s.second - s.first, s.x1 - s.second
-                in_before = s.in_before & pixels.exist
-                in_between = s.in_between & pixels.exist & s.crosses
-                in_after = s.in_after & pixels.exist & s.crosses_both
+                in_before, in_between = s.in_before & pixels.exist, s.in_between & pixels.exist
+                in_after = s.in_after & pixels.exist
                 if labels is None:
                     before, between, after = before * weight, between * weight, after * weight
                 else:
@@ -93,6 +93,7 @@ def scatter(
                 _add(gradient + s.before, scale, before, in_before)
                 _add(gradient + s.between, scale, between, in_between)
                 _add(gradient + s.after, scale, after, in_after)
+            k += SPLITS
 
 
 @triton.jit
@@ -113,11 +114,12 @@ def scatter_maximum(
     CAMERAS: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
+    DOWN: tl.constexpr,
     INDEX: tl.constexpr,
     T: tl.constexpr,
 ):
     """The same for the largest values on rays: each cotangent goes to where that value was read."""
-    pixels = pixels_of_block(height, width, ROWS, COLUMNS)
+    pixels = pixels_of_block(height, width, ROWS, COLUMNS, DOWN)
     gradient += pixels.batch * batch_stride
     volume += pixels.batch * batch_stride
     ends = load_rays(rays, world_to_voxel, pixels, CAMERAS, T)

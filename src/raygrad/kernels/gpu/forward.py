@@ -27,6 +27,7 @@ def march(
     CAMERAS: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
+    DOWN: tl.constexpr,
     SPLITS: tl.constexpr,
     INDEX: tl.constexpr,
     T: tl.constexpr,
@@ -35,7 +36,7 @@ def march(
 
     A program serves ROWS x COLUMNS pixels, each ray in SPLITS parts that are added in a fixed order.
     """
-    pixels = pixels_of_block(height, width, ROWS, COLUMNS)
+    pixels = pixels_of_block(height, width, ROWS, COLUMNS, DOWN)
     volume += pixels.batch * batch_stride
     ends = load_rays(rays, world_to_voxel, pixels, CAMERAS, T)
     DERIVATIVES: tl.constexpr = jacobian is not None
@@ -93,6 +94,7 @@ def sum_by_label(
     CAMERAS: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
+    DOWN: tl.constexpr,
     INDEX: tl.constexpr,
     T: tl.constexpr,
 ):
@@ -100,7 +102,7 @@ def sum_by_label(
 
     `labels` has the strides of the volume. A ray's parts are added one after the other: the order never changes.
     """
-    pixels = pixels_of_block(height, width, ROWS, COLUMNS)
+    pixels = pixels_of_block(height, width, ROWS, COLUMNS, DOWN)
     volume += pixels.batch * batch_stride
     ends = load_rays(rays, world_to_voxel, pixels, CAMERAS, T)
     count = height * width
@@ -179,11 +181,12 @@ def finish_by_label(
     CAMERAS: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
+    DOWN: tl.constexpr,
     INDEX: tl.constexpr,
     T: tl.constexpr,
 ):
     """Images (batch, channel, ray) and derivatives (batch, channel, ray, 6) from the totals of `sum_by_label`."""
-    pixels = pixels_of_block(height, width, ROWS, COLUMNS)
+    pixels = pixels_of_block(height, width, ROWS, COLUMNS, DOWN)
     volume += pixels.batch * batch_stride
     ends = load_rays(rays, world_to_voxel, pixels, CAMERAS, T)
     count = height * width

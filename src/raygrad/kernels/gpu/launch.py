@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
@@ -73,7 +72,7 @@ def launch(kernel: Any, beam: Beam, device: torch.device, *arguments: Any, parts
     pixels = (INTERPRETED_THREADS if interpreted() else THREADS) // parts
     rows = 2 ** ((pixels.bit_length() - 1) // 2)  # nearly square: its rays read neighbours
     rows, columns = (rows, pixels // rows) if beam.height > 1 else (1, pixels)
-    programs = beam.batch * triton.cdiv(beam.height, rows) * triton.cdiv(beam.width, columns)
+    programs = beam.batch * -(-beam.height // rows) * -(-beam.width // columns)
     if kernel.arg_names.count("SPLITS"):
         constants["SPLITS"] = parts
     launch_programs(kernel, programs, device, *arguments, CAMERAS=beam.cameras, ROWS=rows, COLUMNS=columns, **constants)
@@ -85,7 +84,7 @@ def launch_programs(kernel: Any, programs: int, device: torch.device, *arguments
         return
     if not interpreted():
         constants |= {"num_warps": THREADS // THREADS_OF_WARP, "enable_fp_fusion": True}
-    with nullcontext() if device.type == "cpu" else torch.get_device_module(device).device(device):
+    with _on(device):
         kernel[(programs,)](*arguments, **constants)
 
 
@@ -104,6 +103,14 @@ def affine_for(world_to_voxel: Tensor, device: torch.device) -> Tensor:
     """The map on the device, in float32 where that may not know float64; without waiting for it."""
     world_to_voxel = world_to_voxel.detach().float() if device.type == "xpu" else world_to_voxel.detach()
     return world_to_voxel.to(device, non_blocking=True).contiguous()
+
+
+def _on(device: torch.device) -> Any:
+    """A context in which the device is the current one; entering it costs some microseconds, where it is needed."""
+    if device.type == "cpu":
+        return nullcontext()
+    module = torch.get_device_module(device)
+    return nullcontext() if device.index == module.current_device() else module.device(device)
 
 
 @cache

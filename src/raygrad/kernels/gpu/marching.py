@@ -112,7 +112,10 @@ def _arguments(volume: Tensor, beam: Beam, march: March) -> tuple[Any, ...]:
 
 
 def _constants(volume: Tensor, march: March) -> dict[str, Any]:
-    return {"METHOD": march.method, "INDEX": index_dtype(volume), "T": triton_dtype(sums_in(volume.dtype))}
+    # The columns of most images run along the patient, as the last axis of most volumes does.
+    down = volume.stride(-1) == 1
+    dtype = triton_dtype(sums_in(volume.dtype))
+    return {"METHOD": march.method, "DOWN": down, "INDEX": index_dtype(volume), "T": dtype}
 
 
 def _in_order_of(volume: Tensor, values: Tensor) -> Tensor:

@@ -59,15 +59,18 @@ class Rays(NamedTuple):
 
 
 @triton.jit
-def pixels_of_block(height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> Pixels:
-    """The tile of ROWS x COLUMNS pixels that this program serves; tiles cover one image after the other."""
+def pixels_of_block(height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DOWN: tl.constexpr) -> Pixels:
+    """The tile of ROWS x COLUMNS pixels that this program serves; tiles cover one image after the other.
+
+    Threads that are neighbours serve pixels side by side, or with DOWN one below the other.
+    """
     across = tl.cdiv(width, COLUMNS)
     tiles = across * tl.cdiv(height, ROWS)
     program = tl.program_id(0)
     tile = program % tiles
     lane = tl.arange(0, ROWS * COLUMNS)[:, None]
-    row = (tile // across) * ROWS + lane // COLUMNS
-    column = (tile % across) * COLUMNS + lane % COLUMNS
+    row = (tile // across) * ROWS + (lane % ROWS if DOWN else lane // COLUMNS)
+    column = (tile % across) * COLUMNS + (lane // ROWS if DOWN else lane % COLUMNS)
     batch = (program // tiles).to(tl.int64)
     right, down = 2 * column - (width - 1), 2 * row - (height - 1)
     return Pixels(batch, row * width + column, right, down, (row < height) & (column < width))
