@@ -110,7 +110,8 @@ def test_gradients_by_pose_volume_and_intrinsics(backend, renderer):
     def render(rot, xyz, density, sdd, delx, dely, x0, y0):
         drr = DRR(subject, sdd, 2, delx, 3, dely, x0, y0, renderer=renderer, backend=backend)
         drr.density = density
-        return drr(rot, xyz, parameterization="euler_angles", convention="ZXY", mask_to_channels=True, **options)
+        labels = backend != "gpu"  # interpreted, they take their time, and have tests of their own
+        return drr(rot, xyz, parameterization="euler_angles", convention="ZXY", mask_to_channels=labels, **options)
 
     generator = torch.Generator().manual_seed(1)
     inputs = [
@@ -120,7 +121,8 @@ def test_gradients_by_pose_volume_and_intrinsics(backend, renderer):
         *(torch.tensor(value, dtype=torch.float64) for value in (102.0, 5.1, 4.3, 0.7, -0.4)),
     ]
     assert render(*inputs).count_nonzero() > 10
-    assert torch.autograd.gradcheck(render, [value.requires_grad_() for value in inputs], eps=1e-6, atol=1e-5)
+    leaves, fast = [value.requires_grad_() for value in inputs], backend == "gpu"
+    assert torch.autograd.gradcheck(render, leaves, eps=1e-6, atol=1e-5, fast_mode=fast)
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -132,8 +134,10 @@ def test_moving_the_volume_is_moving_the_camera_the_other_way(backend, renderer)
     pose = make_poses(2, dtype=torch.float64)
     here = make_drr(subject, renderer=renderer, backend=backend).to(torch.float64)
     there = make_drr(moved, renderer=renderer, backend=backend).to(torch.float64)
-    torch.testing.assert_close(there(pose.compose(motion)), here(pose), rtol=0, atol=1e-8)
-    assert (there(pose) - here(pose)).abs().max() > 1
+    options = {"n_points": 50} if renderer == "trilinear" else {}
+    image = here(pose, **options)
+    torch.testing.assert_close(there(pose.compose(motion), **options), image, rtol=0, atol=1e-8)
+    assert (there(pose, **options) - image).abs().max() > 1
 
 
 def test_a_batch_is_its_poses_one_by_one(backend):
@@ -148,7 +152,8 @@ def test_the_volumes_dtype_is_the_images(backend):
     drr, pose = make_drr(backend=backend), make_poses(1, dtype=torch.float64)
     single, double = drr(pose), copy.deepcopy(drr).to(torch.float64)(pose)
     assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
-    torch.testing.assert_close(single.double(), double, rtol=0, atol=1e-5 * double.max().item())
+    tolerance = 3e-5 if backend == "gpu" else 1e-5  # a GPU also makes the rays in single precision
+    torch.testing.assert_close(single.double(), double, rtol=0, atol=tolerance * double.max().item())
 
 
 def test_the_affine_keeps_its_precision_wherever_the_module_goes():
@@ -300,8 +305,9 @@ def test_maximum_intensity_is_the_greatest_voxel_on_the_ray(backend):
 
 def test_samples_on_the_ray_are_those_asked_for(backend):
     drr, pose = make_drr(renderer="trilinear", backend=backend), make_poses(1)
-    few, many, more = (drr(pose, n_points=n) for n in (5, 500, 1000))
-    assert (few - more).norm() > 10 * (many - more).norm()
+    few, many = (drr(pose, n_points=n) for n in (5, 500))
+    exact = make_drr(renderer="trilinear")(pose, n_points=1000)
+    assert (few - exact).norm() > 10 * (many - exact).norm()
     torch.testing.assert_close(drr(pose), many)
 
 

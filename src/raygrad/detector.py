@@ -167,10 +167,7 @@ class Detector(nn.Module):
     @property
     def calibration(self) -> RigidTransform:
         """The (4, 4) map from `target`'s pixel units to the camera frame in mm."""
-        sdd, delx, dely, x0, y0 = self._intrinsics(self._reorient)
-        zero, one = torch.zeros_like(sdd), torch.ones_like(sdd)
-        rows = [[delx, zero, zero, x0], [zero, dely, zero, y0], [zero, zero, sdd, zero], [zero, zero, zero, one]]
-        return RigidTransform(torch.stack([torch.stack(row) for row in rows]))
+        return RigidTransform(self._calibration(self._reorient))
 
     @property
     def intrinsic(self) -> Float[Tensor, "3 3"]:
@@ -212,22 +209,24 @@ class Detector(nn.Module):
             calibration: as for `forward`.
         """
         if calibration is not None or any(isinstance(length, Tensor) for length in self._lengths()):
-            target_to_camera = _target_to_camera(self.calibration if calibration is None else calibration).to(like)
-            across, down, normal, origin = target_to_camera.unbind(-1)
+            target_to_camera = self._calibration(like) if calibration is None else _target_to_camera(calibration)
+            across, down, normal, origin = target_to_camera.to(like).unbind(-1)
             source = torch.eye(4, dtype=like.dtype, device=like.device)[3].expand_as(origin)
             columns = [-across if self.reverse_x_axis else across, -down, normal + origin - source, source]
             return self._reorient.to(like) @ torch.stack(columns, dim=-1).reshape(-1, 4, 4)
+        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
+            return self._make_pixel_map(like)  # nothing made here may be used elsewhere
         # Copied to a GPU only once: a copy would wait there, and no CUDA graph can hold it.
-        made_of = (self._lengths(), self.reverse_x_axis, self._reorient._version, like.dtype, like.device)
-        if torch.compiler.is_compiling() or self._pixels is None or self._pixels[0] != made_of:
-            sdd, delx, dely, x, y = self._lengths()
-            column = -delx if self.reverse_x_axis else delx
-            rows = [[column, 0, x, 0], [0, -dely, y, 0], [0, 0, sdd, 0], [0, 0, 0, 1]]
-            pixels = self._reorient.to(like) @ torch.tensor([rows], dtype=like.dtype, device=like.device)
-            if torch.compiler.is_compiling():
-                return pixels
-            self._pixels = (made_of, pixels)
+        version = None if self._reorient.is_inference() else self._reorient._version
+        made_of = (self._lengths(), self.reverse_x_axis, version, like.dtype, like.device)
+        if self._pixels is None or self._pixels[0] != made_of:
+            self._pixels = (made_of, self._make_pixel_map(like))
         return self._pixels[1]
+
+    def _make_pixel_map(self, like: Tensor) -> Float[Tensor, "1 4 4"]:
+        sdd, delx, dely, x, y = self._lengths()
+        rows = [[-delx if self.reverse_x_axis else delx, 0, x, 0], [0, -dely, y, 0], [0, 0, sdd, 0], [0, 0, 0, 1]]
+        return self._reorient.to(like) @ torch.tensor([rows], dtype=like.dtype, device=like.device)
 
     def camera_to_pixel(self, points: Points) -> PixelPoints:
         """Project points of the camera frame in mm to pixel coordinates (u, v).
@@ -301,6 +300,13 @@ class Detector(nn.Module):
     def _intrinsics(self, like: Tensor) -> list[Tensor]:
         """sdd, delx, dely and the centre's x and y as scalars of `like`'s dtype and device."""
         return [_flat(v).to(like) if isinstance(v, Tensor) else like.new_full((), v) for v in self._lengths()]
+
+    def _calibration(self, like: Tensor) -> Float[Tensor, "4 4"]:
+        """`calibration` in `like`'s dtype and on its device."""
+        sdd, delx, dely, x0, y0 = self._intrinsics(like)
+        zero, one = torch.zeros_like(sdd), torch.ones_like(sdd)
+        rows = [[delx, zero, zero, x0], [zero, dely, zero, y0], [zero, zero, sdd, zero], [zero, zero, zero, one]]
+        return torch.stack([torch.stack(row) for row in rows])
 
     def _lengths(self) -> tuple[float | Tensor, ...]:
         return (self.sdd, self.delx, self.dely, self.centre_x, self.centre_y)
