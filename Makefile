@@ -27,7 +27,7 @@ demo: $(VENV)/.installed ## Install, render the example CT and write PNGs to ray
 	$(BIN)/raygrad demo --out $(DEMO_OUT)
 
 test: $(VENV)/.with-test ## Install and run the tests.
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 $(PYTEST_ARGS)
 
 # -W: warnings are errors; an error in a page's program ends the build.
 docs: $(VENV)/.with-docs ## Install and build the documentation into docs/_build/html; its programs are run.

