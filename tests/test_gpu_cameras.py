@@ -8,7 +8,7 @@ from torch import Tensor
 from raygrad.data import Subject, Volume
 from raygrad.detector import Detector
 from raygrad.drr import DRR
-from raygrad.kernels import available_backends, project, project_cameras, project_cameras_with_jacobian
+from raygrad.kernels import available_backends, prepare, project, project_cameras, project_cameras_with_jacobian
 from raygrad.kernels.cameras import rays_of_cameras
 from raygrad.pose import RigidTransform, random_rigid_transform
 
@@ -79,6 +79,27 @@ def test_cameras_match_the_reference(method, batch, maps, labelled):
 
 
 @needs_gpu_kernels
+def test_a_pose_gradient_sums_every_block_of_pixels(monkeypatch):
+    from raygrad.kernels.gpu import operators
+
+    leaves, options = [random_volume(7, 6, 5), *make_cameras(2, 1)], {"height": 5, "width": 6}
+    whole = gradients(leaves, "gpu", **options)
+    monkeypatch.setattr(operators, "PIXELS", 8)
+    for ours, theirs in zip(gradients(leaves, "gpu", **options), whole, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@needs_gpu_kernels
+def test_the_occupancy_of_another_volume_is_refused():
+    volume, world_to_voxel = on_device("gpu", random_volume(7, 6, 5)), on_device("gpu", affine())
+    cameras = [on_device("gpu", t) for t in make_cameras(1, 1)]
+    options = {"height": 2, "width": 2, "backend": "gpu", "occupancy": prepare(volume)}
+    project_cameras(volume, *cameras, world_to_voxel, **options)
+    with pytest.raises(ValueError, match="occupancy of this volume"):
+        project_cameras(volume.clone(), *cameras, world_to_voxel, **options)
+
+
+@needs_gpu_kernels
 @pytest.mark.parametrize("method", METHODS)
 def test_maxima_of_cameras_match_the_reference(method):
     leaves = [random_volume(7, 6, 5), *make_cameras(2, 1)]
@@ -145,7 +166,7 @@ def test_second_derivatives_are_refused():
 @pytest.mark.parametrize("learned", [False, True])
 def test_the_map_of_a_detector_leads_to_its_pixels(reverse_x_axis, learned):
     reorient = random_rigid_transform(1, torch.Generator().manual_seed(1)).matrix.double()
-    lengths = (1020.0, 2.0, 1.5, 7.0, -3.0)
+    lengths = (1020.1, 2.1, 1.3, 7.7, -3.3)  # none is a number of single precision
     sdd, delx, dely, x0, y0 = (torch.tensor(v, dtype=torch.float64) for v in lengths) if learned else lengths
     detector = Detector(sdd, 4, 5, delx, dely, x0, y0, reorient, reverse_x_axis=reverse_x_axis)
     poses = RigidTransform(random_rigid_transform(2, torch.Generator().manual_seed(2)).matrix.double())

@@ -1,5 +1,6 @@
 """Projections from cameras: as `project`, for the rays of every pixel of an image."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from raygrad.kernels import camera_ops
 from raygrad.kernels.backends import choose_backend
 from raygrad.kernels.checks import check_floating, check_volume
+from raygrad.kernels.occupancy import Occupancy
 from raygrad.kernels.project import project, project_with_jacobian
 from raygrad.types import Affine, Labels, Matrices, RayImages, RayJacobians, Sources, Targets, VoxelGrid
 
@@ -48,16 +50,8 @@ def project_cameras(
         TypeError, ValueError, torch.cuda.OutOfMemoryError: as `project`.
     """
     cameras = (camera_to_world, pixel_to_camera)
-    _check_cameras(volume, *cameras, height, width)
-    if choose_backend(backend, volume) != "gpu":
-        rays = rays_of_cameras(*cameras, height, width)
-        settings = {"labels": labels, "backend": backend, "image_width": width, **options}
-        return project(volume, *rays, world_to_voxel, **settings)
-    volume, settings = check_volume(
-        volume, len(camera_to_world), world_to_voxel, labels=labels, **_without_occupancy(options)
-    )
-    settings |= {"height": height, "width": width, "backend": "gpu"}
-    return camera_ops.march_cameras(volume, *cameras, world_to_voxel, **settings)
+    options |= {"labels": labels, "backend": backend, "height": height, "width": width}
+    return _project(camera_ops.march_cameras, project, volume, *cameras, world_to_voxel, **options)
 
 
 def project_cameras_with_jacobian(
@@ -77,16 +71,36 @@ def project_cameras_with_jacobian(
     Arguments and errors are those of `project_cameras`; what is returned is that of `project_with_jacobian`.
     """
     cameras = (camera_to_world, pixel_to_camera)
-    _check_cameras(volume, *cameras, height, width)
+    options |= {"labels": labels, "backend": backend, "height": height, "width": width}
+    march = camera_ops.march_cameras_with_jacobian
+    return _project(march, project_with_jacobian, volume, *cameras, world_to_voxel, **options)
+
+
+def _project(
+    march: Callable,
+    along_rays: Callable,
+    volume: Tensor,
+    camera_to_world: Tensor,
+    pixel_to_camera: Tensor,
+    world_to_voxel: Tensor,
+    *,
+    backend: str,
+    height: int,
+    width: int,
+    occupancy: Occupancy | None = None,
+    **options: Any,
+) -> Any:
+    """March from cameras on a GPU, elsewhere along their rays."""
+    _check_cameras(volume, camera_to_world, pixel_to_camera, height, width)
     if choose_backend(backend, volume) != "gpu":
-        rays = rays_of_cameras(*cameras, height, width)
-        settings = {"labels": labels, "backend": backend, "image_width": width, **options}
-        return project_with_jacobian(volume, *rays, world_to_voxel, **settings)
-    volume, settings = check_volume(
-        volume, len(camera_to_world), world_to_voxel, labels=labels, **_without_occupancy(options)
-    )
-    settings |= {"height": height, "width": width, "backend": "gpu"}
-    return camera_ops.march_cameras_with_jacobian(volume, *cameras, world_to_voxel, **settings)
+        rays = rays_of_cameras(camera_to_world, pixel_to_camera, height, width)
+        settings = {"backend": backend, "image_width": width, "occupancy": occupancy}
+        return along_rays(volume, *rays, world_to_voxel, **settings, **options)
+    volume, options = check_volume(volume, len(camera_to_world), world_to_voxel, **options)
+    if occupancy is not None:
+        occupancy.for_march_of(volume)  # says if it is another's; a GPU skips nothing
+    cameras = (camera_to_world, pixel_to_camera, world_to_voxel)
+    return march(volume, *cameras, height=height, width=width, backend="gpu", **options)
 
 
 def rays_of_cameras(
@@ -100,11 +114,6 @@ def rays_of_cameras(
     by_row = middle + source + rows[:, None] * down
     by_column = columns[:, None] * across
     return source, (by_row[:, :, None] + by_column[:, None]).flatten(1, 2)
-
-
-def _without_occupancy(options: dict[str, Any]) -> dict[str, Any]:
-    """A GPU skips no empty bricks: threads that find nothing wait for those that do."""
-    return {name: value for name, value in options.items() if name != "occupancy"}
 
 
 def _check_cameras(volume, camera_to_world, pixel_to_camera, height, width) -> None:

@@ -50,7 +50,7 @@ def spread(cotangent: Tensor, volume: Tensor, beam: Beam, march: March) -> Tenso
     scale = _units(cotangent, march, volume).to(cotangent.dtype) if exact else None
     _spread(gradient, scale, cotangent, volume, beam, march)
     if scale is not None:
-        gradient = gradient.to(scale.dtype) / scale
+        gradient = gradient.to(scale.dtype).div_(scale)
     return gradient.to(volume.dtype)
 
 
@@ -72,7 +72,7 @@ def _integrate(image: Tensor, jacobian: Tensor | None, volume: Tensor, beam: Bea
     device = volume.device
     if march.labels is not None and 0 in volume.stride()[1:]:  # labels take its strides, and need an element each
         volume = volume.contiguous()
-    arguments, constants = _arguments(volume, beam, march), _constants(volume, march)
+    arguments, constants = _arguments(volume, beam, march), _constants(volume, march, image.dtype)
     if march.labels is None:
         maximum = march.reducefn == "max"
         parts = 1 if maximum else beam.parts(device)
@@ -92,8 +92,7 @@ def _spread(
 ) -> None:
     """Add to `gradient`, in units of 1 / scale unless that is None."""
     device = gradient.device
-    arguments, constants = _arguments(gradient, beam, march), _constants(gradient, march)
-    constants["T"] = triton_dtype(cotangent.dtype)
+    arguments, constants = _arguments(gradient, beam, march), _constants(gradient, march, cotangent.dtype)
     if march.reducefn == "max":
         read = (gradient, scale, cotangent, _in_order_of(gradient, volume))
         launch(adjoint.scatter_maximum, beam, device, *read, *arguments, **constants)
@@ -111,11 +110,11 @@ def _arguments(volume: Tensor, beam: Beam, march: March) -> tuple[Any, ...]:
     return volume.shape[1:], volume.stride()[1:], batch_stride, *rays
 
 
-def _constants(volume: Tensor, march: March) -> dict[str, Any]:
+def _constants(volume: Tensor, march: March, dtype: torch.dtype) -> dict[str, Any]:
+    """What kernels are compiled for; `dtype` is that of their sums."""
     # The columns of most images run along the patient, as the last axis of most volumes does.
     down = volume.stride(-1) == 1
-    dtype = triton_dtype(sums_in(volume.dtype))
-    return {"METHOD": march.method, "DOWN": down, "INDEX": index_dtype(volume), "T": dtype}
+    return {"METHOD": march.method, "DOWN": down, "INDEX": index_dtype(volume), "T": triton_dtype(dtype)}
 
 
 def _in_order_of(volume: Tensor, values: Tensor) -> Tensor:
