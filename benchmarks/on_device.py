@@ -1,12 +1,12 @@
-"""Registrations of `raygrad.app.evaluation` on another device than the CPU."""
+"""Registrations of `raygrad.evaluation` on another device than the CPU."""
 
 import copy
 from dataclasses import replace
 
 import torch
 
-from raygrad.app.evaluation import Case, Outcome, Start
-from raygrad.app.evaluation.run import METHODS
+from raygrad.evaluation import Case, Outcome, Start
+from raygrad.evaluation._run import METHODS
 
 
 class OnDevice:

@@ -22,7 +22,7 @@ from reconstruction_methods import Method, methods
 from reconstruction_report import Row, markdown, plot_novel, plot_quality, write_csv
 from torch import Tensor
 
-from raygrad.metrics.volumes import peak_signal_to_noise_ratio, relative_error, structural_similarity_3d
+from raygrad.metrics._volumes import peak_signal_to_noise_ratio, relative_error, structural_similarity_3d
 from raygrad.projector import Projector
 
 NOVEL_COUNTS = (8, 16, 32, 64, 180)

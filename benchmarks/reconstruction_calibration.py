@@ -17,11 +17,11 @@ import torch
 from reconstruction_cases import Case, Patient
 from torch import Tensor
 
+from raygrad.geometry._views import ConeViews
 from raygrad.metrics import peak_signal_to_noise_ratio
 from raygrad.pose import RigidTransform, se3_exp_map, se3_log_map
 from raygrad.projector import Projector
 from raygrad.reconstruction import calibrate, tv
-from raygrad.views import ConeViews
 
 DEGREES, MILLIMETRES = 1.0, 2.0
 

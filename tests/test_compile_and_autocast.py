@@ -10,9 +10,10 @@ from graph_cases import CASES, RENDERS, value_and_gradients
 from pretended_gpu import DEVICE, NAME, count_traffic
 from synchronisation import NoSynchronisation
 
-from raygrad.metrics import filters, volumes
+from raygrad._precision import full_precision, without_autocast
+from raygrad.metrics import _filters as filters
+from raygrad.metrics import _volumes as volumes
 from raygrad.pose import RigidTransform, convert, random_rigid_transform
-from raygrad.precision import full_precision, without_autocast
 
 BRIEF = ["multiscale ncc", "convert euler_angles", "mtre"]
 DECOMPOSED = ("convert rotation_9d", "convert rotation_10d")  # by LAPACK and cuSOLVER, which report to the host

@@ -13,25 +13,26 @@ from pretended_gpu import DEVICE, NAME, count_traffic, let_kernels_serve_it
 from reconstruction_cases import make_head, make_scene, make_views
 from typer.testing import CliRunner
 
-from raygrad import phantoms, visualization
-from raygrad.app import info
-from raygrad.app.inputs import UserError, parse_device
+from raygrad import visualization
+from raygrad.cli import _info_run as info
 from raygrad.cli import app
+from raygrad.cli._parsing import UserError, parse_device
 from raygrad.data import Subject, Volume, VolumeGeometry, read_volume, write_volume
-from raygrad.detector import Detector
 from raygrad.drr import DRR
+from raygrad.geometry._detector import Detector
+from raygrad.geometry._views import ConeViews, RayViews
+from raygrad.geometry.trajectories import parallel
 from raygrad.kernels import backends
 from raygrad.landscape import compute_landscape
+from raygrad.phantoms import _shapes as phantoms
 from raygrad.pose import RigidTransform, convert
 from raygrad.projector import Projector
 from raygrad.reconstruction import Status, calibrate, reconstruct, total_variation
-from raygrad.reconstruction.estimate import available_memory_of_gpu
-from raygrad.reconstruction.iterate import iterate
-from raygrad.reconstruction.reconstruct import METHODS
-from raygrad.reconstruction.solver import Solver, Step
+from raygrad.reconstruction._estimate import available_memory_of_gpu
+from raygrad.reconstruction._iterate import iterate
+from raygrad.reconstruction._reconstruct import METHODS
+from raygrad.reconstruction._solver import Solver, Step
 from raygrad.registration import Registration, register
-from raygrad.trajectories import parallel
-from raygrad.views import ConeViews, RayViews
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -406,7 +407,7 @@ def test_a_volume_that_is_no_number_is_an_error_on_every_device(scene, device):
 
 def test_the_memory_that_counts_is_that_of_the_images_device(scene, monkeypatch):
     projector, _, images = scene
-    module, devices = importlib.import_module("raygrad.reconstruction.estimate"), []
+    module, devices = importlib.import_module("raygrad.reconstruction._estimate"), []
     monkeypatch.setattr(module, "available_memory_of_gpu", lambda device: devices.append(device) or 10)
     with pytest.raises(MemoryError, match="about 0 MB of memory"):
         reconstruct(images.to(DEVICE), projector.views, projector.volume_geometry, method="sirt", iterations=1)
@@ -514,10 +515,10 @@ def test_commands_draw_and_calibrate_what_was_computed_there(lopsided_ct):
 
 def test_landscapes_and_evaluations_get_the_device_too(lopsided_ct, tmp_path, monkeypatch):
     devices = []
-    monkeypatch.setattr("raygrad.app.landscape.save_landscape", lambda drr, *_, **__: devices.append(drr.device) or [])
     monkeypatch.setattr(
-        "raygrad.app.evaluation.command.evaluate_to_folder", lambda *given: devices.append(given[-1]) or []
+        "raygrad.cli._landscape_run.save_landscape", lambda drr, *_, **__: devices.append(drr.device) or []
     )
+    monkeypatch.setattr("raygrad.cli._evaluate_run.evaluate_to_folder", lambda *given: devices.append(given[-1]) or [])
     runner = CliRunner()
     assert runner.invoke(app, ["landscape", lopsided_ct, "-o", str(tmp_path), "--device", NAME]).exit_code == 0
     assert runner.invoke(app, ["evaluate", "registration", "--ct", lopsided_ct, "--device", NAME]).exit_code == 0
@@ -528,9 +529,9 @@ def test_auto_is_a_gpu_that_kernels_are_compiled_for(monkeypatch):
     assert parse_device("auto").type == "cpu"
     assert parse_device(NAME) == DEVICE
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("raygrad.app.inputs.find_triton", lambda: (True, ""))
+    monkeypatch.setattr("raygrad.cli._parsing.find_triton", lambda: (True, ""))
     assert parse_device("auto").type == "cuda"
-    monkeypatch.setattr("raygrad.app.inputs.find_triton", lambda: (False, "Triton is missing"))
+    monkeypatch.setattr("raygrad.cli._parsing.find_triton", lambda: (False, "Triton is missing"))
     assert parse_device("auto").type == "cpu"
     with pytest.raises(UserError, match="--device quantum is nothing that PyTorch can use here"):
         parse_device("quantum")

@@ -25,7 +25,7 @@ from kernel_cases import affine, cone, random_volume
 from torch import Tensor
 
 from raygrad.kernels import available_backends, project, project_with_jacobian
-from raygrad.phantoms import Box, Ellipsoid, Gaussian, Phantom, shepp_logan
+from raygrad.phantoms._shapes import Box, Ellipsoid, Gaussian, Phantom, shepp_logan
 
 METHODS = ("siddon", "joseph", "trilinear")
 INTERPOLATING = METHODS[1:]

@@ -6,8 +6,8 @@ from kernel_cases import affine, random_volume
 from torch import Tensor
 
 from raygrad.data import Subject, Volume
-from raygrad.detector import Detector
 from raygrad.drr import DRR
+from raygrad.geometry._detector import Detector
 from raygrad.kernels import available_backends, prepare, project, project_cameras, project_cameras_with_jacobian
 from raygrad.kernels.cameras import rays_of_cameras
 from raygrad.pose import RigidTransform, random_rigid_transform

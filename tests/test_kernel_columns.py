@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from raygrad import kernels
-from raygrad.trajectories import circular, helical, parallel
-from raygrad.views import ConeViews, RayViews
+from raygrad.geometry._views import ConeViews, RayViews
+from raygrad.geometry.trajectories import circular, helical, parallel
 
 SHAPE = (19, 17, 21)
 WORLD_TO_VOXEL = torch.linalg.inv(

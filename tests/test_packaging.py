@@ -14,7 +14,7 @@ CORE = (
     "raygrad.drr",
     "raygrad.landscape",
     "raygrad.registration",
-    "raygrad.detector",
+    "raygrad.geometry._detector",
     "raygrad.pose",
     "raygrad.metrics",
     "raygrad.kernels",

@@ -5,12 +5,12 @@ import torch
 
 from raygrad import kernels
 from raygrad.data import VolumeGeometry
-from raygrad.detector import Detector
-from raygrad.phantoms import Gaussian
+from raygrad.geometry._detector import Detector
+from raygrad.geometry._views import ConeViews, RayViews
+from raygrad.geometry.trajectories import circular
+from raygrad.phantoms._shapes import Gaussian
 from raygrad.pose import RigidTransform, convert
 from raygrad.projector import Projector
-from raygrad.trajectories import circular
-from raygrad.views import ConeViews, RayViews
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 METHODS = ("siddon", "joseph", "trilinear")

@@ -11,14 +11,14 @@ import time
 import torch
 
 from peers.base import missing
-from raygrad.app.evaluation import Case, Outcome, Start
+from raygrad.evaluation import Case, Outcome, Start
 from raygrad.pose import RigidTransform
 
 ROTATION_RATE, TRANSLATION_RATE, ITERATIONS, ENOUGH = 1e-1, 5.0, 500, 0.999
 
 
 class DiffDRRRecipe:
-    """Registers a case from a start; what `raygrad.app.evaluation.evaluate` takes as its solver.
+    """Registers a case from a start; what `raygrad.evaluation.evaluate` takes as its solver.
 
     The image is DiffDRR's own render of the true pose for the clean condition, "the same projector", and the simulated
     X-ray for others. It knows neither masks nor several views.

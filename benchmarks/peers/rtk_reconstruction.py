@@ -15,8 +15,8 @@ import torch
 from reconstruction_cases import FIELD, PIXEL
 
 from peers.base import missing
+from raygrad.geometry._views import ConeViews
 from raygrad.pose import RigidTransform
-from raygrad.views import ConeViews
 
 VOXEL_BASED, MATCHED = "voxel-based", "Joseph"
 AXES = [1, 2, 0]

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from raygrad import kernels
+from raygrad._memory import memory_order
+from raygrad._precision import full_precision, without_autocast
 from raygrad.data import Subject
-from raygrad.data.memory import memory_order
-from raygrad.detector import Detector, Length
+from raygrad.geometry import Detector, Length
 from raygrad.pose import RigidTransform, convert
-from raygrad.precision import full_precision, without_autocast
 from raygrad.types import Images, PixelPoints, Points, RayImages, RayJacobians, Sources, Targets, VoxelGrid
 
 WITHOUT_FLOAT64 = ("mps", "xpu")

@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from raygrad._processes import Processes
 from raygrad.data import VolumeGeometry
+from raygrad.geometry import Indices, Views
 from raygrad.kernels import backproject, project
 from raygrad.kernels.checks import METHODS
-from raygrad.processes import Processes
-from raygrad.views import Indices, Views
 
 Volumes = Float[Tensor, "x y z"]
 ViewImages = Float[Tensor, "view height width"]
@@ -23,12 +23,12 @@ class Projector:
     """Line integrals of a volume along the rays of all views: `images = A(volume)`, `volume = A.T(images)`.
 
     A and A.T are adjoint to rounding: <A(x), y> = <x, A.T(y)>. Both are differentiable, and A also in whatever makes
-    the rays, where it requires a gradient (poses, intrinsics; see `raygrad.views`). Views are marched in groups of
+    the rays, where it requires a gradient (poses, intrinsics; see `raygrad.geometry`). Views are marched in groups of
     `rays_at_once` rays, so memory beyond the volume and the images stays bounded; a gradient marches again.
 
     Args:
         volume_geometry: the grid of the volume: a `VolumeGeometry`, `Volume`, `Subject` or `DRR`.
-        views: a `raygrad.views.Views`, see also `raygrad.trajectories`.
+        views: a `raygrad.geometry.Views`, see also `raygrad.geometry.trajectories`.
         method: "joseph", "siddon" or "trilinear", see `raygrad.kernels.project`.
         n_points: samples a ray of "trilinear".
         backend: which kernels march, see `raygrad.kernels.choose_backend`.
@@ -37,7 +37,7 @@ class Projector:
     Attributes:
         domain_shape: the volume's (x, y, z).
         range_shape: the images' (view, height, width).
-        processes: those that the views are shared among, see `raygrad.processes`.
+        processes: those that the views are shared among, see `raygrad.distributed`.
         T: the adjoint, whose `T` is this projector.
 
     Raises:

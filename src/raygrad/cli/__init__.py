@@ -1,4 +1,4 @@
 """The command `raygrad`. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
-from raygrad.cli.application import app as app
-from raygrad.cli.application import main as main
+from raygrad.cli._application import app as app
+from raygrad.cli._application import main as main

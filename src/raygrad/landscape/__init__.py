@@ -6,10 +6,11 @@ landscape.save("landscape.npz")
 raygrad.visualization.plot_landscape(landscape)
 """
 
-from raygrad.landscape.compute import compute_landscape as compute_landscape
-from raygrad.landscape.measures import Measures as Measures
-from raygrad.landscape.measures import Reach as Reach
-from raygrad.landscape.measures import measure_slice as measure_slice
-from raygrad.landscape.parameters import PoseParameters as PoseParameters
-from raygrad.landscape.result import Landscape as Landscape
-from raygrad.landscape.slices import Slice as Slice
+from raygrad.landscape._compute import compute_landscape as compute_landscape
+from raygrad.landscape._measures import Measures as Measures
+from raygrad.landscape._measures import Reach as Reach
+from raygrad.landscape._measures import measure_slice as measure_slice
+from raygrad.landscape._parameters import SYMBOLS as SYMBOLS
+from raygrad.landscape._parameters import PoseParameters as PoseParameters
+from raygrad.landscape._result import Landscape as Landscape
+from raygrad.landscape._slices import Slice as Slice

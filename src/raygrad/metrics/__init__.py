@@ -7,22 +7,25 @@ both, and compute in float32 or float64, also under torch.autocast and for image
 On a GPU none waits for it, so they can be captured in a CUDA graph: checks that read values are made on the CPU only.
 """
 
-from raygrad.metrics.geodesic import DoubleGeodesicSE3 as DoubleGeodesicSE3
-from raygrad.metrics.geodesic import LogGeodesicSE3 as LogGeodesicSE3
-from raygrad.metrics.gradient import GradientDifference as GradientDifference
-from raygrad.metrics.gradient import GradientNormalizedCrossCorrelation2d as GradientNormalizedCrossCorrelation2d
-from raygrad.metrics.gradient import gradient_difference as gradient_difference
-from raygrad.metrics.information import MutualInformation as MutualInformation
-from raygrad.metrics.information import mutual_information as mutual_information
-from raygrad.metrics.ncc import MultiscaleNormalizedCrossCorrelation2d as MultiscaleNormalizedCrossCorrelation2d
-from raygrad.metrics.ncc import NormalizedCrossCorrelation2d as NormalizedCrossCorrelation2d
-from raygrad.metrics.ncc import normalized_cross_correlation as normalized_cross_correlation
-from raygrad.metrics.ncc import patch_normalized_cross_correlation as patch_normalized_cross_correlation
-from raygrad.metrics.points import mean_reprojection_distance as mean_reprojection_distance
-from raygrad.metrics.points import mean_target_registration_error as mean_target_registration_error
-from raygrad.metrics.ssim import StructuralSimilarity2d as StructuralSimilarity2d
-from raygrad.metrics.ssim import structural_similarity as structural_similarity
-from raygrad.metrics.volumes import peak_signal_to_noise_ratio as peak_signal_to_noise_ratio
-from raygrad.metrics.volumes import relative_error as relative_error
-from raygrad.metrics.volumes import root_mean_square_error as root_mean_square_error
-from raygrad.metrics.volumes import structural_similarity_3d as structural_similarity_3d
+from raygrad.metrics._filters import gaussian_window as gaussian_window
+from raygrad.metrics._filters import separable as separable
+from raygrad.metrics._filters import sobel as sobel
+from raygrad.metrics._geodesic import DoubleGeodesicSE3 as DoubleGeodesicSE3
+from raygrad.metrics._geodesic import LogGeodesicSE3 as LogGeodesicSE3
+from raygrad.metrics._gradient import GradientDifference as GradientDifference
+from raygrad.metrics._gradient import GradientNormalizedCrossCorrelation2d as GradientNormalizedCrossCorrelation2d
+from raygrad.metrics._gradient import gradient_difference as gradient_difference
+from raygrad.metrics._information import MutualInformation as MutualInformation
+from raygrad.metrics._information import mutual_information as mutual_information
+from raygrad.metrics._ncc import MultiscaleNormalizedCrossCorrelation2d as MultiscaleNormalizedCrossCorrelation2d
+from raygrad.metrics._ncc import NormalizedCrossCorrelation2d as NormalizedCrossCorrelation2d
+from raygrad.metrics._ncc import normalized_cross_correlation as normalized_cross_correlation
+from raygrad.metrics._ncc import patch_normalized_cross_correlation as patch_normalized_cross_correlation
+from raygrad.metrics._points import mean_reprojection_distance as mean_reprojection_distance
+from raygrad.metrics._points import mean_target_registration_error as mean_target_registration_error
+from raygrad.metrics._ssim import StructuralSimilarity2d as StructuralSimilarity2d
+from raygrad.metrics._ssim import structural_similarity as structural_similarity
+from raygrad.metrics._volumes import peak_signal_to_noise_ratio as peak_signal_to_noise_ratio
+from raygrad.metrics._volumes import relative_error as relative_error
+from raygrad.metrics._volumes import root_mean_square_error as root_mean_square_error
+from raygrad.metrics._volumes import structural_similarity_3d as structural_similarity_3d

@@ -5,24 +5,26 @@ millimetres, angles in radians. Every parameterization but a whole matrix and se
 that puts the camera's centre at t = R @ xyz: first move along the camera's own axes, then turn about the isocentre.
 """
 
-from raygrad.pose.euler import euler_angles_to_matrix as euler_angles_to_matrix
-from raygrad.pose.euler import matrix_to_euler_angles as matrix_to_euler_angles
-from raygrad.pose.exponential import se3_exp_map as se3_exp_map
-from raygrad.pose.exponential import se3_log_map as se3_log_map
-from raygrad.pose.exponential import so3_exp_map as so3_exp_map
-from raygrad.pose.exponential import so3_log_map as so3_log_map
-from raygrad.pose.parameterizations import PARAMETERIZATIONS as PARAMETERIZATIONS
-from raygrad.pose.rotations import matrix_to_quaternion as matrix_to_quaternion
-from raygrad.pose.rotations import matrix_to_rotation_6d as matrix_to_rotation_6d
-from raygrad.pose.rotations import matrix_to_rotation_9d as matrix_to_rotation_9d
-from raygrad.pose.rotations import quaternion_adjugate_to_quaternion as quaternion_adjugate_to_quaternion
-from raygrad.pose.rotations import quaternion_to_matrix as quaternion_to_matrix
-from raygrad.pose.rotations import quaternion_to_quaternion_adjugate as quaternion_to_quaternion_adjugate
-from raygrad.pose.rotations import quaternion_to_rotation_10d as quaternion_to_rotation_10d
-from raygrad.pose.rotations import rotation_6d_to_matrix as rotation_6d_to_matrix
-from raygrad.pose.rotations import rotation_9d_to_matrix as rotation_9d_to_matrix
-from raygrad.pose.rotations import rotation_10d_to_quaternion as rotation_10d_to_quaternion
-from raygrad.pose.transform import RigidTransform as RigidTransform
-from raygrad.pose.transform import convert as convert
-from raygrad.pose.transform import make_matrix as make_matrix
-from raygrad.pose.transform import random_rigid_transform as random_rigid_transform
+from raygrad.pose._euler import euler_angles_to_matrix as euler_angles_to_matrix
+from raygrad.pose._euler import matrix_to_euler_angles as matrix_to_euler_angles
+from raygrad.pose._exponential import se3_exp_map as se3_exp_map
+from raygrad.pose._exponential import se3_log_map as se3_log_map
+from raygrad.pose._exponential import so3_exp_map as so3_exp_map
+from raygrad.pose._exponential import so3_log_map as so3_log_map
+from raygrad.pose._orientation import make_reorient as make_reorient
+from raygrad.pose._parameterizations import PARAMETERIZATIONS as PARAMETERIZATIONS
+from raygrad.pose._parameterizations import check_batches as check_batches
+from raygrad.pose._rotations import matrix_to_quaternion as matrix_to_quaternion
+from raygrad.pose._rotations import matrix_to_rotation_6d as matrix_to_rotation_6d
+from raygrad.pose._rotations import matrix_to_rotation_9d as matrix_to_rotation_9d
+from raygrad.pose._rotations import quaternion_adjugate_to_quaternion as quaternion_adjugate_to_quaternion
+from raygrad.pose._rotations import quaternion_to_matrix as quaternion_to_matrix
+from raygrad.pose._rotations import quaternion_to_quaternion_adjugate as quaternion_to_quaternion_adjugate
+from raygrad.pose._rotations import quaternion_to_rotation_10d as quaternion_to_rotation_10d
+from raygrad.pose._rotations import rotation_6d_to_matrix as rotation_6d_to_matrix
+from raygrad.pose._rotations import rotation_9d_to_matrix as rotation_9d_to_matrix
+from raygrad.pose._rotations import rotation_10d_to_quaternion as rotation_10d_to_quaternion
+from raygrad.pose._transform import RigidTransform as RigidTransform
+from raygrad.pose._transform import convert as convert
+from raygrad.pose._transform import make_matrix as make_matrix
+from raygrad.pose._transform import random_rigid_transform as random_rigid_transform

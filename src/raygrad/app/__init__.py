@@ -1,1 +1,0 @@
-"""What the commands do: load, call, save. No algorithms."""

@@ -1,0 +1,72 @@
+"""All commands together, and what they have in common."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+try:
+    import typer
+except ImportError as error:
+    raise ImportError('The raygrad command needs typer: pip install "raygrad[cli]"') from error
+
+from raygrad.cli._demo_command import demo
+from raygrad.cli._drr import drr
+from raygrad.cli._evaluate import registration as evaluate_registration
+from raygrad.cli._info import info
+from raygrad.cli._landscape import landscape
+from raygrad.cli._project import project
+from raygrad.cli._reconstruct import reconstruct
+from raygrad.cli._register import register
+
+
+@contextmanager
+def mistakes_in_one_sentence() -> Iterator[None]:
+    """Turn what a user can mend (a value, a file, a missing library) into one sentence and exit code 2."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        typer.echo(f"raygrad: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    name="raygrad",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Differentiable X-ray imaging: X-ray images (DRRs) of a CT, with exact derivatives.\n\n"
+    "Start with `raygrad demo`, which shows what raygrad does, or render the built-in CT: "
+    "`raygrad drr example -o xray.png`.",
+)
+for command in (demo, info, drr, landscape, register, project, reconstruct):
+    app.command()(mistakes_in_one_sentence()(command))
+
+evaluations = typer.Typer(no_args_is_help=True, help="Measure how well raygrad works, under conditions you can rerun.")
+evaluations.command()(mistakes_in_one_sentence()(evaluate_registration))
+app.add_typer(evaluations, name="evaluate")
+
+
+def print_version(wanted: bool) -> bool:
+    """Print the version and end, where that is wanted."""
+    if wanted:
+        from raygrad import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit()
+    return wanted
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of `raygrad` itself."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

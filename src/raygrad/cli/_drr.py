@@ -1,0 +1,90 @@
+"""`raygrad drr`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raygrad.cli import _options as given
+
+
+def drr(
+    ct: given.CT,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="The image: .png (grey levels), .tif or .nii.gz (line integrals, 32-bit float)."
+        ),
+    ],
+    rotation: given.Rotation = None,
+    translation: given.Translation = None,
+    pose: given.Pose = None,
+    parameterization: given.Parameterization = "euler_angles",
+    convention: given.Convention = "ZXY",
+    orientation: given.Orientation = "AP",
+    sdd: given.Sdd = 1020.0,
+    height: given.Height = 200,
+    width: given.Width = None,
+    delx: given.Delx = 2.0,
+    dely: given.Dely = None,
+    x0: given.X0 = 0.0,
+    y0: given.Y0 = 0.0,
+    renderer: given.Renderer = "siddon",
+    device: given.Device = "auto",
+    labelmap: given.Labelmap = None,
+    series_uid: given.SeriesUid = None,
+    labels: given.Labels = None,
+    bone: given.Bone = 1.0,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="PNG: line integrals that become black and white, such as 0,5.",
+            show_default="the image's",
+            rich_help_panel=given.IMAGE,
+        ),
+    ] = None,
+    bits: Annotated[int, typer.Option(help="PNG: 8 or 16 bits.", rich_help_panel=given.IMAGE)] = 8,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="PNG: dark bone on a bright background.", rich_help_panel=given.IMAGE)
+    ] = False,
+) -> None:
+    """Render one X-ray image (DRR) of a CT.
+
+    The example, from the front and from the side:
+
+    raygrad drr example -o front.png
+
+    raygrad drr example -o side.png --rotation 90,0,0
+
+    A CT of your own, 1024 x 1024 pixels of 0.4 mm, as line integrals:
+
+    raygrad drr ct.nii.gz -o xray.tif --height 1024 --delx 0.4
+    """
+    from raygrad.cli._drr_run import render_to_file
+    from raygrad.cli._parsing import UserError, load_subject, parse_device, parse_labels, parse_pose, parse_window
+    from raygrad.formats import check_output
+
+    if bits not in (8, 16):
+        raise UserError(f"--bits is 8 or 16, not {bits}.")
+    check_output(output)  # before the CT is read, which may take a while
+    camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
+    grey_window, computing_device = parse_window(window), parse_device(device)
+    subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid)
+    sentence = render_to_file(
+        subject,
+        camera_to_patient,
+        output,
+        window=grey_window,
+        bits=bits,
+        invert=invert,
+        device=computing_device,
+        sdd=sdd,
+        height=height,
+        width=width,
+        delx=delx,
+        dely=dely,
+        x0=x0,
+        y0=y0,
+        renderer=renderer,
+    )
+    typer.echo(sentence)

@@ -1,0 +1,244 @@
+"""What `raygrad reconstruct` is given, read and checked before anything is computed."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from raygrad.cli._parsing import UserError, parse_numbers
+from raygrad.data import Volume, VolumeGeometry, check_writable, read_volume, resample
+from raygrad.formats import Stack, is_matrix_file, read_geometry, read_stack
+from raygrad.geometry import ConeViews, blind_views, choose_grid
+
+CALIBRATED = ("poses", "sdd", "x0", "y0", "pixel_size")
+
+# Options whose names say less than the arguments of the methods, or more.
+_FLAGS = {"n_subsets": "--subsets", "learning_rate": "--learning-rate"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Images, where they were taken from, and where the voxels shall lie.
+
+    Attributes:
+        images: line integrals (view, height, width) of all views.
+        views: of all images.
+        names: of the images.
+        used, held_out: positions of the views that are reconstructed from, and that are kept to compare with.
+        grid: of the volume, in the views' world.
+        grid_is: what the grid was taken from, for people.
+        world_to_file: moves the volume to the world of the file that its grid is from.
+        support, start, truth: on that grid.
+    """
+
+    images: Float[Tensor, "view height width"]
+    views: ConeViews
+    names: tuple[str, ...]
+    used: list[int]
+    held_out: list[int]
+    grid: VolumeGeometry
+    grid_is: str
+    world_to_file: Float[np.ndarray, "4 4"]
+    support: Bool[Tensor, "x y z"] | None = None
+    start: Float[Tensor, "x y z"] | None = None
+    truth: Float[Tensor, "x y z"] | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid as it was asked for: like a volume's, or of a shape, spacing and centre."""
+
+    like: Path | None = None
+    shape: str | None = None
+    spacing: str | None = None
+    centre: str | None = None
+
+
+def read_problem(
+    images: Path,
+    geometry: Path,
+    *,
+    values: str | None = None,
+    air: str | None = None,
+    grid: Grid = Grid(),
+    support: Path | None = None,
+    start: Path | None = None,
+    truth: Path | None = None,
+    held_out: int | None = None,
+) -> Problem:
+    """Read the images, their geometry, and volumes on the grid.
+
+    Pose files put the origin of the world at the CT's centre. So volumes are moved there: by the centre of `like`, else
+    `truth` by its own. Geometry of another kind is in the world of the volumes' files, which stay where they are.
+
+    Args:
+        images, values, air: see `raygrad.formats.read_stack`; `air` as it was typed.
+        geometry: see `raygrad.formats.read_geometry`.
+        grid: where the voxels shall lie.
+        support, start, truth: volumes that are brought to that grid.
+        held_out: keep every so many-th view.
+
+    Raises:
+        ValueError, OSError: something is missing, damaged or does not fit the rest.
+    """
+    for path in (images, geometry, grid.like, support, start, truth):
+        if path is not None and not path.exists():
+            raise UserError(f"There is no file or folder '{path}'.")
+    level = None if air is None else parse_numbers(air, "--air")
+    stack = read_stack(images, values, level[0] if level is not None and len(level) == 1 else level)
+    views = read_geometry(geometry, stack.frames)
+    _check_pair(images, stack, geometry, views)
+    used, kept = _split(len(views), held_out)
+
+    like = None if grid.like is None else read_volume(grid.like)
+    if like is None:
+        chosen = _chosen_grid(views, grid)
+        grid_is = "as asked for" if grid.shape is not None else "the box about what all views see"
+    elif (grid.shape, grid.spacing, grid.centre) == (None, None, None):
+        chosen, grid_is = VolumeGeometry.of(like), f"the grid of '{grid.like}'"
+    else:
+        raise UserError("--like already is a grid; leave out --shape, --spacing and --centre, or --like.")
+    centred = has_centred_world(geometry)
+    file_to_world = _to_centre(like) if like is not None and centred else np.eye(4)
+    chosen = VolumeGeometry(chosen.shape, file_to_world @ chosen.voxel_to_world.numpy())
+    if blind := blind_views(views, chosen):
+        some = f"{', '.join(map(str, blind[:10]))}{', ...' if len(blind) > 10 else ''}"
+        raise UserError(
+            f"{len(blind)} of {len(views)} views see nothing of the volume: {some}. Do '{geometry}' and the grid agree "
+            "on where the volume is?"
+        )
+
+    def on_grid(path: Path | None, own_centre: bool = False, nearest: bool = False) -> Tensor | None:
+        if path is None:
+            return None
+        volume = read_volume(path)
+        volume = volume.moved(_to_centre(volume) if own_centre and centred and like is None else file_to_world)
+        if not volume.has_grid_of(chosen.to_volume(torch.zeros(1, 1, 1).expand(chosen.shape))):
+            volume = resample(volume, chosen.shape, chosen.voxel_to_world.numpy(), nearest)
+        if not volume.voxels.any():
+            raise UserError(f"'{path}' is 0 everywhere on the grid of the reconstruction.")
+        return volume.voxels.float()
+
+    mask = on_grid(support, nearest=True)
+    return Problem(
+        stack.images,
+        views,
+        stack.names,
+        used,
+        kept,
+        chosen,
+        grid_is,
+        np.linalg.inv(file_to_world),
+        None if mask is None else mask > 0,
+        on_grid(start),
+        on_grid(truth, own_centre=True),
+    )
+
+
+def has_centred_world(geometry: Path) -> bool:
+    """Whether the origin of a geometry file's world is a volume's centre, as in pose files, or that of its file."""
+    return geometry.suffix.lower() == ".json" and not is_matrix_file(geometry)
+
+
+def choose_options(method: Callable[..., Any], name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options that were given (not None), as arguments of the method.
+
+    Raises:
+        UserError: the method has no such option.
+    """
+    parameters = inspect.signature(method).parameters
+    control = ("iterations", "tolerance", "residual") if "control" in parameters else ()
+    options = {argument: value for argument, value in given.items() if value is not None}
+    for argument in options:
+        if argument not in parameters and argument not in control:
+            flag = _FLAGS.get(argument, f"--{argument}")
+            raise UserError(f"{flag} is nothing that --method {name} knows: leave it out, or take another method.")
+    return options
+
+
+def parse_unknowns(text: str | None) -> tuple[str, ...] | None:
+    """What is to be calibrated, of a text such as "poses,sdd"."""
+    if text is None:
+        return None
+    names = tuple(text.replace(",", " ").split())
+    if not names or not set(names) <= set(CALIBRATED):
+        raise UserError(f"--calibrate takes some of {', '.join(CALIBRATED)}, not '{text}'.")
+    return names
+
+
+def check_outputs(
+    volume: Path, *, history: Path | None = None, preview: Path | None = None, checkpoint: Path | None = None
+) -> None:
+    """See that files can be written under these names.
+
+    Raises:
+        ValueError: another suffix, or a folder.
+        OSError: there is no such folder.
+    """
+    check_writable(volume)
+    for path, suffix in ((volume, None), (history, ".csv"), (preview, ".png"), (checkpoint, None)):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise UserError(f"'{path}' is a folder; give the name of a file.")
+        if suffix is not None and path.suffix.lower() != suffix:
+            raise UserError(f"The name must end in {suffix}; got '{path}'.")
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"There is no folder '{path.parent}' to write '{path.name}' into.")
+
+
+def _check_pair(images: Path, stack: Stack, geometry: Path, views: ConeViews) -> None:
+    if len(stack.images) != len(views):
+        raise UserError(f"'{images}' has {len(stack.images)} image(s), but '{geometry}' {len(views)} view(s).")
+    if views.image_shape != stack.frames.image_shape:
+        sizes = [f"{columns} x {rows}" for rows, columns in (stack.frames.image_shape, views.image_shape)]
+        raise UserError(f"'{images}' has images of {sizes[0]} pixels, but '{geometry}' is of {sizes[1]}.")
+    empty = [name for name, image in zip(stack.names, stack.images, strict=True) if not image.any()]
+    if len(empty) == len(stack.images):
+        raise UserError(f"'{images}' shows nothing: all line integrals are 0.")
+
+
+def _split(count: int, held_out: int | None) -> tuple[list[int], list[int]]:
+    if held_out is None:
+        return list(range(count)), []
+    if not 2 <= held_out <= count:
+        raise UserError(f"--held-out keeps every so many-th view: 2 to {count}, not {held_out}.")
+    kept = list(range(held_out - 1, count, held_out))
+    return sorted(set(range(count)) - set(kept)), kept
+
+
+def _to_centre(volume: Volume) -> Float[np.ndarray, "4 4"]:
+    shift = np.eye(4)
+    shift[:3, 3] = -np.array(volume.get_center())
+    return shift
+
+
+def select(images: Tensor, positions: list[int]) -> Tensor:
+    """Those images; all of them without a copy."""
+    return images if len(positions) == len(images) else images[torch.tensor(positions)]
+
+
+def _chosen_grid(views: ConeViews, grid: Grid) -> VolumeGeometry:
+    """The grid of the texts that were typed."""
+    shape = None if grid.shape is None else _three(grid.shape, "--shape", "256,256,200 voxels", whole=True)
+    spacing = None if grid.spacing is None else _three(grid.spacing, "--spacing", "0.5 or 0.5,0.5,1 mm")
+    centre = None if grid.centre is None else parse_numbers(grid.centre, "--centre")
+    if centre is not None and (len(centre) != 3 or not all(map(math.isfinite, centre))):
+        raise UserError(f"--centre takes x,y,z in mm, such as 0,0,-20; not '{grid.centre}'.")
+    return choose_grid(views, shape, spacing, centre)
+
+
+def _three(text: str, option: str, example: str, whole: bool = False) -> Sequence[float]:
+    """Three positive numbers, or one for all."""
+    numbers = parse_numbers(text, option)
+    numbers = numbers * 3 if len(numbers) == 1 else numbers
+    if len(numbers) != 3 or not all(0 < n < math.inf and (not whole or n == int(n)) for n in numbers):
+        raise UserError(f"{option} takes positive numbers, such as {example}; not '{text}'.")
+    return numbers

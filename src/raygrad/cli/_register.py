@@ -1,0 +1,207 @@
+"""`raygrad register`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raygrad.cli import _options as given
+from raygrad.cli._options import CAMERA, CT_PART, HOW, POSE, XRAY
+
+UNKNOWN = "What is found beside the pose"
+
+
+def register(
+    ct: given.CT,
+    xrays: Annotated[
+        list[Path],
+        typer.Argument(metavar="XRAY...", help="X-rays of one patient position: PNG, TIFF, NIfTI, NRRD, MHA or DICOM."),
+    ],
+    output: given.OutputFolder,
+    rotation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Rough rotation of the X-ray system: three angles in degrees. Once for every X-ray.",
+            show_default="0,0,0",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    translation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Rough place of the source before it is rotated: x,y,z in mm from the CT's centre. Once, or once for "
+            "every X-ray.",
+            show_default="0,850,0, or the distance in the DICOM header",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    pose: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Rotation and translation in one: six numbers (degrees, mm). Once for every X-ray.",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    parameterization: given.Parameterization = "euler_angles",
+    convention: given.Convention = "ZXY",
+    init: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Start from a pose.json, with its X-ray system. Once for every X-ray, or one file that has all.",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    relative: Annotated[
+        Path | None,
+        typer.Option(
+            help="Several X-rays: a pose.json whose views lie to each other as these do; --pose is the first one's.",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEG,MM",
+            help="Search all poses up to so many degrees and mm on every axis from there: 60,100.",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    orientation: Annotated[
+        str | None,
+        typer.Option(
+            help="The view of an unrotated system: AP, PA or none.",
+            show_default="AP, or the pose file's",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            help="What the pixels are: line-integrals (bone bright), intensity (as the detector measured it, bone "
+            "dark), inverted-intensity (the same turned over), display (grey levels for the eye, bone bright).",
+            show_default="as the DICOM header says, else line-integrals",
+            rich_help_panel=XRAY,
+        ),
+    ] = None,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="An image of the X-ray's size, 0 where it is not to be compared (collimator, table, metal). Once, or "
+            "once for every X-ray.",
+            rich_help_panel=XRAY,
+        ),
+    ] = None,
+    height: Annotated[
+        int | None,
+        typer.Option(help="Register at so many rows.", show_default="the X-ray's", rich_help_panel=XRAY),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="And so many columns.", show_default="in proportion", rich_help_panel=XRAY)
+    ] = None,
+    sdd: Annotated[
+        float | None,
+        typer.Option(
+            help="Source-to-detector distance in mm.",
+            show_default="the pose file's or DICOM header's",
+            rich_help_panel=CAMERA,
+        ),
+    ] = None,
+    delx: Annotated[
+        float | None,
+        typer.Option(
+            help="Width of one of the X-ray's pixels on the detector in mm.",
+            show_default="the pose file's or image header's",
+            rich_help_panel=CAMERA,
+        ),
+    ] = None,
+    dely: given.Dely = None,
+    x0: Annotated[
+        float | None,
+        typer.Option(help="Offset of the detector along x in mm.", show_default="0", rich_help_panel=CAMERA),
+    ] = None,
+    y0: Annotated[
+        float | None,
+        typer.Option(help="Offset of the detector along y in mm.", show_default="0", rich_help_panel=CAMERA),
+    ] = None,
+    labelmap: given.Labelmap = None,
+    series_uid: given.SeriesUid = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Compare with these structures only: 1,2,3.", rich_help_panel=CT_PART)
+    ] = None,
+    bone: given.Bone = 1.0,
+    structure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LABELS",
+            help="Labels of the labelmap that move by themselves: spine=34-36,46-61. Once for every structure.",
+            rich_help_panel=UNKNOWN,
+        ),
+    ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            help="What of the X-ray system is not known exactly, and its standard deviation: sdd=10 (mm), "
+            "principal-point=5 (mm, x0 and y0), pixel-size=0.02 (relative), relative-pose=2:1 (mm and degrees of each "
+            "further X-ray against the first). Several with commas.",
+            rich_help_panel=UNKNOWN,
+        ),
+    ] = None,
+    method: Annotated[str, typer.Option(help="lm (Levenberg-Marquardt), adam or lbfgs.", rich_help_panel=HOW)] = "lm",
+    renderer: Annotated[
+        str,
+        typer.Option(help="Of the pictures, and of adam and lbfgs: joseph, siddon or trilinear.", rich_help_panel=HOW),
+    ] = "joseph",
+    device: given.Device = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of the poses that are tried.", rich_help_panel=HOW)] = 0,
+    animation: Annotated[
+        bool, typer.Option("--animation/--no-animation", help="Write convergence.gif too.", rich_help_panel=HOW)
+    ] = True,
+) -> None:
+    """Find where X-rays of a CT were taken from, starting from rough poses.
+
+    Writes pose.json, overlay.png, difference.png, convergence.png, trace.csv and convergence.gif. Ends with 0 if it
+    converged, 1 if the pose is not to be trusted, 2 for a mistake.
+
+    An X-ray of the example from somewhere, and the way back:
+
+    raygrad drr example -o xray.tif --rotation 10,5,-5 --translation 20,860,-15
+
+    raygrad register example xray.tif --sdd 1020 --delx 2 -o found
+
+    Two X-rays, from the front and from the side. How their poses lie to each other is kept, so it must be right; where
+    the patient is may be rough:
+
+    raygrad register ct.nii.gz front.dcm side.dcm --rotation 0,0,0 --rotation 90,0,0 -o found
+    """
+    from raygrad.cli._parsing import load_subject, parse_device, parse_labels
+    from raygrad.cli._register_inputs import Starts, parse_calibration, parse_search, parse_structures, prepare
+    from raygrad.cli._register_run import describe, register_to_folder
+
+    starts = Starts(rotation or (), translation or (), pose or (), parameterization, convention, init or (), relative)
+    camera = {"sdd": sdd, "height": height, "width": width, "delx": delx, "dely": dely, "x0": x0, "y0": y0}
+    tasks = prepare(xrays, starts, camera, orientation, values, mask or ())
+    reach, structures, calibration = parse_search(search), parse_structures(structure), parse_calibration(calibrate)
+    rendered, computing_device = parse_labels(labels), parse_device(device)
+    output.mkdir(parents=True, exist_ok=True)
+    for task in tasks:
+        typer.echo(describe(task))
+    view = tasks[0].view.intrinsics.orientation or "none"
+    converged = register_to_folder(
+        load_subject(ct, view, labelmap, rendered, bone, series_uid, labels_needed=not structures),
+        tasks,
+        output,
+        method=method,
+        renderer=renderer,
+        device=computing_device,
+        search=reach,
+        structures=structures,
+        calibration=calibration,
+        seed=seed,
+        animation=animation,
+        progress=sys.stderr.isatty(),
+        say=typer.echo,
+        warn=lambda sentence: typer.echo(f"raygrad: warning: {sentence}", err=True),
+    )
+    if not converged:
+        raise typer.Exit(1)

@@ -1,0 +1,235 @@
+"""What was typed for `raygrad register`, as X-rays, cameras and starts that are ready to be registered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from raygrad.cli._parsing import UserError, parse_numbers, parse_pose
+from raygrad.formats import Intrinsics, View, XRay, as_line_integrals, read_mask, read_pose, read_xray
+from raygrad.pose import RigidTransform
+from raygrad.registration import Calibration, SearchRanges
+
+CAMERA_OPTIONS = ("sdd", "height", "width", "delx", "dely", "x0", "y0")
+
+CALIBRATED = {"sdd": 1, "principal-point": 1, "pixel-size": 1, "relative-pose": 2}
+"""What --calibrate knows, and how many numbers each has."""
+
+
+@dataclass(frozen=True)
+class Starts:
+    """What was typed of where the X-rays were taken from, each once for every X-ray.
+
+    Attributes:
+        rotation, translation, pose: as `parse_pose` takes them; a single translation serves all X-rays.
+        parameterization, convention: of these.
+        init: pose files, which hold as many views as there are X-rays together.
+        relative: a pose file whose views keep their geometry while only the first one's pose is given.
+    """
+
+    rotation: Sequence[str] = ()
+    translation: Sequence[str] = ()
+    pose: Sequence[str] = ()
+    parameterization: str = "euler_angles"
+    convention: str = "ZXY"
+    init: Sequence[Path] = ()
+    relative: Path | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One X-ray, ready to be registered, from the pose in `view` on."""
+
+    image: Float[Tensor, "1 1 height width"]
+    mask: Float[Tensor, "height width"] | None
+    view: View
+
+
+def prepare(
+    paths: Sequence[Path],
+    starts: Starts,
+    camera: dict[str, float | int | None],
+    orientation: str | None = None,
+    values: str | None = None,
+    masks: Sequence[Path] = (),
+) -> list[Task]:
+    """Read everything but the CT, so that mistakes are found before that is read, which may take a while.
+
+    Args:
+        paths: the X-rays.
+        starts: where they were taken from, roughly.
+        camera: the `CAMERA_OPTIONS` that were typed, the others None. They come before a pose file's, and these before
+            those of the X-ray's header. Pixel sizes are the file's; other `height` and `width` resample the X-ray.
+        orientation: "AP", "PA", "none", or None for a pose file's or else AP.
+        values: what the X-rays' numbers are, see `as_line_integrals`.
+        masks: weights, none or one for every X-ray or one for all.
+
+    Raises:
+        UserError: options that exclude each other, that are missing, or that do not fit the X-rays.
+        FileNotFoundError, ValueError: a pose file that is not there or damaged.
+    """
+    xrays = [read_xray(path) for path in paths]
+    poses, saved = _starting_poses(xrays, starts)
+    mask_of = _for_each("--mask", masks, len(xrays), shared=True)
+    tasks = []
+    for xray, pose, known, mask_path in zip(xrays, poses, saved, mask_of, strict=True):
+        intrinsics = _choose_intrinsics(xray, camera, known, _view_name(orientation, known))
+        image = as_line_integrals(xray, values)
+        mask = None if mask_path is None else read_mask(mask_path, (image.shape[0], image.shape[1]))
+        size = (intrinsics.height, intrinsics.width)
+        image, mask = _resampled(image, size), None if mask is None else _resampled(mask, size)[0, 0].clamp(0, 1)
+        tasks.append(Task(image, mask, View(pose, intrinsics, xray.path.name)))
+    if len({task.view.intrinsics.orientation for task in tasks}) > 1:
+        raise UserError("The pose files are of different orientations (AP, PA); make them anew with one.")
+    return tasks
+
+
+def parse_search(text: str | None) -> SearchRanges | None:
+    """The ranges of a text such as "60,100", in degrees and mm."""
+    if text is None:
+        return None
+    numbers = parse_numbers(text, "--search")
+    if len(numbers) != 2 or not min(numbers) > 0:
+        raise UserError(f"--search takes how far the pose may be off, in degrees and in mm: 60,100; not '{text}'.")
+    return SearchRanges(degrees=numbers[0], mm=numbers[1])
+
+
+def parse_structures(texts: Sequence[str] | None) -> dict[str, list[int]]:
+    """Names and labels of texts such as "spine=34-36,46-61"."""
+    structures = {}
+    for text in texts or ():
+        name, _, labels = text.partition("=")
+        try:
+            ends = [[int(end) for end in part.split("-")] for part in labels.replace(",", " ").split()]
+            structures[name] = [label for end in ends for label in range(end[0], end[-1] + 1)]
+        except ValueError:
+            ends = []
+        if not name or not ends or not structures[name] or max(map(len, ends)) > 2:
+            raise UserError(f"--structure takes a name and its labels, such as spine=34-36,46-61; not '{text}'.")
+    return structures
+
+
+def parse_calibration(text: str | None) -> Calibration | None:
+    """The calibration of a text such as "sdd=10,principal-point=5,pixel-size=0.02,relative-pose=2:1"."""
+    if text is None:
+        return None
+    known: dict[str, Any] = {}
+    for word in text.replace(",", " ").split():
+        name, _, value = word.partition("=")
+        deviations = parse_numbers(value.replace(":", " "), "--calibrate")
+        if name not in CALIBRATED or len(deviations) != CALIBRATED[name] or not min(deviations) > 0:
+            raise UserError(
+                "--calibrate takes standard deviations: sdd=10 (mm), principal-point=5 (mm), pixel-size=0.02 "
+                f"(relative), relative-pose=2:1 (mm and degrees), joined by commas; not '{word}'."
+            )
+        known[name.replace("-", "_")] = deviations[0] if len(deviations) == 1 else tuple(deviations)
+    return Calibration(**known)
+
+
+def _starting_poses(xrays: Sequence[XRay], starts: Starts) -> tuple[list[RigidTransform], list[View | None]]:
+    """The start for every X-ray, and the saved view that belongs to it, if any."""
+    typed = [*starts.pose, *starts.rotation, *starts.translation]
+    if starts.init and (typed or starts.relative):
+        raise UserError(
+            "--init already says where every X-ray was taken from; leave out the other options of the pose."
+        )
+    if starts.init:
+        saved = [view for path in starts.init for view in read_pose(path)]
+        if len(saved) != len(xrays):
+            raise UserError(f"--init has {len(saved)} pose(s) for {len(xrays)} X-ray(s).")
+        return [view.pose for view in saved], list(saved)
+    if starts.relative is not None:
+        related = read_pose(starts.relative)
+        if len(related) != len(xrays):
+            raise UserError(f"--relative has {len(related)} view(s) for {len(xrays)} X-ray(s).")
+        (first,) = _typed_poses(xrays[:1], starts)
+        to_first = related[0].pose.inverse()
+        return [view.pose.compose(to_first).compose(first) for view in related], list(related)
+    if len(xrays) > 1 and len(xrays) not in (len(starts.pose), len(starts.rotation)):
+        raise UserError(
+            f"{len(xrays)} X-rays need as many --rotation, --pose or --init, in the same order, or --relative: a pose "
+            "file with their geometry relative to each other."
+        )
+    return _typed_poses(xrays, starts), [None] * len(xrays)
+
+
+def _typed_poses(xrays: Sequence[XRay], starts: Starts) -> list[RigidTransform]:
+    count = len(xrays)
+    rotations = _for_each("--rotation", starts.rotation, count)
+    translations = _for_each("--translation", starts.translation, count, shared=True)
+    whole = _for_each("--pose", starts.pose, count)
+    poses = []
+    for xray, rotation, translation, pose in zip(xrays, rotations, translations, whole, strict=True):
+        if pose is translation is None and xray.source_to_patient and starts.parameterization != "se3_log_map":
+            translation = f"0,{xray.source_to_patient},0"
+        poses.append(parse_pose(rotation, translation, pose, starts.parameterization, starts.convention))
+    return poses
+
+
+def _for_each(option: str, given: Sequence[Any], count: int, shared: bool = False) -> list[Any]:
+    """As many as X-rays; None for each where the option was not given."""
+    if not given:
+        return [None] * count
+    if shared and len(given) == 1:
+        return list(given) * count
+    if len(given) != count:
+        raise UserError(f"{option} was given {len(given)} time(s) for {count} X-ray(s).")
+    return list(given)
+
+
+def _view_name(orientation: str | None, saved: View | None) -> str | None:
+    if orientation is None:
+        return "AP" if saved is None else saved.intrinsics.orientation
+    name = None if orientation.lower() == "none" else orientation.upper()
+    if name not in ("AP", "PA", None):
+        raise UserError(f"--orientation is AP, PA or none, not '{orientation}'.")
+    if saved is not None and saved.intrinsics.orientation != name:
+        raise UserError(f"--orientation {orientation}, but the pose file is for {saved.intrinsics.orientation}.")
+    return name
+
+
+def _choose_intrinsics(
+    xray: XRay, typed: dict[str, float | int | None], saved: View | None, orientation: str | None
+) -> Intrinsics:
+    """What was typed, or else what the pose file says, or else what the X-ray's header says."""
+    rows, columns = xray.pixels.shape
+    known = None if saved is None else saved.intrinsics
+
+    def first(*values: Any) -> Any:
+        return next((value for value in values if value is not None), None)
+
+    sdd = first(typed["sdd"], known and known.sdd, xray.sdd)
+    if sdd is None:
+        raise UserError(f"'{xray.path}' does not say how far its detector is from the source; give --sdd in mm.")
+    in_header = (None, None) if xray.spacing is None else xray.spacing
+    delx = first(typed["delx"], known and known.delx * known.width / columns, in_header[0])
+    dely = first(typed["dely"], typed["delx"], known and known.dely * known.height / rows, in_header[1])
+    if delx is None or dely is None:
+        raise UserError(f"'{xray.path}' does not say how large its pixels are on the detector; give --delx in mm.")
+    for name, value in {"sdd": sdd, "delx": delx, "dely": dely, **typed}.items():
+        if name not in ("x0", "y0") and value is not None and not value > 0:
+            raise UserError(f"--{name} is positive, not {value:g}.")
+    height = typed["height"] or (round(rows * typed["width"] / columns) if typed["width"] else rows)
+    width = typed["width"] or (round(columns * height / rows) if typed["height"] else columns)
+    return Intrinsics(
+        sdd=float(sdd),
+        height=max(1, int(height)),
+        width=max(1, int(width)),
+        delx=delx * columns / width,
+        dely=dely * rows / height,
+        x0=first(typed["x0"], known and known.x0, 0.0),
+        y0=first(typed["y0"], known and known.y0, 0.0),
+        orientation=orientation,
+        reverse_x_axis=True if known is None else known.reverse_x_axis,
+    )
+
+
+def _resampled(image: Float[Tensor, "rows columns"], size: tuple[int, int]) -> Float[Tensor, "1 1 height width"]:
+    """The same area with other pixels; each the mean of those that it covers where it is larger."""
+    if tuple(image.shape) == size:
+        return image[None, None]
+    return functional.interpolate(image[None, None], size=size, mode="bilinear", antialias=True)

@@ -1,0 +1,50 @@
+"""SimpleITK images as volumes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from raygrad._optional import require
+from raygrad.data._volume import Volume
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def from_simpleitk(image: Any) -> Volume:
+    """The Volume of a SimpleITK image (LPS+), in the image's axes.
+
+    Raises:
+        ValueError: it is not one 3D image of finite real numbers.
+    """
+    sitk = require("SimpleITK", "reading images")
+    size = image.GetSize()
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise ValueError(f"Expected one real number per voxel. Got {image.GetNumberOfComponentsPerPixel()} (RGB?).")
+    if len(size) < 3 or any(length != 1 for length in size[3:]):
+        raise ValueError(f"Expected a 3D image. Got shape {size}.")
+    dimension = len(size)
+    voxel_to_lps = np.eye(4)
+    direction = np.array(image.GetDirection()).reshape(dimension, dimension)
+    voxel_to_lps[:3, :3] = (direction * image.GetSpacing())[:3, :3]
+    voxel_to_lps[:3, 3] = image.GetOrigin()[:3]
+    array = sitk.GetArrayFromImage(image).reshape(size[2::-1])
+    return Volume(without_float64(array).T, LPS_TO_RAS @ voxel_to_lps)
+
+
+def without_float64(array: np.ndarray) -> np.ndarray:
+    """The array, in float32 if it was in float64."""
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep ITK's own remarks off the terminal: what matters of them is raised or warned of in Python."""
+    sitk = require("SimpleITK", "reading images")
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)

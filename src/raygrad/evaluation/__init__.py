@@ -1,0 +1,19 @@
+"""How often, how closely and how fast registration finds the true pose, under conditions that anybody can rerun."""
+
+from raygrad.evaluation._conditions import CONDITIONS as CONDITIONS
+from raygrad.evaluation._conditions import Case as Case
+from raygrad.evaluation._conditions import make_case as make_case
+from raygrad.evaluation._plots import plot_capture_range as plot_capture_range
+from raygrad.evaluation._plots import plot_cases as plot_cases
+from raygrad.evaluation._report import list_failures as list_failures
+from raygrad.evaluation._report import markdown as markdown
+from raygrad.evaluation._report import write_rows as write_rows
+from raygrad.evaluation._run import Outcome as Outcome
+from raygrad.evaluation._run import Row as Row
+from raygrad.evaluation._run import Start as Start
+from raygrad.evaluation._run import evaluate as evaluate
+from raygrad.evaluation._starts import VIEWS as VIEWS
+from raygrad.evaluation._starts import make_generator as make_generator
+from raygrad.evaluation._starts import measure_errors as measure_errors
+from raygrad.evaluation._targets import draw_points as draw_points
+from raygrad.evaluation._targets import select_labels as select_labels

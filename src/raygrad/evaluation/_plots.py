@@ -1,0 +1,79 @@
+"""Pictures of an evaluation: the capture-range curve, the errors, and the X-rays of every condition."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raygrad._optional import require
+from raygrad.evaluation._conditions import CONDITIONS, Case
+from raygrad.evaluation._report import capture_range
+from raygrad.evaluation._run import Row
+
+
+def plot_capture_range(rows: Sequence[Row], path: Path, width: float | int = 10.0) -> None:
+    """Success rate against the start's mTRE, and final against initial mTRE, a curve for each method and condition."""
+    figure, (rates, errors) = _pyplot().subplots(1, 2, figsize=(13, 4.8), layout="constrained")
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.method, row.condition), []).append(row)
+    markers = dict(zip(dict.fromkeys(method for method, _ in groups), "osD^v", strict=False))
+    for number, ((method, condition), group) in enumerate(groups.items()):
+        colour = f"C{list(CONDITIONS).index(condition)}"
+        bins = capture_range(group, width)
+        aside = (number - (len(groups) - 1) / 2) * 0.08 * width  # so that intervals do not hide each other
+        middle = [(of.start + of.stop) / 2 + aside for of in bins]
+        rate, low, high = (np.array([getattr(of, name) for of in bins]) for name in ("rate", "low", "high"))
+        label = f"{method} {condition}: {CONDITIONS[condition].what} (n = {len(group)})"
+        mark = markers.get(method, "x")
+        rates.errorbar(
+            middle,
+            rate,
+            [rate - low, high - rate],
+            fmt=f"{mark}-" if mark == "o" else f"{mark}--",
+            ms=4,
+            lw=1.2,
+            capsize=2,
+            color=colour,
+            label=label,
+        )
+        errors.scatter(
+            [row.start_mtre for row in group], [row.mtre for row in group], s=9, marker=mark, color=colour, alpha=0.6
+        )
+        errors.axhline(CONDITIONS[condition].mtre, color=colour, lw=0.8, ls=":")
+    rates.set(xlabel="mTRE of the start (mm)", ylabel="success rate, 95 % interval", ylim=(-0.03, 1.03))
+    rates.legend(fontsize=7)
+    errors.set(xlabel="mTRE of the start (mm)", ylabel="mTRE at the end (mm); dotted: the limit", yscale="log")
+    for axes in (rates, errors):
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=130)
+    _pyplot().close(figure)
+
+
+def plot_cases(cases: Sequence[Case], path: Path) -> None:
+    """The X-rays of some cases side by side, each from its least to its greatest value within the collimator."""
+    pictures = [(case, view) for case in cases for view in range(len(case.xrays))]
+    columns = min(6, len(pictures))
+    rows = -(-len(pictures) // columns)
+    figure, axes = _pyplot().subplots(
+        rows, columns, figsize=(2.7 * columns, 3.0 * rows), squeeze=False, layout="constrained"
+    )
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (case, view) in zip(axes.flat, pictures, strict=False):
+        image = case.xrays[view][0, 0]
+        shown = image if case.masks is None else image[case.masks[view] > 0]
+        ax.imshow(image.numpy(), cmap="gray", vmin=shown.min().item(), vmax=shown.max().item())
+        ax.set_title(
+            f"{case.condition}, {case.view}" + (f", view {view + 1}" if len(case.xrays) > 1 else ""), fontsize=9
+        )
+    figure.savefig(path, dpi=110)
+    _pyplot().close(figure)
+
+
+def _pyplot() -> Any:
+    require("matplotlib", "plots", extra="plot").use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot

@@ -1,0 +1,26 @@
+"""Where rays run: detectors, views, trajectories, and the grids of voxels that they cross."""
+
+from raygrad.geometry import trajectories as trajectories
+from raygrad.geometry._detector import Detector as Detector
+from raygrad.geometry._detector import Length as Length
+from raygrad.geometry._detector import get_focal_length as get_focal_length
+from raygrad.geometry._detector import get_principal_point as get_principal_point
+from raygrad.geometry._detector import make_intrinsic_matrix as make_intrinsic_matrix
+from raygrad.geometry._detector import parse_intrinsic_matrix as parse_intrinsic_matrix
+from raygrad.geometry._field_of_view import blind_views as blind_views
+from raygrad.geometry._field_of_view import choose_grid as choose_grid
+from raygrad.geometry._grid import VolumeGeometry as VolumeGeometry
+from raygrad.geometry._motions import about as about
+from raygrad.geometry._motions import motion_derivatives as motion_derivatives
+from raygrad.geometry._motions import turned as turned
+from raygrad.geometry._scan_axis import USE_ANOTHER as USE_ANOTHER
+from raygrad.geometry._scan_axis import Rotation as Rotation
+from raygrad.geometry._scan_axis import find_rotation as find_rotation
+from raygrad.geometry._scan_axis import pixel_to_ray as pixel_to_ray
+from raygrad.geometry._scan_axis import positions as positions
+from raygrad.geometry._unknowns import Calibration as Calibration
+from raygrad.geometry._views import ConeViews as ConeViews
+from raygrad.geometry._views import Indices as Indices
+from raygrad.geometry._views import ParallelViews as ParallelViews
+from raygrad.geometry._views import RayViews as RayViews
+from raygrad.geometry._views import Views as Views

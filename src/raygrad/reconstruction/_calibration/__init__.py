@@ -1,0 +1,1 @@
+"""Geometry refined together with the volume."""

@@ -1,0 +1,127 @@
+"""Checkpoints: the state of a reconstruction in one file that is whole or absent."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from raygrad._files import written_whole
+from raygrad.distributed import Group
+from raygrad.projector import Projector
+from raygrad.reconstruction._result import Iteration
+from raygrad.reconstruction._solver import Solver
+
+
+class Checkpoint:
+    """Keeps the state of one solver in one file.
+
+    A fingerprint of everything that decides the result lies beside the state, so that a run never goes on from the
+    state of another problem. The number of processes is not among it: the first one reads and writes for all.
+
+    Raises:
+        ValueError: there is no folder to write the file in.
+    """
+
+    def __init__(self, path: str | Path, solver: Solver) -> None:
+        self.path = Path(path)
+        if not self.path.resolve().parent.is_dir():
+            raise ValueError(f"Expected a checkpoint in a folder that exists. Got {self.path}.")
+        self.solver = solver
+        self.problem = describe(solver)
+
+    def load(self) -> list[Iteration]:
+        """Put the solver into the state that the file keeps; returns the iterations so far (none without a file).
+
+        Raises:
+            ValueError: the file is no checkpoint, or one of another problem.
+        """
+        processes = self.solver.projector.processes
+        if not processes.agree(self.path.exists()):
+            return []
+        if not self.path.exists():  # as the first process sees it
+            raise ValueError(f"Expected a checkpoint on a disk that all processes see. {self.path} is not there.")
+        try:
+            # Mapped to memory where processes read it together, each its own part.
+            kept = torch.load(self.path, map_location="cpu", weights_only=True, mmap=processes.count > 1)
+            problem, state = dict(kept["problem"]), kept["state"]
+        except Exception as error:
+            raise ValueError(f"Expected a checkpoint of a reconstruction. {self.path} is none ({error}).") from error
+        if differing := [name for name in self.problem if self.problem[name] != problem.get(name)]:
+            raise ValueError(
+                f"Expected a checkpoint of this problem. {self.path} was made with other {', '.join(differing)}: "
+                "remove it to start anew, or name another file."
+            )
+        for name in self.solver.volumes + self.solver.by_view:
+            own: Tensor = getattr(self.solver, name)
+            own.copy_(processes.own(state[name]) if name in self.solver.by_view else state[name])
+        for name in self.solver.numbers:
+            setattr(self.solver, name, state[name])
+        self._tell(len(kept["history"]))
+        return [Iteration(*entry) for entry in kept["history"]]
+
+    def save(self, history: list[Iteration]) -> None:
+        """Replace the file by the solver's present state."""
+        processes, solver = self.solver.projector.processes, self.solver
+        state: dict[str, Any] = {name: getattr(solver, name) for name in solver.numbers}
+        tensors = {name: getattr(solver, name) for name in solver.volumes}
+        tensors |= {name: processes.gather(getattr(solver, name)) for name in solver.by_view}
+        if processes.rank == 0:
+            state |= {name: tensor.cpu() for name, tensor in tensors.items()}  # to go on from on any machine
+            entries = [(it.number, it.residual, it.change, it.objective, it.seconds) for it in history]
+            with written_whole(self.path) as unfinished:
+                torch.save({"problem": self.problem, "state": state, "history": entries}, unfinished)
+        processes.agree(True)  # the file is there
+        self._tell(len(history))
+
+    def _tell(self, iterations: int) -> None:
+        """Where a worker is lost from now on, people are told what is left."""
+        processes = self.solver.projector.processes
+        if isinstance(processes, Group):
+            processes.kept = (
+                f"{iterations} iterations are kept in {self.path}: the same command goes on from there, "
+                "also with another number of processes."
+            )
+
+
+def describe(solver: Solver) -> dict[str, str]:
+    """What decides a result: names for people, values to compare."""
+    projector = solver.projector
+    geometry = projector.volume_geometry
+    volumes = [solver.constraint.support] if solver.constraint.support is not None else []
+    views = projector.views.to("cpu")
+    # A start that a method makes of the images has other last digits from another number of processes.
+    start = solver.volume.to(torch.bfloat16).float()
+    return {
+        "method": solver.name,
+        "settings": repr({name: getattr(solver, name) for name in solver.settings}),
+        "constraints": repr((solver.constraint.nonnegative, fingerprint(*volumes))),
+        "start": fingerprint(start),
+        "volume geometry": repr((geometry.shape, geometry.voxel_to_world.tolist())),
+        "projector": f"{projector.method}, {projector.n_points} points, {solver.images.dtype}",
+        "views": fingerprint_of_all(projector, [views[[number]].parameters() for number in range(len(views))]),
+        "images": fingerprint_of_all(projector, [[image] for image in solver.images]),
+    }
+
+
+def fingerprint_of_all(projector: Projector, by_view: list[list[Tensor]]) -> str:
+    """A hash of what belongs to each view, of all views that the processes share, whoever holds which."""
+    processes = projector.processes
+    views = int(processes.sum(torch.tensor(len(by_view))))
+    hashes = torch.zeros(views, 16, dtype=torch.int64)
+    numbers = processes.own(torch.arange(views))
+    for number, tensors in zip(numbers.tolist(), by_view, strict=True):
+        hashes[number] = torch.tensor(list(bytes.fromhex(fingerprint(*tensors))))
+    return fingerprint(processes.sum(hashes).contiguous())
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    """A hash of values and shapes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in tensors:
+        values = tensor.detach().cpu()
+        order = sorted(range(values.ndim), key=values.stride, reverse=True)
+        digest.update(repr((tuple(values.shape), values.dtype, order)).encode())
+        digest.update(values.permute(order).contiguous().numpy().tobytes())
+    return digest.hexdigest()

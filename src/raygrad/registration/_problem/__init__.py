@@ -1,0 +1,1 @@
+"""What a registration compares and moves: one least-squares problem."""

@@ -1,0 +1,172 @@
+"""Similarities of images as sums of squares: what they compare, and how that changes with the image.
+
+A similarity turns an image into features, normalised so that the squared distance of two images' features is small
+where the images are alike whatever their brightness and contrast. For global correlation this is the identity
+|f - m|^2 = 2 (1 - NCC) of features with zero mean and unit norm.
+
+Each is a function of a stack (batch, 1 + tangent, height, width), an image followed by its derivatives, and returns
+the features followed by theirs (batch, 1 + tangent, feature): forward differentiation, all directions in one pass.
+Pixels count by their weights (batch or 1, 1, height, width).
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from raygrad.metrics import sobel
+
+Stack = Float[Tensor, "batch stack height width"]
+Features = Float[Tensor, "batch stack feature"]
+Weights = Float[Tensor, "#batch 1 height width"]
+
+
+@runtime_checkable
+class Similarity(Protocol):
+    """What images are compared by."""
+
+    def __call__(self, stack: Stack, weights: Weights) -> Features:
+        """Features of an image and their derivatives."""
+
+    def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
+        """Sums of values of features, such as squared residuals, over those of the same pixel."""
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """How many features an image of so many rows and columns has."""
+
+
+@dataclass(frozen=True)
+class GlobalCorrelation:
+    """The whole image with zero mean and unit norm: its squared distance is 2 (1 - NCC)."""
+
+    def __call__(self, stack: Stack, weights: Weights) -> Features:
+        """Features of an image and their derivatives."""
+        return _unit_norm(stack.flatten(2), weights.flatten(2))
+
+    def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
+        """The values as images: a pixel has one feature."""
+        return values.unflatten(2, shape)
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """One for each pixel."""
+        return shape[0] * shape[1]
+
+
+@dataclass(frozen=True)
+class GradientCorrelation:
+    """Sobel's two derivatives of the image, each with zero mean and unit norm."""
+
+    def __call__(self, stack: Stack, weights: Weights) -> Features:
+        """Features of an image and their derivatives; a slope counts by the least weight of its nine pixels."""
+        slopes = sobel(stack, padding=0)
+        least = -functional.max_pool2d(-weights, 3, stride=1).flatten(2)
+        along = [_unit_norm(slopes[:, first::2].flatten(2), least) for first in (0, 1)]
+        return torch.cat(along, dim=2) * 0.5**0.5
+
+    def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
+        """The sums over both slopes; the border has no slopes, and gets 0."""
+        height, width = shape
+        return functional.pad(values.unflatten(2, (2, height - 2, width - 2)).sum(2), [1] * 4)
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """Two for each pixel but those of the border."""
+        return 2 * (shape[0] - 2) * (shape[1] - 2)
+
+
+@dataclass(frozen=True)
+class LocalCorrelation:
+    """Every pixel less the mean of the patch about it, over the patch's standard deviation.
+
+    It forgives a smooth bias and a smooth change of contrast.
+
+    Attributes:
+        size: side of the patches in pixels, odd.
+        floor: keeps patches without texture from counting as much as others: this share of the standard deviation of
+            the whole image is added to the patch's, in squares.
+    """
+
+    size: int
+    floor: float = 0.05
+
+    def __call__(self, stack: Stack, weights: Weights) -> Features:
+        """Features of an image and their derivatives."""
+        height, width = stack.shape[-2:]
+        rows = _band(height, self.size, stack)
+        columns = rows if width == height else _band(width, self.size, stack)
+        # A patch that is hidden all but for a trace has no mean; its pixels count for nothing anyway.
+        patch_weights = (rows @ weights @ columns).clamp_min(1e-3)
+        share = weights / weights.sum((-2, -1), keepdim=True)
+
+        stack = stack - (stack * share).sum((-2, -1), keepdim=True)  # spares digits in the variances
+        products = stack[:, :1] * stack
+        moments = (rows @ (torch.cat([stack, products], dim=1) * weights) @ columns) / patch_weights
+        mean, mean_product = moments.chunk(2, dim=1)
+        # Of the image with itself, the variance; with a tangent, half the derivative of that.
+        covariance = mean_product - mean[:, :1] * mean
+        floor = self.floor**2 * (products * share).sum((-2, -1), keepdim=True)
+        # Of an image without texture, where the beam misses the CT, the features are 0.
+        least = floor[:, :1].clamp_min(torch.finfo(stack.dtype).tiny)
+        variance = covariance[:, :1].clamp_min(0) + least
+        standardised = (stack - mean) / variance.sqrt()
+        features, slopes = standardised[:, :1], standardised[:, 1:]
+        slopes = slopes - features * ((covariance[:, 1:] + floor[:, 1:]) / variance)
+        return (torch.cat([features, slopes], dim=1) * share.sqrt()).flatten(2)
+
+    def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
+        """The values as images: a pixel has one feature."""
+        return values.unflatten(2, shape)
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """One for each pixel."""
+        return shape[0] * shape[1]
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """Several similarities at once, such as the correlation of the whole image and of patches of two sizes.
+
+    Attributes:
+        parts: what is compared.
+        weights: how much the squared distance of each counts; they should add up to 1.
+    """
+
+    parts: tuple[Similarity, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.parts) != len(self.weights) or not self.parts or min(self.weights) <= 0:
+            raise ValueError(
+                f"Expected one positive weight for each part, at least one. "
+                f"Got {len(self.parts)} parts and the weights {self.weights}."
+            )
+
+    def __call__(self, stack: Stack, weights: Weights) -> Features:
+        """Features of an image and their derivatives, part after part."""
+        parts = zip(self.parts, self.weights, strict=True)
+        return torch.cat([part(stack, weights) * weight**0.5 for part, weight in parts], dim=2)
+
+    def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
+        """The sums over the parts."""
+        pieces = values.split([part.count(shape) for part in self.parts], dim=2)
+        return torch.stack([part.per_pixel(p, shape) for part, p in zip(self.parts, pieces, strict=True)]).sum(0)
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """Those of all parts."""
+        return sum(part.count(shape) for part in self.parts)
+
+
+def _unit_norm(stack: Features, weights: Tensor) -> Features:
+    """Zero mean and unit norm, by weights (batch or 1, 1, feature), and the derivatives of that."""
+    share = weights / weights.sum(-1, keepdim=True)
+    stack = (stack - (stack * share).sum(-1, keepdim=True)) * share.sqrt()
+    stack = stack / stack[:, :1].norm(dim=-1, keepdim=True).clamp_min(torch.finfo(stack.dtype).tiny)
+    image, tangents = stack[:, :1], stack[:, 1:]
+    return torch.cat([image, tangents - (tangents @ image.mT) * image], dim=1)
+
+
+def _band(count: int, size: int, like: Tensor) -> Float[Tensor, "count count"]:
+    """The matrix that sums the entries at most size // 2 away from each."""
+    return like.new_ones(count, count).triu(-(size // 2)).tril(size // 2)

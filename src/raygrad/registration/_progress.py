@@ -1,0 +1,32 @@
+"""A progress bar that watches iterations."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from raygrad._optional import require
+from raygrad.registration._result import Iteration
+
+Callback = Callable[[Iteration], bool | None]
+
+
+@contextmanager
+def watched(callback: Callback | None, progress: bool) -> Iterator[Callback]:
+    """A callback that shows stage, iteration and best score on a bar, if wanted, and calls another one, if given.
+
+    Raises:
+        ImportError: tqdm is not installed and a bar is wanted.
+    """
+    bar = require("tqdm", "progress bars", extra="cli").tqdm(desc="register", unit=" iterations") if progress else None
+
+    def watch(iteration: Iteration) -> bool | None:
+        if bar is not None:
+            rows, columns = iteration.pixels
+            bar.set_postfix_str(f"{rows} x {columns} pixels, score {iteration.score.max().item():.4f}", refresh=False)
+            bar.update()
+        return None if callback is None else callback(iteration)
+
+    try:
+        yield watch
+    finally:
+        if bar is not None:
+            bar.close()

@@ -1,0 +1,118 @@
+"""Registration without a start: many poses are scored at low resolution, and the best of them refined."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from raygrad.drr import DRR
+from raygrad.geometry import Calibration, about
+from raygrad.pose import RigidTransform
+from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
+from raygrad.registration._inputs import Image, make_views
+from raygrad.registration._outcome import EQUAL, describe
+from raygrad.registration._problem.bodies import Structures
+from raygrad.registration._progress import Callback, watched
+from raygrad.registration._result import RegistrationResult
+from raygrad.registration._schedule import Stage, default_schedule
+from raygrad.registration._solver.candidates import SAME, SearchRanges, choose_distinct, distances, spread
+
+POSES = 8192
+"""Poses that are scored."""
+REFINED = 192
+"""The best of them, clearly apart, that are refined."""
+
+
+def search(
+    xray: Image | Sequence[Image],
+    drr: DRR | Sequence[DRR],
+    ranges: SearchRanges | None = None,
+    init: RigidTransform | Sequence[RigidTransform] | None = None,
+    *,
+    mask: Image | Sequence[Image | None] | None = None,
+    structures: Structures | None = None,
+    calibration: Calibration | None = None,
+    stages: Sequence[Stage] | None = None,
+    keep: int = 4,
+    poses: int = POSES,
+    callback: Callback | None = None,
+    progress: bool = False,
+    seed: int = 0,
+) -> RegistrationResult:
+    """Find the pose that an X-ray was taken from, from little: rank the poses that explain it.
+
+    A Sobol sequence fills the ranges with poses; all are scored on images of 25 x 25 pixels, and the best that are
+    clearly apart go through the stages of registration, fewer at each.
+
+    Args:
+        xray, drr, mask, structures, calibration, callback, progress: as for `register`.
+        ranges: how far from `init` to search; by default 60 degrees and 100 mm to each side of every axis.
+        init: the middle of the search, one pose for each view. By default the DRR's own view (AP, PA) of the CT's
+            centre, from 5/6 of the source-to-detector distance.
+        stages: what is compared from coarse to fine; by default `default_schedule(keep)`.
+        keep: how many poses to return, if so many are apart and in the running to the end.
+        poses: how many are scored.
+        seed: of the poses. The result is the same for the same seed.
+
+    Returns:
+        An entry for each pose, best first. The first is `Status.AMBIGUOUS` if the second matches as well. The trace
+        follows the best one of every iteration.
+
+    Raises:
+        TypeError, ValueError: as for `register`; more than one start; ranges or numbers that make no search.
+    """
+    if keep < 1 or poses < keep:
+        raise ValueError(f"Expected at least one pose to keep, and more to score. Got keep={keep} and poses={poses}.")
+    ranges = SearchRanges() if ranges is None else ranges
+    if not isinstance(ranges, SearchRanges):
+        raise TypeError(f"Expected ranges as SearchRanges(degrees, mm). Got {type(ranges).__name__}.")
+    twists = spread(ranges, poses, seed)
+    began = time.perf_counter()
+    views = make_views(xray, drr, default_init(drr) if init is None else init, mask)
+    if len(views[0].init) != 1:
+        raise ValueError(f"Expected one pose as the middle of the search. Got {len(views[0].init)}.")
+    with torch.no_grad(), watched(callback, progress) as watch:
+        course = CoarseToFine(views, structures or {}, calibration or Calibration(), watch, began)
+        stages = default_schedule(keep) if stages is None else stages
+        candidates = course.candidates(about(course.centre, twists.to(course.centre)))
+        promising = _most_promising(course, candidates, stages[0])
+        wide = [replace(stage, keep=max(stage.keep, wanted)) for stage, wanted in zip(stages, (64, 16), strict=False)]
+        ranked = course.run(promising, [*wide, *stages[len(wide) :]])
+        ranked = ranked[ranked.at.score.argsort(descending=True, stable=True)[:keep]]
+        return describe(course, ranked, _rivalled(ranked.at.score))
+
+
+def default_init(drr: DRR | Sequence[DRR]) -> RigidTransform:
+    """The pose from which a DRR looks at the CT's centre along its orientation's axis, from 5/6 of sdd away.
+
+    Raises:
+        ValueError: several DRRs, whose relative geometry no default can know.
+    """
+    if isinstance(drr, Sequence):
+        if len(drr) != 1:
+            raise ValueError(f"Expected init with a pose for each of {len(drr)} views: it says how they lie. Got none.")
+        drr = drr[0]
+    pose = torch.eye(4, dtype=torch.float64)
+    beam = drr.detector.reorient.matrix[0, :3, 2].cpu().double()
+    centre = torch.tensor(drr.subject.volume.get_center(), dtype=torch.float64)
+    pose[:3, 3] = centre - beam * float(drr.detector.sdd) * 5 / 6
+    return RigidTransform(pose)
+
+
+def _most_promising(course: CoarseToFine, candidates: Candidates, stage: Stage) -> Candidates:
+    """The candidates with the highest scores among those that are apart."""
+    scene = course.scene(candidates, stage)
+    score = scene.score(candidates.unknowns)
+    best = score.argsort(descending=True, stable=True)[: 8 * REFINED]
+    pose = scene.poses(candidates.unknowns[best], 0)[:, 0]
+    apart = distances(pose, pose, course.centre, course.radius)
+    start = torch.zeros_like(best)
+    return candidates[best[choose_distinct(start, score[best], apart, REFINED, margin=float("inf"))]]
+
+
+def _rivalled(score: Tensor) -> Tensor:
+    """The best is rivalled by a second one that is as good, and so is that."""
+    as_good = score >= score[0] - ((EQUAL - 1) * (1 - score[0])).clamp_min(SAME)
+    return as_good & (as_good.sum() > 1)

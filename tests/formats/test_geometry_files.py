@@ -1,0 +1,295 @@
+"""Geometry files: the same rays after writing and reading, RTK's conventions, and matrices of any camera."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from raygrad.data import make_reorient
+from raygrad.formats._geometry import Frames, read_geometry, write_geometry
+from raygrad.formats._pose_json import Intrinsics, View, read_pose, write_pose
+from raygrad.formats._projection_matrices import views_of_matrices
+from raygrad.geometry._detector import Detector
+from raygrad.geometry._views import ConeViews
+from raygrad.geometry.trajectories import c_arm_sweep, circular
+from raygrad.pose import RigidTransform, make_matrix
+
+SYSTEM = {"sdd": 1200.0, "sid": 800.0, "height": 6, "width": 9, "delx": 4.0, "dely": 3.0, "x0": 6.0, "y0": -4.5}
+
+
+def assert_same_rays(found, expected, atol=2e-3):
+    for one, other in zip(found.rays(), expected.rays(), strict=True):
+        torch.testing.assert_close(one.double(), other.double(), atol=atol, rtol=0)
+
+
+def wobbling(n_views=5, mirrored=False):
+    """Views off a circle, each with a detector of its own."""
+    noise = torch.randn(n_views, 9, dtype=torch.float64)
+    views = circular(n_views, isocentre=(5.0, -7.0, 11.0), **SYSTEM | {"dtype": torch.float64})
+    turn = roma.rotvec_to_rotmat(0.05 * noise[:, :3])
+    pose = views.pose.compose(RigidTransform(make_matrix(turn, 3 * noise[:, 3:6])))
+    calibration = views.detector.calibration.matrix.double().repeat(n_views, 1, 1)
+    calibration[:, 0, 3] += noise[:, 6]
+    calibration[:, 1, 3] += noise[:, 7]
+    calibration[:, 2, 2] += 10 * noise[:, 8]
+    detector = Detector(1200.0, 6, 9, 4.0, 3.0, 0.0, 0.0, make_reorient("AP"), reverse_x_axis=not mirrored)
+    return ConeViews(detector, pose, calibration)
+
+
+@pytest.mark.parametrize(
+    "views",
+    [circular(3, **SYSTEM), c_arm_sweep([0, 20], [10, 5], **SYSTEM), wobbling()],
+    ids=["circle", "C-arm", "calibrated"],
+)
+def test_views_are_read_as_they_were_written(tmp_path, views):
+    names = [f"{number}.png" for number in range(len(views))]
+    write_geometry(tmp_path / "sweep.json", views, names)
+    found = read_geometry(tmp_path / "sweep.json", Frames((6, 9)))
+    assert_same_rays(found, views)
+    assert (found.calibration is None) == (views.calibration is None)
+    assert [view.xray for view in read_pose(tmp_path / "sweep.json")] == names
+
+
+def test_intrinsics_are_kept_to_the_last_digit(tmp_path):
+    write_geometry(tmp_path / "sweep.json", circular(2, **SYSTEM | {"delx": 0.388}))
+    assert read_geometry(tmp_path / "sweep.json").detector.delx == 0.388
+
+
+def test_a_reorient_of_the_users_own_is_kept_in_the_pose(tmp_path):
+    reorient = make_matrix(roma.random_rotmat(1), torch.tensor([[1.0, 2.0, 3.0]]))[0]
+    views = ConeViews(Detector(1200.0, 6, 9, 4.0, 3.0, 6.0, 0.0, reorient), circular(2, **SYSTEM).pose)
+    write_geometry(tmp_path / "sweep.json", views)
+    assert_same_rays(read_geometry(tmp_path / "sweep.json"), views)
+
+
+def test_what_registration_wrote_is_a_geometry(tmp_path):
+    cameras = [Intrinsics(1000.0, 6, 9, 2.0, 2.5), Intrinsics(1010.0, 6, 9, 2.0, 2.5, 1.0)]
+    views = [View(RigidTransform(circular(2, **SYSTEM).pose[i]), camera) for i, camera in enumerate(cameras)]
+    write_pose(tmp_path / "pose.json", views, {"status": "converged"})
+    found = read_geometry(tmp_path / "pose.json")
+    for i, view in enumerate(views):
+        c = view.intrinsics
+        single = Detector(c.sdd, 6, 9, c.delx, c.dely, c.x0, c.y0, make_reorient("AP"), reverse_x_axis=True)
+        assert_same_rays(found[[i]], ConeViews(single, view.pose))
+
+
+def test_views_that_do_not_go_together_are_refused_by_number(tmp_path):
+    pose = RigidTransform(torch.eye(4))
+    one, other = Intrinsics(1000.0, 6, 9, 2.0, 2.5), Intrinsics(1000.0, 6, 8, 2.0, 2.5)
+    write_pose(tmp_path / "pose.json", [View(pose, one), View(pose, one), View(pose, other)])
+    with pytest.raises(ValueError, match=r"View 3 .* width 8"):
+        read_geometry(tmp_path / "pose.json")
+    write_geometry(tmp_path / "sweep.json", circular(2, **SYSTEM))
+    with pytest.raises(ValueError, match="9 x 6 pixels, but those given have 10 x 5"):
+        read_geometry(tmp_path / "sweep.json", Frames((5, 10)))
+    skewed = wobbling()
+    skewed.calibration[1, 0, 1] = 0.1
+    with pytest.raises(ValueError, match=r"View 2 .* rectangles"):
+        write_geometry(tmp_path / "sweep.json", skewed)
+    with pytest.raises(ValueError, match="name for each of 2"):
+        write_geometry(tmp_path / "sweep.json", circular(2, **SYSTEM), ["a"])
+
+
+# Parameters of two views, and RTK 2.7's own matrices for them.
+RTK_VIEWS = [
+    dict(zip(("gantry", "offset", "angles", "source"), values, strict=True))
+    for values in ((30.0, (10.0, -5.0), (4.0, 6.0), (7.0, 8.0)), (-100.0, (1.0, 2.0), (0.0, 0.0), (0.0, 0.0)))
+]
+RTK_MATRIX = """-1298.88683784113 -156.201486355841 733.827689681499 13500
+    90.2398678775325 -1489.05576918215 -157.285353770771 -1000
+    0.498782025129912 -0.0697564737441253 0.863915809427104 -1000"""
+
+
+def rtk_xml(extra="", matrix=RTK_MATRIX):
+    projections = ""
+    for view in RTK_VIEWS:
+        names = ("GantryAngle", "ProjectionOffsetX", "ProjectionOffsetY", "OutOfPlaneAngle", "InPlaneAngle")
+        values = (view["gantry"], *view["offset"], *view["angles"], *view["source"])
+        fields = zip((*names, "SourceOffsetX", "SourceOffsetY"), values, strict=True)
+        projections += "<Projection>" + "".join(f"<{name}>{value}</{name}>" for name, value in fields)
+        projections += f"<Matrix>{matrix}</Matrix></Projection>" if view is RTK_VIEWS[0] else "</Projection>"
+    return (
+        '<?xml version="1.0"?><!DOCTYPE RTKGEOMETRY><RTKThreeDCircularGeometry version="3">'
+        "<SourceToIsocenterDistance>1000</SourceToIsocenterDistance>"
+        f"<SourceToDetectorDistance>1500</SourceToDetectorDistance>{extra}{projections}</RTKThreeDCircularGeometry>"
+    )
+
+
+@pytest.mark.parametrize("origin", [None, (-20.0, 3.0)])
+def test_points_are_seen_where_rtk_projects_them(tmp_path, origin):
+    (tmp_path / "geometry.xml").write_text(rtk_xml())
+    views = read_geometry(tmp_path / "geometry.xml", Frames((6, 9), (4.0, 3.0), origin))
+    assert len(views) == 2
+    first_u, first_v = (-4 * 4.0, -2.5 * 3.0) if origin is None else origin
+    points = torch.randn(7, 3, dtype=torch.float64) * 50
+    ras = torch.nn.functional.pad(points * torch.tensor([-1, -1, 1]), (0, 1), value=1.0)
+    seen = ras @ views.world_to_pixel[0].T
+    seen = seen[:, :2] / seen[:, 2:]
+    matrix = torch.tensor([float(word) for word in RTK_MATRIX.split()], dtype=torch.float64).reshape(3, 4)
+    expected = torch.nn.functional.pad(points, (0, 1), value=1.0) @ matrix.T
+    expected = expected[:, :2] / expected[:, 2:]
+    expected = (expected - torch.tensor([first_u, first_v])) / torch.tensor([4.0, 3.0])
+    torch.testing.assert_close(seen, expected, atol=1e-4, rtol=0)
+    assert (ras @ views.world_to_pixel[0, 2] > 0).all()
+
+
+RTK_DAMAGES = {
+    "not XML": (lambda: "<RTK", "not XML"),
+    "another file": (lambda: "<a/>", "begins with <a>"),
+    "no views": (lambda: "<RTKThreeDCircularGeometry/>", "no projections"),
+    "no distance": (
+        lambda: rtk_xml().replace("<SourceToIsocenterDistance>1000</SourceToIsocenterDistance>", ""),
+        "View 1 .* no SourceToIsocenterDistance",
+    ),
+    "parallel": (lambda: rtk_xml().replace(">1500<", ">0<"), "parallel"),
+    "inside out": (lambda: rtk_xml().replace(">1500<", ">500<"), "distances"),
+    "curved": (lambda: rtk_xml("<RadiusCylindricalDetector>1500</RadiusCylindricalDetector>"), "View 1 .* curved"),
+    "unknown": (lambda: rtk_xml("<Wobble>1</Wobble>"), "<Wobble>"),
+    "text": (lambda: rtk_xml().replace(">-100.0<", ">far<"), "View 2 .* <GantryAngle> .* 'far'"),
+    "NaN": (lambda: rtk_xml().replace(">-100.0<", ">nan<"), "View 2"),
+    "matrix": (lambda: rtk_xml(matrix=RTK_MATRIX.replace("13500", "13600")), "View 1 .* matrix"),
+}
+
+
+@pytest.mark.parametrize("damage", RTK_DAMAGES)
+def test_damaged_files_of_rtk_are_refused_with_the_reason(tmp_path, damage):
+    make, reason = RTK_DAMAGES[damage]
+    (tmp_path / "geometry.xml").write_text(make())
+    with pytest.raises(ValueError, match=reason):
+        read_geometry(tmp_path / "geometry.xml", Frames((6, 9), (4.0, 3.0)))
+
+
+def test_rtk_leaves_pixels_to_the_images(tmp_path):
+    (tmp_path / "geometry.xml").write_text(rtk_xml())
+    with pytest.raises(ValueError, match="size of pixels"):
+        read_geometry(tmp_path / "geometry.xml", Frames((6, 9)))
+
+
+def test_rtk_itself_writes_what_is_read_and_draws_what_raygrad_draws(tmp_path):
+    itk = pytest.importorskip("itk", reason="needs ITK-RTK")
+    if not hasattr(itk, "RTK"):
+        pytest.skip("needs ITK-RTK")
+    rtk = itk.RTK
+    from raygrad import kernels
+
+    geometry = rtk.ThreeDCircularProjectionGeometry.New()
+    for view in RTK_VIEWS:
+        geometry.AddProjection(1000.0, 1500.0, view["gantry"], *view["offset"], *view["angles"], *view["source"])
+    writer = rtk.ThreeDCircularProjectionGeometryXMLFileWriter.New()
+    writer.SetFilename(str(tmp_path / "geometry.xml"))
+    writer.SetObject(geometry)
+    writer.WriteFile()
+
+    # Two smooth blobs, on which all ways to interpolate agree.
+    z, y, x = np.meshgrid(np.arange(20), np.arange(24), np.arange(28), indexing="ij")
+    voxels = np.exp(-((x - 9) ** 2 + (y - 14) ** 2 + (z - 12) ** 2) / 8)
+    voxels = (voxels + 2 * np.exp(-((x - 20) ** 2 + (y - 8) ** 2 + (z - 8) ** 2) / 6)).astype(np.float32)
+    volume = itk.image_from_array(voxels)
+    volume.SetSpacing([2.0, 2.5, 3.0])
+    volume.SetOrigin([-30.0, -20.0, -25.0])
+    stack = itk.image_from_array(np.zeros((2, 24, 32), dtype=np.float32))
+    stack.SetSpacing([5.0, 6.0, 1.0])
+    stack.SetOrigin([-75.0, -72.0, 0.0])
+    project = rtk.JosephForwardProjectionImageFilter[type(volume), type(volume)].New()
+    project.SetGeometry(geometry)
+    project.SetInput(0, stack)
+    project.SetInput(1, volume)
+    project.Update()
+    expected = torch.from_numpy(itk.array_from_image(project.GetOutput()).copy())
+
+    views = read_geometry(tmp_path / "geometry.xml", Frames((24, 32), (5.0, 6.0), (-75.0, -72.0)))
+    voxel_to_world = torch.diag(torch.tensor([-2.0, -2.5, 3.0, 1.0], dtype=torch.float64))
+    voxel_to_world[:3, 3] = torch.tensor([30.0, 20.0, -25.0])
+    source, target = views.rays()
+    found = kernels.project(
+        torch.from_numpy(voxels).permute(2, 1, 0), source, target, torch.linalg.inv(voxel_to_world), method="joseph"
+    ).reshape(2, 24, 32)
+    assert expected.max() > 10
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+
+
+def matrices_of(views):
+    """Projection matrices of views, pixels from the outer corner on, with factors of any sign and size."""
+    to_corner = torch.tensor([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]], dtype=torch.float64)
+    factors = torch.tensor([(-1.0) ** i * (i + 0.5) for i in range(len(views))], dtype=torch.float64)
+    return factors[:, None, None] * (to_corner @ views.world_to_pixel)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_matrices_are_those_of_the_views_that_they_came_from(tmp_path, mirrored):
+    views = wobbling(mirrored=mirrored)
+    matrices = matrices_of(views)
+    found = views_of_matrices(matrices, 6, 9, 4.0)
+    torch.testing.assert_close(found.world_to_pixel, views.world_to_pixel, atol=2e-2, rtol=1e-5)
+    assert_same_rays(found, views)
+    # Through every kind of file.
+    numbers = {"height": 6, "width": 9, "delx": 4.0}
+    np.savez(tmp_path / "a.npz", matrices=matrices.numpy(), **numbers)
+    np.save(tmp_path / "b.npy", matrices.numpy())
+    (tmp_path / "c.json").write_text(json.dumps({"matrices": matrices.tolist()} | numbers))
+    (tmp_path / "d.json").write_text(json.dumps(matrices.tolist()))
+    for name, frames in (("a.npz", None), ("c.json", None), ("b.npy", "needed"), ("d.json", "needed")):
+        again = read_geometry(tmp_path / name, frames and Frames((6, 9), (4.0, 3.0)))
+        assert_same_rays(again, found, atol=1e-9)
+
+
+def test_views_of_one_detector_share_it():
+    views = circular(4, **SYSTEM)
+    found = views_of_matrices(matrices_of(views), 6, 9, 4.0)
+    assert found.calibration is None
+    for name in ("sdd", "delx", "dely", "centre_x", "centre_y"):
+        assert getattr(found.detector, name) == pytest.approx(getattr(views.detector, name), abs=1e-3)
+    assert_same_rays(found, views)
+    single = views_of_matrices(matrices_of(views)[1:2], 6, 9, 4.0)  # nothing but the origin to look at
+    assert_same_rays(single, views[[1]])
+
+
+def test_skew_is_kept():
+    views = wobbling()
+    views.calibration[:, 0, 1] = 0.2
+    assert_same_rays(views_of_matrices(matrices_of(views), 6, 9, 4.0), views)
+
+
+MATRIX_DAMAGES = {
+    "no numbers": (lambda m: {"matrices": "none"}, "else than numbers"),
+    "no matrices": (lambda m: {"height": 6}, "should hold matrices"),
+    "another key": (lambda m: {"matrices": m, "kV": 70}, "kV"),
+    "ragged": (lambda m: {"matrices": [m[0], m[1][:2]]}, "several sizes"),
+    "4 x 4": (lambda m: {"matrices": [[[1.0] * 4] * 4]}, r"\(1, 4, 4\)"),
+    "singular": (lambda m: {"matrices": [m[0], [[1.0] * 4] * 3]}, "View 2"),
+    "NaN": (lambda m: {"matrices": [m[0], m[1], [[math.nan] * 4] * 3]}, "View 3"),
+    "one mirrored": (
+        lambda m: {"matrices": [*m[:2], *(np.diag([-1.0, 1, 1]) @ np.array(m[2:])).tolist()]},
+        "View 3 is a mirror",
+    ),
+    "other size": (lambda m: {"matrices": m, "height": 6, "width": 8}, "8 x 6 pixels, but those given have 9 x 6"),
+}
+
+
+@pytest.mark.parametrize("damage", MATRIX_DAMAGES)
+def test_damaged_matrices_are_refused_with_the_reason(tmp_path, damage):
+    change, reason = MATRIX_DAMAGES[damage]
+    matrices = matrices_of(circular(4, **SYSTEM)).tolist()
+    (tmp_path / "matrices.json").write_text(json.dumps(change(matrices)))
+    if damage == "no matrices":
+        np.savez(tmp_path / "matrices.npz", height=6)
+    name = "matrices.npz" if damage == "no matrices" else "matrices.json"
+    with pytest.raises(ValueError, match=reason):
+        read_geometry(tmp_path / name, Frames((6, 9), (4.0, 3.0)))
+
+
+def test_files_of_another_kind_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no geometry file"):
+        read_geometry(tmp_path / "none.json")
+    (tmp_path / "a.txt").write_text("1 2 3")
+    with pytest.raises(ValueError, match="no geometry file"):
+        read_geometry(tmp_path / "a.txt")
+    (tmp_path / "a.npz").write_text("1 2 3")
+    with pytest.raises(ValueError, match="damaged"):
+        read_geometry(tmp_path / "a.npz")
+    np.save(tmp_path / "a.npy", np.zeros((1, 3, 4)))
+    with pytest.raises(ValueError, match="leaves open height and width"):
+        read_geometry(tmp_path / "a.npy")
