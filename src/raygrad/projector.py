@@ -55,9 +55,7 @@ class Projector:
         rays_at_once: int = 1 << 22,
     ) -> None:
         if not isinstance(views, Views):
-            raise TypeError(
-                f"Expected views as made by raygrad.views or raygrad.trajectories. Got {type(views).__name__}."
-            )
+            raise TypeError(f"Expected views as made by raygrad.geometry. Got {type(views).__name__}.")
         if method not in METHODS:
             raise ValueError(f"Expected method to be one of {', '.join(METHODS)}. Got {method!r}.")
         if rays_at_once < 1:
