@@ -10,6 +10,7 @@ from raygrad.geometry._detector import parse_intrinsic_matrix as parse_intrinsic
 from raygrad.geometry._field_of_view import blind_views as blind_views
 from raygrad.geometry._field_of_view import choose_grid as choose_grid
 from raygrad.geometry._grid import VolumeGeometry as VolumeGeometry
+from raygrad.geometry._intrinsics import Intrinsics as Intrinsics
 from raygrad.geometry._motions import about as about
 from raygrad.geometry._motions import motion_derivatives as motion_derivatives
 from raygrad.geometry._motions import turned as turned
@@ -23,6 +24,7 @@ from raygrad.geometry._unknowns import Calibration as Calibration
 from raygrad.geometry._unknowns import UnknownGeometry as UnknownGeometry
 from raygrad.geometry._unknowns import adjusted as adjusted
 from raygrad.geometry._unknowns import directions as directions
+from raygrad.geometry._views import Cameras as Cameras
 from raygrad.geometry._views import ConeViews as ConeViews
 from raygrad.geometry._views import Indices as Indices
 from raygrad.geometry._views import ParallelViews as ParallelViews

@@ -1,14 +1,9 @@
 """The X-ray detector: camera intrinsics and a pose become the two end points of every ray.
 
-Camera frame: the source at the origin, the detector in the plane z = sdd, row 0 at +y and column 0 at +x
-(at -x with `reverse_x_axis=False`). Lengths are millimetres. Pixel coordinates (u, v) count columns and rows
-from the outer corner of the image's first pixel, so that pixel (row i, column j) has its centre at
-(j + 0.5, i + 0.5): the column that a point falls on is floor(u). Matplotlib's `imshow` and OpenCV put the
-centre of the first pixel at (0, 0): subtract 0.5 there.
+The camera frame and pixel coordinates are those of `raygrad.geometry.Intrinsics`. Matplotlib's `imshow` and OpenCV put
+the centre of the first pixel at (0, 0): subtract 0.5 from (u, v) there.
 """
 
-import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -17,10 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from raygrad._precision import without_autocast
-from raygrad.pose import RigidTransform
+from raygrad.geometry._intrinsics import Intrinsics, Length, as_count, pixel_to_camera_of, upper_triangular
+from raygrad.pose import AffineTransform, RigidTransform
 from raygrad.types import PixelPoints, Points
-
-Length = float | int | Tensor
 
 
 class Detector(nn.Module):
@@ -65,18 +59,14 @@ class Detector(nn.Module):
         reverse_x_axis: bool = False,
     ):
         super().__init__()
-        self.height = _count("height", height)
-        self.width = _count("width", width)
-        self.reverse_x_axis = bool(reverse_x_axis)
-        self._hold("sdd", _length("sdd", sdd, positive=True))
-        self._hold("delx", _length("delx", delx, positive=True))
-        self._hold("dely", _length("dely", dely, positive=True))
-        self._hold("centre_x", _length("x0", x0))
-        self._hold("centre_y", _length("y0", y0))
+        given = Intrinsics(sdd, height, width, delx, dely, x0, y0, reverse_x_axis)
+        self.height, self.width, self.reverse_x_axis = given.height, given.width, given.reverse_x_axis
+        for name, length in zip(("sdd", "delx", "dely", "centre_x", "centre_y"), given.lengths, strict=True):
+            self._hold(name, length)
         self.register_buffer("_reorient", _single_matrix(reorient))
-        self._pixels: tuple[tuple, Tensor] | None = None  # what `pixel_map` made last, and what of
+        self._pixels: tuple[Tensor, tuple, Tensor] | None = None  # what `pixel_map` made last: of what, and what
 
-        self.n_subsample = None if n_subsample is None else _count("n_subsample", n_subsample)
+        self.n_subsample = None if n_subsample is None else as_count("n_subsample", n_subsample)
         self.subsamples: list[list[int]] = []
         sample = None
         if self.n_subsample is not None:
@@ -88,12 +78,21 @@ class Detector(nn.Module):
             self.subsamples.append(sample.tolist())
         self.register_buffer("_sample", sample, persistent=False)
 
-    def _hold(self, name: str, value: float | Tensor) -> None:
+    def _hold(self, name: str, value: Length) -> None:
         """Keep numbers and parameters as they are; other tensors, graph and all, so that they follow `.to(device)`."""
         if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
             self.register_buffer(name, value, persistent=False)
         else:
             setattr(self, name, value)
+
+    @classmethod
+    def of(
+        cls, intrinsics: Intrinsics, reorient: Tensor | RigidTransform, n_subsample: int | None = None
+    ) -> "Detector":
+        """The detector of these intrinsics; the other arguments are those of `Detector`."""
+        sdd, delx, dely, x0, y0 = intrinsics.lengths
+        height, width = intrinsics.shape
+        return cls(sdd, height, width, delx, dely, x0, y0, reorient, n_subsample, intrinsics.reverse_x_axis)
 
     @classmethod
     def from_pinhole_matrix(
@@ -117,18 +116,24 @@ class Detector(nn.Module):
         Raises:
             ValueError: the matrix has skew, a focal length that is not positive or another last row.
         """
-        k = torch.as_tensor(pinhole_matrix)
-        if k.shape != (3, 3) or k[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]].tolist() != [0, 0, 0, 0, 1]:
-            raise ValueError(f"Expected a pinhole matrix [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]. Got {k.tolist()}.")
-        entries = k[0, 0], k[1, 1], k[0, 2], k[1, 2]
-        fx, fy, cx, cy = entries if k.requires_grad else (entry.item() for entry in entries)
-        if not (fx > 0 and fy > 0):
-            raise ValueError(f"Expected positive focal lengths. Got fx = {float(fx)} and fy = {float(fy)}.")
-        sdd = fx * delx
-        dely = sdd / fy
-        x0 = (cx - width / 2) * delx * (1 if reverse_x_axis else -1)
-        y0 = (cy - height / 2) * dely
-        return cls(sdd, height, width, delx, dely, x0, y0, reorient, n_subsample, reverse_x_axis)
+        intrinsics = Intrinsics.of_pinhole_matrix(pinhole_matrix, height, width, delx, reverse_x_axis)
+        return cls.of(intrinsics, reorient, n_subsample)
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """Rows, columns and lengths as one value; tensors are this detector's own, so that gradients flow to them."""
+        lengths = (self.centre_x, self.centre_y)
+        return Intrinsics.unchecked(
+            self.sdd, self.height, self.width, self.delx, self.dely, *lengths, self.reverse_x_axis
+        )
+
+    def with_intrinsics(self, intrinsics: Intrinsics) -> "Detector":
+        """A detector of other intrinsics, with this one's `reorient`, that casts a ray for each pixel."""
+        return Detector.of(intrinsics, self._reorient)
+
+    def on(self, device: torch.device) -> "Detector":
+        """The same detector on a device; `to` would move this one itself, and cut parameters off."""
+        return Detector.of(self.intrinsics.on(device), self._reorient.to(device))
 
     @property
     def x0(self) -> float | Tensor:
@@ -165,9 +170,9 @@ class Detector(nn.Module):
         return nn.functional.pad(grid, (0, 1), value=1.0)
 
     @property
-    def calibration(self) -> RigidTransform:
-        """The (4, 4) map from `target`'s pixel units to the camera frame in mm."""
-        return RigidTransform(self._calibration(self._reorient))
+    def calibration(self) -> AffineTransform:
+        """The (4, 4) map from `target`'s pixel units to the camera frame in mm, which is affine, not rigid."""
+        return AffineTransform(self.intrinsics.calibration(self._reorient))
 
     @property
     def intrinsic(self) -> Float[Tensor, "3 3"]:
@@ -181,9 +186,7 @@ class Detector(nn.Module):
         Its camera is ours with y turned down and, with `reverse_x_axis`, x turned round: K maps (-X, -Y, Z) of a
         point (X, Y, Z) of the camera frame to pixels. Without `reverse_x_axis` it maps the mirrored (X, -Y, Z).
         """
-        sdd, delx, dely, x0, y0 = self._intrinsics(self._reorient)
-        sign = 1 if self.reverse_x_axis else -1
-        return _upper_triangular(sdd / delx, sdd / dely, self.width / 2 + sign * x0 / delx, self.height / 2 + y0 / dely)
+        return self.intrinsics.pinhole_matrix(self._reorient)
 
     def camera_to_world(self, extrinsic: RigidTransform) -> RigidTransform:
         """The whole pose of the camera: `reorient` first, then `extrinsic`, whose dtype and device it has.
@@ -208,46 +211,32 @@ class Detector(nn.Module):
             like: a tensor.
             calibration: as for `forward`.
         """
-        if calibration is not None or any(isinstance(length, Tensor) for length in self._lengths()):
-            target_to_camera = self._calibration(like) if calibration is None else _target_to_camera(calibration)
-            across, down, normal, origin = target_to_camera.to(like).unbind(-1)
-            source = torch.eye(4, dtype=like.dtype, device=like.device)[3].expand_as(origin)
-            columns = [-across if self.reverse_x_axis else across, -down, normal + origin - source, source]
-            return self._reorient.to(like) @ torch.stack(columns, dim=-1).reshape(-1, 4, 4)
-        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
-            return self._make_pixel_map(like)  # nothing made here may be used elsewhere
+        if calibration is not None:
+            return self._reorient.to(like) @ pixel_to_camera_of(
+                _target_to_camera(calibration).to(like), self.reverse_x_axis
+            )
+        intrinsics = self.intrinsics
+        # What is made while compiling or in inference mode may not be used elsewhere.
+        if intrinsics.has_tensors or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
+            return self._reorient.to(like) @ intrinsics.pixel_to_camera(like)[None]
         # Copied to a GPU only once: a copy would wait there, and no CUDA graph can hold it.
         version = None if self._reorient.is_inference() else self._reorient._version
-        made_of = (self._lengths(), self.reverse_x_axis, version, like.dtype, like.device)
-        if self._pixels is None or self._pixels[0] != made_of:
-            self._pixels = (made_of, self._make_pixel_map(like))
-        return self._pixels[1]
-
-    def _make_pixel_map(self, like: Tensor) -> Float[Tensor, "1 4 4"]:
-        sdd, delx, dely, x, y = self._lengths()
-        rows = [[-delx if self.reverse_x_axis else delx, 0, x, 0], [0, -dely, y, 0], [0, 0, sdd, 0], [0, 0, 0, 1]]
-        return self._reorient.to(like) @ torch.tensor([rows], dtype=like.dtype, device=like.device)
+        made_of = (version, intrinsics, like.dtype, like.device)
+        if self._pixels is None or self._pixels[0] is not self._reorient or self._pixels[1] != made_of:
+            pixels = self._reorient.to(like) @ intrinsics.pixel_to_camera(like)[None]
+            self._pixels = (self._reorient, made_of, pixels)
+        return self._pixels[2]
 
     def camera_to_pixel(self, points: Points) -> PixelPoints:
         """Project points of the camera frame in mm to pixel coordinates (u, v).
 
         A point behind the source (z < 0) has a projection too, though no ray passes through it.
         """
-        sdd, delx, dely, x0, y0 = self._intrinsics(points)
-        x, y, z = points.unbind(-1)
-        sign = -1 if self.reverse_x_axis else 1
-        u = self.width / 2 + sign * (sdd * x / z - x0) / delx
-        v = self.height / 2 - (sdd * y / z - y0) / dely
-        return torch.stack([u, v], dim=-1)
+        return self.intrinsics.project(points)
 
     def pixel_to_camera(self, pixels: PixelPoints) -> Points:
         """Place pixel coordinates (u, v) on the detector, in the camera frame in mm."""
-        sdd, delx, dely, x0, y0 = self._intrinsics(pixels)
-        u, v = pixels.unbind(-1)
-        sign = -1 if self.reverse_x_axis else 1
-        x = x0 + sign * (u - self.width / 2) * delx
-        y = y0 - (v - self.height / 2) * dely
-        return torch.stack([x, y, sdd.expand_as(x)], dim=-1)
+        return self.intrinsics.place(pixels)
 
     @without_autocast
     def forward(
@@ -297,20 +286,6 @@ class Detector(nn.Module):
         rows = torch.arange(self.height, dtype=like.dtype, device=like.device).neg_().add_(h)
         return columns, rows
 
-    def _intrinsics(self, like: Tensor) -> list[Tensor]:
-        """sdd, delx, dely and the centre's x and y as scalars of `like`'s dtype and device."""
-        return [_flat(v).to(like) if isinstance(v, Tensor) else like.new_full((), v) for v in self._lengths()]
-
-    def _calibration(self, like: Tensor) -> Float[Tensor, "4 4"]:
-        """`calibration` in `like`'s dtype and on its device."""
-        sdd, delx, dely, x0, y0 = self._intrinsics(like)
-        zero, one = torch.zeros_like(sdd), torch.ones_like(sdd)
-        rows = [[delx, zero, zero, x0], [zero, dely, zero, y0], [zero, zero, sdd, zero], [zero, zero, zero, one]]
-        return torch.stack([torch.stack(row) for row in rows])
-
-    def _lengths(self) -> tuple[float | Tensor, ...]:
-        return (self.sdd, self.delx, self.dely, self.centre_x, self.centre_y)
-
 
 def get_focal_length(intrinsic: Float[Tensor, "3 3"] | np.ndarray, delx: float, dely: float) -> float:
     """Focal length (the sdd) in mm of an intrinsic matrix in pixels: the mean over both axes."""
@@ -342,13 +317,9 @@ def make_intrinsic_matrix(detector: Detector) -> Float[Tensor, "3 3"]:
     the top-left corner take `Detector.pinhole_matrix` or
     `Detector.camera_to_pixel`.
     """
-    sdd, delx, dely, x0, y0 = detector._intrinsics(detector._reorient)
-    return _upper_triangular(sdd / delx, sdd / dely, detector.width / 2 - x0 / delx, detector.height / 2 - y0 / dely)
-
-
-def _upper_triangular(fx: Tensor, fy: Tensor, cx: Tensor, cy: Tensor) -> Tensor:
-    zero, one = torch.zeros_like(fx), torch.ones_like(fx)
-    return torch.stack([torch.stack(row) for row in [[fx, zero, cx], [zero, fy, cy], [zero, zero, one]]])
+    c = detector.calibration.matrix[0]
+    cx, cy = detector.width / 2 - c[0, 3] / c[0, 0], detector.height / 2 - c[1, 3] / c[1, 1]
+    return upper_triangular(c[2, 2] / c[0, 0], c[2, 2] / c[1, 1], cx, cy)
 
 
 def _flat(value: Any) -> Any:
@@ -356,39 +327,20 @@ def _flat(value: Any) -> Any:
     return value.reshape(()) if isinstance(value, Tensor) else value
 
 
-def _length(name: str, value: Length, positive: bool = False) -> float | Tensor:
-    if isinstance(value, Tensor) and (value.numel() != 1 or not value.is_floating_point()):
-        raise ValueError(
-            f"Expected {name} as a number or a floating-point tensor of one element. Got {_describe(value)}."
-        )
-    number = float(value.detach()) if isinstance(value, Tensor) else float(value)
-    if not math.isfinite(number) or (positive and number <= 0):
-        raise ValueError(f"Expected {name} as a {'positive' if positive else 'finite'} length in mm. Got {number}.")
-    return value if isinstance(value, Tensor) else number
-
-
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"Expected {name} as a whole number. Got {value!r} of type {type(value).__name__}.")
-    count = operator.index(value)
-    if count < 1:
-        raise ValueError(f"Expected {name} of at least 1. Got {count}.")
-    return count
-
-
 def _single_matrix(reorient: Tensor | RigidTransform) -> Tensor:
     matrix = reorient.matrix if isinstance(reorient, RigidTransform) else reorient
     if matrix.numel() != 16 or matrix.shape[-2:] != (4, 4):
-        raise ValueError(f"Expected a (4, 4) matrix for reorient. Got {_describe(matrix)}.")
+        raise ValueError(f"Expected a (4, 4) matrix for reorient. Got {describe(matrix)}.")
     return matrix.reshape(4, 4)
 
 
 def _target_to_camera(calibration: Tensor | RigidTransform) -> Tensor:
     matrix = calibration.matrix if isinstance(calibration, RigidTransform) else calibration
     if matrix.shape[-2:] != (4, 4) or matrix.ndim > 3:
-        raise ValueError(f"Expected a (4, 4) or (batch, 4, 4) calibration. Got {_describe(matrix)}.")
+        raise ValueError(f"Expected a (4, 4) or (batch, 4, 4) calibration. Got {describe(matrix)}.")
     return matrix
 
 
-def _describe(tensor: Tensor) -> str:
+def describe(tensor: Tensor) -> str:
+    """Dtype and shape, for messages."""
     return f"{tensor.dtype} of shape {tuple(tensor.shape)}"

@@ -107,6 +107,20 @@ class VolumeGeometry:
         voxel_to_world[:3, 3] = first_corner + voxel_to_world[:3, :3].sum(dim=1) / 2
         return VolumeGeometry(shape, voxel_to_world)
 
+    def moved(self, motion: Any) -> "VolumeGeometry":
+        """The same grid after a motion of the world: a `RigidTransform` of one, or a 4 x 4 affine matrix in mm."""
+        world_to_world = as_affine(motion.matrix[0] if hasattr(motion, "matrix") else motion)
+        return VolumeGeometry(self.shape, world_to_world @ self.voxel_to_world.numpy())
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other has the same shape and lies at the same place, to the last bit."""
+        if not isinstance(other, VolumeGeometry):
+            return NotImplemented
+        return self.shape == other.shape and torch.equal(self.voxel_to_world, other.voxel_to_world)
+
+    def __hash__(self) -> int:
+        return hash(self.shape)
+
     def to_volume(self, voxels: Float[Tensor, "x y z"]) -> Volume:
         """These values as a `Volume` that can be saved and rendered.
 

@@ -7,13 +7,14 @@ A view is what one image was taken with. `ConeViews` are a detector with poses, 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from raygrad.geometry._detector import Detector
+from raygrad.geometry._intrinsics import pixel_to_camera_of
 from raygrad.pose import RigidTransform
 from raygrad.types import Matrices, Sources, Targets, Vectors
 
@@ -22,8 +23,19 @@ EVERY = slice(None)
 V = TypeVar("V", bound="Views")
 
 
+class Cameras(NamedTuple):
+    """Views as kernels take them that make the rays themselves: see `raygrad.kernels.project_cameras`."""
+
+    camera_to_world: Matrices
+    pixel_to_camera: Float[Tensor, "#view 4 4"]
+
+
 class Views(ABC):
-    """Images of one size, and the rays that they are made of."""
+    """Images of one size, and the rays that they are made of.
+
+    Views are equal (`==`) if they are of one kind and all their numbers are the same. To add a kind of views is to say
+    what stands below as abstract; `raygrad.testing.check_views` sees that it holds together.
+    """
 
     @property
     @abstractmethod
@@ -45,6 +57,41 @@ class Views(ABC):
     @abstractmethod
     def parameters(self) -> list[Tensor]:
         """The tensors that decide where the rays run."""
+
+    @abstractmethod
+    def moved(self: V, motion: RigidTransform) -> V:
+        """The same views of a patient that has moved in the world: sources and detectors go along with it.
+
+        Args:
+            motion: of the world, one for all views or one for each.
+        """
+
+    @classmethod
+    @abstractmethod
+    def concatenate(cls: type[V], parts: Sequence[V]) -> V:
+        """All views of the parts, in order.
+
+        Raises:
+            ValueError: there is none, or their images differ in size.
+        """
+
+    def cameras(self) -> Cameras | None:
+        """The views as cameras, for kernels that make rays; None where their rays are no pinhole camera's."""
+        return None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is of the same kind, size and numbers."""
+        if not isinstance(other, Views) or type(other) is not type(self) or other._shape() != self._shape():
+            return False
+        pairs = zip(self.parameters(), other.parameters(), strict=True)
+        return all(mine.shape == theirs.shape and torch.equal(mine, theirs.to(mine)) for mine, theirs in pairs)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._shape()))
+
+    def _shape(self) -> tuple[Any, ...]:
+        """What views have beside their tensors."""
+        return len(self), *self.image_shape, len(self.parameters())
 
     @property
     def device(self) -> torch.device:
@@ -131,7 +178,42 @@ class ConeViews(Views):
 
     def _moved(self, device: torch.device) -> "ConeViews":
         calibration = None if self.calibration is None else self.calibration.to(device)
-        return ConeViews(_detector_on(self.detector, device), self.pose.to(device), calibration)
+        return ConeViews(self.detector.on(device), self.pose.to(device), calibration)
+
+    def cameras(self) -> Cameras:
+        """Poses, and the map from pixels to the frame that they move."""
+        return Cameras(self.pose.matrix, self.detector.pixel_map(self.pose.matrix, self.calibration))
+
+    def moved(self, motion: RigidTransform) -> "ConeViews":
+        """The same views with their poses moved."""
+        matrices = motion.matrix.to(self.pose.matrix) @ self.pose.matrix
+        return ConeViews(self.detector, RigidTransform(matrices), self.calibration)
+
+    @classmethod
+    def concatenate(cls, parts: "Sequence[ConeViews]") -> "ConeViews":
+        """All views of the parts; with a calibration for each where their intrinsics differ."""
+        first = _check_parts(parts)
+        for part in parts[1:]:
+            reoriented = torch.equal(part.detector.reorient.matrix, first.detector.reorient.matrix)
+            if not reoriented or part.detector.reverse_x_axis != first.detector.reverse_x_axis:
+                raise ValueError("Expected views of one orientation and one reverse_x_axis. Got several.")
+        pose = RigidTransform(torch.cat([part.pose.matrix for part in parts]))
+        alike = all(part.detector.intrinsics == first.detector.intrinsics for part in parts)
+        if alike and all(part.calibration is None for part in parts):
+            return cls(first.detector, pose)
+        return cls(first.detector, pose, torch.cat([part.calibrations for part in parts]))
+
+    @property
+    def calibrations(self) -> Matrices:
+        """The map (view, 4, 4) from pixel units to the camera frame of every view, see `Detector.calibration`."""
+        if self.calibration is not None:
+            return self.calibration
+        return self.detector.calibration.matrix.to(self.pose.matrix).expand(len(self), 4, 4)
+
+    def _shape(self) -> tuple[Any, ...]:
+        intrinsics = self.detector.intrinsics
+        numbers = tuple(length for length in intrinsics.lengths if not isinstance(length, Tensor))
+        return *super()._shape(), numbers, intrinsics.reverse_x_axis
 
     @property
     def source(self) -> Vectors:
@@ -150,13 +232,13 @@ class ConeViews(Views):
         """Maps (view, 3, 3), float64, from (column, row, 1), with pixel centres at whole numbers, to camera mm."""
         calibration = self.detector.calibration.matrix if self.calibration is None else self.calibration
         calibration = calibration.double().expand(len(self), 4, 4)
-        step = -1.0 if self.detector.reverse_x_axis else 1.0
+        pixel_to_camera = pixel_to_camera_of(calibration, self.detector.reverse_x_axis)[:, :3]
+        across_and_down, middle = pixel_to_camera[..., :2], pixel_to_camera[..., 2:].sum(-1, keepdim=True)
         rows, columns = self.image_shape
-        index_to_units = calibration.new_tensor(
-            [[step, 0.0, -step * (columns - 1) / 2], [0.0, -1.0, (rows - 1) / 2], [0.0, 0.0, 1.0]]
+        index_to_offset = calibration.new_tensor(
+            [[1.0, 0.0, -(columns - 1) / 2], [0.0, 1.0, -(rows - 1) / 2], [0.0, 0.0, 1.0]]
         )
-        units_to_camera = torch.cat([calibration[:, :3, :2], calibration[:, :3, 2:].sum(-1, keepdim=True)], dim=-1)
-        return units_to_camera @ index_to_units
+        return torch.cat([across_and_down, middle], dim=-1) @ index_to_offset
 
     @property
     def world_to_pixel(self) -> Float[Tensor, "view 3 4"]:
@@ -238,6 +320,25 @@ class ParallelViews(Views):
         direction, centre, across, down = (tensor.to(device) for tensor in self.parameters())
         return ParallelViews(direction, centre, across, down, self.height, self.width, self.length)
 
+    def moved(self, motion: RigidTransform) -> "ParallelViews":
+        """The same beams with detector and directions moved."""
+        matrix = motion.matrix.to(self.centre)
+        direction, across, down = (
+            (matrix[:, :3, :3] @ vector[..., None])[..., 0] for vector in (self.direction, self.across, self.down)
+        )
+        centre = (matrix[:, :3, :3] @ self.centre[..., None])[..., 0] + matrix[:, :3, 3]
+        return ParallelViews(direction, centre, across, down, self.height, self.width, self.length)
+
+    @classmethod
+    def concatenate(cls, parts: "Sequence[ParallelViews]") -> "ParallelViews":
+        """All beams of the parts, which begin as far before the detector as the farthest."""
+        first = _check_parts(parts)
+        tensors = (torch.cat(column) for column in zip(*(part.parameters() for part in parts), strict=True))
+        return cls(*tensors, first.height, first.width, max(part.length for part in parts))
+
+    def _shape(self) -> tuple[Any, ...]:
+        return *super()._shape(), self.length
+
     @property
     def world_to_pixel(self) -> Float[Tensor, "view 3 4"]:
         """Matrices, float64, from (x, y, z, 1) in world mm to (column, row, 1); pixel centres at whole numbers."""
@@ -301,19 +402,22 @@ class RayViews(Views):
     def _moved(self, device: torch.device) -> "RayViews":
         return RayViews(self.source.to(device), self.target.to(device), self.shape)
 
+    def moved(self, motion: RigidTransform) -> "RayViews":
+        """The same rays with both ends moved."""
+        motion = motion.to(self.source)
+        return RayViews(motion(self.source), motion(self.target), self.shape)
 
-def _detector_on(detector: Detector, device: torch.device) -> Detector:
-    """The same detector on a device; `detector.to(device)` would move that itself, and cut parameters off."""
-    lengths = (detector.sdd, detector.delx, detector.dely, detector.centre_x, detector.centre_y)
-    sdd, delx, dely, x0, y0 = (length.to(device) if isinstance(length, Tensor) else length for length in lengths)
-    return Detector(
-        sdd,
-        detector.height,
-        detector.width,
-        delx,
-        dely,
-        x0,
-        y0,
-        detector.reorient.to(device),
-        reverse_x_axis=detector.reverse_x_axis,
-    )
+    @classmethod
+    def concatenate(cls, parts: "Sequence[RayViews]") -> "RayViews":
+        """All rays of the parts; each with a source of its own if one part's rays have."""
+        first = _check_parts(parts)
+        shared = all(part.source.shape[1] == 1 for part in parts)
+        sources = [part.source if shared else part.source.expand_as(part.target) for part in parts]
+        return cls(torch.cat(sources), torch.cat([part.target for part in parts]), first.shape)
+
+
+def _check_parts(parts: Sequence[V]) -> V:
+    if not parts or len({(type(part), part.image_shape) for part in parts}) > 1:
+        got = ", ".join(f"{type(part).__name__} of {part.image_shape}" for part in parts) or "none"
+        raise ValueError(f"Expected views of one kind and size to join. Got {got}.")
+    return parts[0]

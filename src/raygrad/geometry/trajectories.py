@@ -11,7 +11,6 @@ Poses are those that a `DRR` of orientation AP takes; they are worked out in flo
 """
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,10 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from raygrad.data import make_reorient
 from raygrad.geometry._detector import Detector
+from raygrad.geometry._intrinsics import Intrinsics, as_count
 from raygrad.geometry._views import ConeViews, ParallelViews
-from raygrad.pose import RigidTransform, convert, make_matrix
+from raygrad.pose import RigidTransform, convert, make_matrix, make_reorient
 
 Angles = float | int | Sequence[float | int] | Tensor
 Point = Sequence[float | int] | Tensor
@@ -89,7 +88,7 @@ def short_scan(
         ValueError, TypeError: as for `circular`, or an arc of a full turn or more.
     """
     width = height if width is None else width
-    half_width = _count("width", width) * _positive("delx", delx) / 2 + abs(_finite("x0", x0))
+    half_width = as_count("width", width) * _positive("delx", delx) / 2 + abs(_finite("x0", x0))
     fan_deg = 2 * math.degrees(math.atan(half_width / _positive("sdd", sdd)))
     range_deg = 180.0 + fan_deg + _finite("extra_deg", extra_deg)
     if not (extra_deg >= 0 and range_deg < 360):
@@ -119,7 +118,7 @@ def helical(
     Raises:
         ValueError, TypeError: as for `circular`.
     """
-    n_views, turns = _count("n_views", n_views), _positive("turns", turns)
+    n_views, turns = as_count("n_views", n_views), _positive("turns", turns)
     progress = torch.arange(n_views, dtype=torch.float64) / n_views
     turn = _finite("start_deg", start_deg) + 360 * turns * progress * (-1 if clockwise else 1)
     return _cone_views(turn, along=_finite("pitch", pitch) * turns * (progress - progress.mean()), **system)
@@ -237,8 +236,8 @@ def parallel(
         centre=centre.to(dtype),
         across=(-delx * x_axis).to(dtype),
         down=(-dely * y_axis).to(dtype),
-        height=_count("height", height),
-        width=_count("width", height if width is None else width),
+        height=as_count("height", height),
+        width=as_count("width", height if width is None else width),
         length=2 * distance,
     )
 
@@ -264,7 +263,7 @@ def _cone_views(
     """Sources turned about the axis, lifted towards its end by `tilt_deg`, and moved along it by `along` mm."""
     reorient = make_reorient("AP")
     width, dely = height if width is None else width, delx if dely is None else dely
-    detector = Detector(sdd, height, width, delx, dely, x0, y0, reorient, reverse_x_axis=reverse_x_axis)
+    detector = Detector.of(Intrinsics(sdd, height, width, delx, dely, x0, y0, reverse_x_axis), reorient)
     if not 0 < _finite("sid", sid) < sdd:
         raise ValueError(f"Expected the isocentre between source and detector: 0 < sid < sdd. Got {sid} and {sdd} mm.")
     tilt_deg = torch.zeros_like(turn_deg) if tilt_deg is None else tilt_deg
@@ -300,7 +299,7 @@ def _spread(
     n_views: int, start_deg: float | int, range_deg: float | int, clockwise: bool, period_deg: float
 ) -> Float[Tensor, " view"]:
     """Angles from the start on; one at the end too, unless that is a whole number of periods away."""
-    n_views, extent = _count("n_views", n_views), _positive("range_deg", range_deg)
+    n_views, extent = as_count("n_views", n_views), _positive("range_deg", range_deg)
     intervals = n_views if math.remainder(extent, period_deg) == 0 else max(1, n_views - 1)
     step = (-extent if clockwise else extent) / intervals
     return _finite("start_deg", start_deg) + step * torch.arange(n_views, dtype=torch.float64)
@@ -317,7 +316,7 @@ def _angles_of(name: str, angles: Angles, n_views: int | None) -> Float[Tensor, 
         raise ValueError(
             f"Expected {name} as one angle, or the first and the last of n_views. Got {len(found)} angles."
         )
-    return torch.linspace(found[0].item(), found[-1].item(), _count("n_views", n_views), dtype=torch.float64)
+    return torch.linspace(found[0].item(), found[-1].item(), as_count("n_views", n_views), dtype=torch.float64)
 
 
 def _vector(name: str, values: Point) -> Float[Tensor, "3"]:
@@ -337,11 +336,3 @@ def _positive(name: str, value: float | int) -> float:
     if not 0 < value < math.inf:
         raise ValueError(f"Expected a positive and finite {name}. Got {value}.")
     return float(value)
-
-
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"Expected {name} as a whole number. Got {value!r}.")
-    if operator.index(value) < 1:
-        raise ValueError(f"Expected {name} of at least 1. Got {value}.")
-    return operator.index(value)

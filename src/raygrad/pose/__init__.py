@@ -24,6 +24,7 @@ from raygrad.pose._rotations import quaternion_to_rotation_10d as quaternion_to_
 from raygrad.pose._rotations import rotation_6d_to_matrix as rotation_6d_to_matrix
 from raygrad.pose._rotations import rotation_9d_to_matrix as rotation_9d_to_matrix
 from raygrad.pose._rotations import rotation_10d_to_quaternion as rotation_10d_to_quaternion
+from raygrad.pose._transform import AffineTransform as AffineTransform
 from raygrad.pose._transform import RigidTransform as RigidTransform
 from raygrad.pose._transform import convert as convert
 from raygrad.pose._transform import make_matrix as make_matrix

