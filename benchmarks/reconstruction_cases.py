@@ -114,7 +114,7 @@ class Patient:
             source, target = fine(view.pose)
             integrals = project(
                 self.volume.voxels, source, target, self.volume.world_to_voxel,
-                method="siddon", image_width=width, occupancy=self._occupancy,
+                renderer="siddon", image_width=width, occupancy=self._occupancy,
             )  # fmt: skip
             passed = torch.exp(-integrals.reshape(1, 1, height, width))
             self._images[key] = -torch.log(torch.nn.functional.avg_pool2d(passed, 2))[0]

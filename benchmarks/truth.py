@@ -50,7 +50,7 @@ def integrate(ct: CT, scene: Scene, device: torch.device, samples: int = SAMPLES
     integrals = {}
     for method in ("siddon", "trilinear"):
         with torch.no_grad():
-            values = project(volume, *rays, world_to_voxel, method=method, n_points=samples, backend=backend)
+            values = project(volume, *rays, world_to_voxel, renderer=method, n_points=samples, backend=backend)
         integrals[method] = values.cpu().numpy().reshape(len(picked), len(picked))
     return Truth(picked, integrals)
 

@@ -13,7 +13,7 @@ if not torch.cuda.is_available():  # Triton's kernels then run in Python; it rea
 # Kernels in Triton's language look like Python functions, but a decorator between them and @triton.jit breaks them.
 for finder in sys.meta_path:
     if instruments := getattr(finder, "should_instrument", None):
-        finder.should_instrument = lambda name, i=instruments: not name.startswith("raygrad.kernels.gpu") and i(name)
+        finder.should_instrument = lambda name, i=instruments: not name.startswith("raygrad.kernels._gpu") and i(name)
 
 
 @pytest.fixture(autouse=True, scope="session")

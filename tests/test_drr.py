@@ -106,7 +106,7 @@ def test_pixels_lie_on_the_detector_and_project_back(orientation, reverse_x_axis
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_gradients_by_pose_volume_and_intrinsics(backend, renderer):
     if backend == "gpu" and INTERPRETED and renderer != "joseph":
-        pytest.skip("interpreted kernels are slow: tests/test_gpu_cameras.py checks the gradients of all three")
+        pytest.skip("interpreted kernels are slow: tests/kernels/test_gpu_cameras.py checks the gradients of all three")
     subject = make_subject((5, 4, 3), labels=True)
     options = {"n_points": 17} if renderer == "trilinear" else {}
 

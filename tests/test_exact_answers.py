@@ -9,7 +9,7 @@ Orders are slopes of log error over log voxel size, fitted over several sizes. W
 - A solid is blurred over O(h) at its surface, so a ray that crosses it errs by O(h): order 1 in the maximum for a box
   that no ray grazes. A share O(h) of all rays graze an ellipsoid, where the chord grows like the root of the depth and
   errs by O(h**(1/2)). Hence orders 1/2 in the maximum and 1 in the root mean square (both parts give h**2, up to a
-  logarithm), whatever the method. Crossings err to both sides and average out better than O(h) in an interpolated
+  logarithm), whatever the renderer. Crossings err to both sides and average out better than O(h) in an interpolated
   volume, which leaves grazing rays in the mean: h * h**(1/2), order 3/2.
 - Derivatives are sums of differences between neighbours, exact to O(h) and to O(h**2) midway between them. Rays along
   an axis keep their offset from midway: first order. An oblique ray averages O(1/h) offsets; were they random, that
@@ -27,8 +27,8 @@ from torch import Tensor
 from raygrad.kernels import available_backends, project, project_with_jacobian
 from raygrad.phantoms._shapes import Box, Ellipsoid, Gaussian, Phantom, shepp_logan
 
-METHODS = ("siddon", "joseph", "trilinear")
-INTERPOLATING = METHODS[1:]
+RENDERERS = ("siddon", "joseph", "trilinear")
+INTERPOLATING = RENDERERS[1:]
 BACKENDS = ("cpu", "reference") if available_backends()["cpu"][0] else ("reference",)
 SIZES = (16, 24, 36, 54)
 FIELD_OF_VIEW = 100.0
@@ -58,12 +58,14 @@ def rays_along_y(count: int = 600) -> tuple[Tensor, Tensor]:
     return source[None], target[None]
 
 
-def render(shape, size: int, rays, method: str, supersample: int, backend: str = BACKENDS[0]) -> tuple[Tensor, Tensor]:
+def render(
+    shape, size: int, rays, renderer: str, supersample: int, backend: str = BACKENDS[0]
+) -> tuple[Tensor, Tensor]:
     """Values (ray) and their derivatives by both ends (ray, 6) of the voxelized shape."""
     voxel_to_world = grid(size)
     volume = shape.voxelize((size,) * 3, voxel_to_world, supersample, torch.float64)
     image, jacobian = project_with_jacobian(
-        volume, *rays, voxel_to_world.inverse(), method=method, n_points=4 * size, backend=backend
+        volume, *rays, voxel_to_world.inverse(), renderer=renderer, n_points=4 * size, backend=backend
     )
     return image[0, 0], jacobian[0, 0]
 
@@ -114,7 +116,7 @@ def test_siddon_is_exact_for_boxes_on_voxel_faces(backend, dtype):
     ends = [middle + s * torch.randn(1, 400, 3, generator=generator, dtype=torch.float64) for s in (25, 6)]
     values, derivatives = exact(boxes, *ends)
     image, jacobian = project_with_jacobian(
-        volume, *(e.to(dtype) for e in ends), voxel_to_world.inverse(), method="siddon", backend=backend
+        volume, *(e.to(dtype) for e in ends), voxel_to_world.inverse(), renderer="siddon", backend=backend
     )
     assert (values > 1).sum() > 100
     tolerance = 1e-11 if dtype == torch.float64 else 1e-5
@@ -135,12 +137,12 @@ def test_interpolation_is_exact_for_linear_ramps(backend):
     source, target = ends.requires_grad_().split(1)
     exactly = (target - source).norm(dim=-1) * (base + (source + target) / 2 @ slope)
     derivatives = torch.cat(torch.autograd.grad(exactly.sum(), (source, target)), -1)
-    for method in INTERPOLATING:
+    for renderer in INTERPOLATING:
         image, jacobian = project_with_jacobian(
-            volume, source.detach(), target.detach(), affine(), method=method, n_points=7, backend=backend
+            volume, source.detach(), target.detach(), affine(), renderer=renderer, n_points=7, backend=backend
         )
         torch.testing.assert_close(image[0], exactly.detach(), rtol=1e-12, atol=1e-12)
-        if method == "trilinear":  # joseph's own ends move within a slab that it reads at the middle
+        if renderer == "trilinear":  # joseph's own ends move within a slab that it reads at the middle
             torch.testing.assert_close(jacobian[0], derivatives, rtol=1e-11, atol=1e-11)
 
 
@@ -152,55 +154,55 @@ def test_one_voxel_is_felt_as_a_block_or_as_a_tent(backend):
     source, target = (torch.stack([torch.full_like(y, x), y, z], -1)[None] for x in (-4.0, 5.0))
     tent = 3 * (1 - y.abs()).clamp(min=0) * (1 - z.abs()).clamp(min=0)
     block = 3 * ((y.abs() < 0.5) & (z.abs() < 0.5)).double()
-    for method, expected in (("siddon", block), ("joseph", tent), ("trilinear", tent)):
-        image = project(volume, source, target, affine(), method=method, n_points=10, backend=backend)
+    for renderer, expected in (("siddon", block), ("joseph", tent), ("trilinear", tent)):
+        image = project(volume, source, target, affine(), renderer=renderer, n_points=10, backend=backend)
         torch.testing.assert_close(image[0, 0], expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_an_ellipsoid_converges(method):
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_an_ellipsoid_converges(renderer):
     rays = oblique_rays()
     values, _ = exact(ELLIPSOID, *rays)
-    errors = [render(ELLIPSOID, n, rays, method, supersample=4)[0] - values for n in SIZES]
+    errors = [render(ELLIPSOID, n, rays, renderer, supersample=4)[0] - values for n in SIZES]
     assert order([rms(e) for e in errors]) == pytest.approx(1.0, abs=0.15)
     assert order([e.abs().amax() for e in errors]) == pytest.approx(0.5, abs=0.2)
-    assert order([e.abs().mean() for e in errors]) > (1.0 if method == "siddon" else 1.2)
+    assert order([e.abs().mean() for e in errors]) > (1.0 if renderer == "siddon" else 1.2)
     assert rms(errors[-1]) < 0.02 * values.max()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_box_that_no_ray_grazes_converges(method):
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_a_box_that_no_ray_grazes_converges(renderer):
     rays = oblique_rays()
     values, _ = exact(BOX, *rays)
-    errors = [render(BOX, n, rays, method, supersample=4)[0] - values for n in SIZES]
+    errors = [render(BOX, n, rays, renderer, supersample=4)[0] - values for n in SIZES]
     assert order([e.abs().amax() for e in errors]) == pytest.approx(1.0, abs=0.3)
     assert order([rms(e) for e in errors]) > 1.0
     assert rms(errors[-1]) < 0.01 * values.max()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_smooth_shapes_converge(method):
-    for rays, expected in ((oblique_rays(), 2.0), (rays_along_y(), 1.0 if method == "siddon" else 2.0)):
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_smooth_shapes_converge(renderer):
+    for rays, expected in ((oblique_rays(), 2.0), (rays_along_y(), 1.0 if renderer == "siddon" else 2.0)):
         values, _ = exact(BLOB, *rays)
-        errors = [rms(render(BLOB, n, rays, method, supersample=1)[0] - values) for n in SIZES]
+        errors = [rms(render(BLOB, n, rays, renderer, supersample=1)[0] - values) for n in SIZES]
         measured = order(errors)
-        if method == "siddon" and expected == 2.0:
+        if renderer == "siddon" and expected == 2.0:
             assert measured > 1.8  # the random part decays even faster, until the voxels' own O(h**2) remains
         else:
             assert measured == pytest.approx(expected, abs=0.15)
         assert errors[-1] < 0.03 * values.max()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_pose_derivatives_converge_on_smooth_shapes(method):
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_pose_derivatives_converge_on_smooth_shapes(renderer):
     """Siddon's too: it sums the steps between the voxels that an oblique ray crosses, a Riemann sum of the gradient."""
     rays = oblique_rays(pixel=1.8)
     _, derivatives = exact(BLOB, *rays)
     by_pose_exactly = by_pose(rays, derivatives)
-    errors = [by_pose(rays, render(BLOB, n, rays, method, supersample=1)[1]) - by_pose_exactly for n in SIZES]
+    errors = [by_pose(rays, render(BLOB, n, rays, renderer, supersample=1)[1]) - by_pose_exactly for n in SIZES]
     for i in range(6):
         assert order([rms(e[:, i]) for e in errors]) > 1.25
-        assert rms(errors[-1][:, i]) < (0.2 if method == "siddon" else 0.08) * rms(by_pose_exactly[:, i])
+        assert rms(errors[-1][:, i]) < (0.2 if renderer == "siddon" else 0.08) * rms(by_pose_exactly[:, i])
 
 
 def test_pose_derivatives_of_rays_along_an_axis():
@@ -216,16 +218,16 @@ def test_pose_derivatives_of_rays_along_an_axis():
         jacobian = render(BLOB, size, rays, "siddon", supersample=1)[1]
         assert not jacobian[:, [0, 2, 3, 5]].any()
         assert jacobian.abs().max() < 1e-12  # along the rays: the blob's value on the far faces of the volume
-    for method in INTERPOLATING:
-        errors = [by_pose(rays, render(BLOB, n, rays, method, supersample=1)[1]) - by_pose_exactly for n in SIZES]
+    for renderer in INTERPOLATING:
+        errors = [by_pose(rays, render(BLOB, n, rays, renderer, supersample=1)[1]) - by_pose_exactly for n in SIZES]
         assert order([rms(e) for e in errors]) == pytest.approx(1.0, abs=0.15)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_reference_converges_as_the_kernels_do(method):
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_reference_converges_as_the_kernels_do(renderer):
     rays = oblique_rays(12, 10.0)
     for shape, supersample in ((ELLIPSOID, 4), (BLOB, 1)):
-        fast, reference = (render(shape, SIZES[0], rays, method, supersample, b) for b in (BACKENDS[0], "reference"))
+        fast, reference = (render(shape, SIZES[0], rays, renderer, supersample, b) for b in (BACKENDS[0], "reference"))
         for ours, theirs in zip(fast, reference, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
@@ -236,7 +238,7 @@ def test_trilinear_converges_in_its_samples():
     rays = oblique_rays(20, 3.0)
     counts = [8 * n for n in SIZES]
     *images, limit = (
-        project(volume, *rays, world_to_voxel, method="trilinear", n_points=n, backend=BACKENDS[0])
+        project(volume, *rays, world_to_voxel, renderer="trilinear", n_points=n, backend=BACKENDS[0])
         for n in (*counts, 20000 if BACKENDS[0] == "cpu" else 5000)
     )
     assert order([rms(image - limit) for image in images]) == pytest.approx(2.0, abs=0.2)
@@ -250,16 +252,16 @@ def camera(view: str) -> tuple[Tensor, Tensor]:
     return rays[0].float(), rays[1].float()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_float32_on_a_realistic_view(method):
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_float32_on_a_realistic_view(renderer):
     """Within 1e-5 of the image's maximum of the same rays in float64.
 
     The rays are rounded first for both: rounding moves their ends by up to 3e-5 mm, which any projector feels.
     """
     voxel_to_world = affine((3.2,) * 3, (-100.8,) * 3).inverse()
     volume = shepp_logan(100.0).voxelize((64,) * 3, voxel_to_world, supersample=2)
-    settings = {"method": method, "n_points": 110, "image_width": 60}
-    for view in ("AP", "oblique") if method == "trilinear" else ("AP", "lateral", "oblique"):
+    settings = {"renderer": renderer, "n_points": 110, "image_width": 60}
+    for view in ("AP", "oblique") if renderer == "trilinear" else ("AP", "lateral", "oblique"):
         source, target = camera(view)
         image = project(volume, source, target, voxel_to_world.inverse(), **settings, backend=BACKENDS[0])
         rays = source.double(), target.double()
@@ -269,8 +271,8 @@ def test_float32_on_a_realistic_view(method):
 
 
 @pytest.mark.skipif(BACKENDS[0] != "cpu", reason="no compiled extension")
-@pytest.mark.parametrize("method", METHODS)
-def test_float32_at_any_pose(method):
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_float32_at_any_pose(renderer):
     """Within 1e-5 also where a ray is almost parallel to planes of the grid, so that it is uncertain where it crosses.
 
     The line of rays here turns through the axis in steps that reach down to slopes of 1e-7.
@@ -280,7 +282,7 @@ def test_float32_at_any_pose(method):
     middle = torch.tensor([44.49, 39.51, 34.503], dtype=torch.float64)
     direction = torch.stack([slopes, torch.ones_like(slopes), 0.7 * slopes.flip(0)], dim=-1)
     source, target = (middle - 1200 * direction)[None].float(), (middle + 240 * direction)[None].float()
-    settings = {"method": method, "n_points": 200, "backend": "cpu"}
+    settings = {"renderer": renderer, "n_points": 200, "backend": "cpu"}
     image = project(volume.float(), source, target, affine(), **settings)
     expected = project(volume, source.double(), target.double(), affine(), **settings)
     assert (image - expected).abs().max() < 1e-5 * expected.max()

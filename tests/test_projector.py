@@ -75,9 +75,9 @@ def test_groups_of_views_give_the_images_of_the_kernel(method):
     x, y = random_pair(operator)
     source, target = operator.views.rays()
     geometry = operator.volume_geometry
-    image = kernels.project(x, source, target, geometry.world_to_voxel, method=method)
+    image = kernels.project(x, source, target, geometry.world_to_voxel, renderer=method)
     torch.testing.assert_close(operator(x).flatten(1), image[:, 0])
-    volume = kernels.backproject(y.flatten(1)[:, None], x, source, target, geometry.world_to_voxel, method=method)
+    volume = kernels.backproject(y.flatten(1)[:, None], x, source, target, geometry.world_to_voxel, renderer=method)
     torch.testing.assert_close(operator.T(y), volume)
 
 

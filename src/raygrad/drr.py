@@ -18,7 +18,6 @@ from raygrad.types import Images, PixelPoints, Points, RayImages, RayJacobians, 
 
 WITHOUT_FLOAT64 = ("mps", "xpu")
 """Devices that have none, or not all of which have."""
-RENDERERS = ("siddon", "trilinear", "joseph")
 T = TypeVar("T")
 
 
@@ -89,9 +88,9 @@ class DRR(nn.Module):
         backend: str = "auto",
     ):
         super().__init__()
-        if renderer not in RENDERERS:
-            raise ValueError(f"Expected renderer to be one of {', '.join(RENDERERS)}. Got {renderer!r}.")
-        if reducefn not in ("sum", "max"):
+        if renderer not in kernels.RENDERERS:
+            raise ValueError(f"Expected renderer to be one of {', '.join(kernels.RENDERERS)}. Got {renderer!r}.")
+        if reducefn not in kernels.REDUCTIONS:
             raise ValueError(f"Expected reducefn to be 'sum' or 'max'. Got {reducefn!r}.")
         if mode not in (None, "nearest" if renderer == "siddon" else "bilinear"):
             raise ValueError(f"The {renderer} renderer has its own mode of reading voxels. Got mode={mode!r}.")
@@ -340,7 +339,8 @@ class DRR(nn.Module):
 
     def _makes_rays_in_kernel(self) -> bool:
         """Whether rays are made where they are marched along: on a GPU, for images with all their pixels."""
-        return self.detector.n_subsample is None and kernels.choose_backend(self.backend, self.density) == "gpu"
+        backend = kernels.choose_backend(self.backend, self.density, self.renderer)
+        return self.detector.n_subsample is None and backend == "gpu"
 
     def _cameras(
         self,
@@ -367,7 +367,7 @@ class DRR(nn.Module):
             raise ValueError("Expected align_corners=False. True would stretch the volume by one voxel.")
         options: dict[str, Any] = {
             "world_to_voxel": self.world_to_voxel,
-            "method": self.renderer,
+            "renderer": self.renderer,
             "reducefn": self.reducefn,
             "backend": self.backend,
         }

@@ -10,8 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from raygrad._processes import Processes
 from raygrad.data import VolumeGeometry
 from raygrad.geometry import Indices, Views
-from raygrad.kernels import backproject, project
-from raygrad.kernels.checks import METHODS
+from raygrad.kernels import RENDERERS, backproject, project
 
 Volumes = Float[Tensor, "x y z"]
 ViewImages = Float[Tensor, "view height width"]
@@ -56,8 +55,8 @@ class Projector:
     ) -> None:
         if not isinstance(views, Views):
             raise TypeError(f"Expected views as made by raygrad.geometry. Got {type(views).__name__}.")
-        if method not in METHODS:
-            raise ValueError(f"Expected method to be one of {', '.join(METHODS)}. Got {method!r}.")
+        if method not in RENDERERS:
+            raise ValueError(f"Expected method to be one of {', '.join(RENDERERS)}. Got {method!r}.")
         if rays_at_once < 1:
             raise ValueError(f"Expected rays_at_once of at least 1. Got {rays_at_once}.")
         self.volume_geometry = VolumeGeometry.of(volume_geometry)
@@ -189,7 +188,7 @@ class Projector:
     def _options(self) -> dict[str, Any]:
         return {
             "world_to_voxel": self.volume_geometry.world_to_voxel,
-            "method": self.method,
+            "renderer": self.method,
             "n_points": self.n_points,
             "backend": self.backend,
             "image_width": self.views.image_shape[1],

@@ -205,7 +205,7 @@ def test_rtk_itself_writes_what_is_read_and_draws_what_raygrad_draws(tmp_path):
     voxel_to_world[:3, 3] = torch.tensor([30.0, 20.0, -25.0])
     source, target = views.rays()
     found = kernels.project(
-        torch.from_numpy(voxels).permute(2, 1, 0), source, target, torch.linalg.inv(voxel_to_world), method="joseph"
+        torch.from_numpy(voxels).permute(2, 1, 0), source, target, torch.linalg.inv(voxel_to_world), renderer="joseph"
     ).reshape(2, 24, 32)
     assert expected.max() > 10
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)

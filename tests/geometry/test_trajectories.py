@@ -142,7 +142,7 @@ def test_images_of_a_patient_stand_upright_with_the_right_side_on_the_left():
 
     def render(views):
         source, target = views.rays()
-        image = kernels.project(data, source, target, subject.volume.world_to_voxel, method="siddon")
+        image = kernels.project(data, source, target, subject.volume.world_to_voxel, renderer="siddon")
         return image.reshape(len(views), 23, 23)
 
     images = render(circular(4, **system))  # from the front, the left, behind and the right

@@ -208,7 +208,7 @@ def whole_image(drr, body, pose):
     """What a DRR's camera sees of one body."""
     source, target = drr.detector(pose)
     image = project(
-        body.density, source.to(body.density), target.to(body.density), body.world_to_voxel, method="joseph"
+        body.density, source.to(body.density), target.to(body.density), body.world_to_voxel, renderer="joseph"
     )
     return image.reshape(1, 1, SIDE, SIDE)
 

@@ -8,8 +8,7 @@ import sys
 import torch
 
 import raygrad
-from raygrad.kernels import available_backends
-from raygrad.kernels.backends import GPU_DEVICES, find_triton
+from raygrad.kernels import GPU_DEVICES, available_backends, find_triton
 from raygrad.phantoms import CHEST_SHA256, cache_folder, find_chest
 
 OPTIONAL = ("nibabel", "SimpleITK", "matplotlib", "pooch", "torchio")

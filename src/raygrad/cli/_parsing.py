@@ -7,7 +7,7 @@ import torch
 
 from raygrad._errors import UserError as UserError
 from raygrad.data import Subject, load_example_ct, read
-from raygrad.kernels.backends import GPU_DEVICES, find_triton
+from raygrad.kernels import GPU_DEVICES, find_triton
 from raygrad.pose import RigidTransform, convert
 
 EXAMPLES = {"example": "thorax", "chest": "chest"}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from raygrad._optional import require
 from raygrad.drr import DRR
-from raygrad.kernels.backends import sums_in
+from raygrad.kernels import sums_in
 from raygrad.landscape._parameters import TRANSLATION_NAMES, PoseParameters
 from raygrad.landscape._result import Landscape
 from raygrad.landscape._slices import Slice

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from raygrad.drr import DRR
-from raygrad.kernels.backends import sums_in
+from raygrad.kernels import sums_in
 from raygrad.pose import RigidTransform, make_matrix
 from raygrad.registration._inspection import RegistrationWarning, inspect_start
 from raygrad.types import Images

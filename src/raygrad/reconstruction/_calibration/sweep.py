@@ -162,7 +162,7 @@ class Sweep:
                 source,
                 target,
                 geometry.world_to_voxel,
-                method="joseph",
+                renderer="joseph",
                 image_width=part.image_shape[1],
                 backend=backend,
             )

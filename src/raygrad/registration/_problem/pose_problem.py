@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raygrad.geometry import Calibration, about, motion_derivatives, turned
-from raygrad.kernels.backends import sums_in
+from raygrad.kernels import sums_in
 from raygrad.pose import RigidTransform, se3_log_map
 from raygrad.registration._problem.pyramid import Body, Camera
 from raygrad.registration._problem.similarity import Features, Similarity

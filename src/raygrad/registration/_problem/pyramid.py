@@ -114,7 +114,7 @@ class Camera:
     def _options(self, body: Body) -> dict:
         return {
             "world_to_voxel": body.world_to_voxel,
-            "method": self.method,
+            "renderer": self.method,
             "image_width": self.detector.width,
             "occupancy": body.occupancy,
             "backend": self.backend,

@@ -1,0 +1,127 @@
+"""Projections from cameras: as `project`, for the rays of every pixel of an image."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from raygrad.kernels._backends import choose_backend
+from raygrad.kernels._checks import check_floating, check_volume
+from raygrad.kernels._occupancy import Occupancy
+from raygrad.kernels._ops import cameras as camera_ops
+from raygrad.kernels._project import project, project_with_jacobian
+from raygrad.types import Affine, Labels, Matrices, RayImages, RayJacobians, Sources, Targets, VoxelGrid
+
+PixelMaps = Float[Tensor, "#batch 4 4"]
+
+
+def project_cameras(
+    volume: VoxelGrid,
+    camera_to_world: Matrices,
+    pixel_to_camera: PixelMaps,
+    world_to_voxel: Affine,
+    *,
+    height: int,
+    width: int,
+    labels: Labels | None = None,
+    backend: str = "auto",
+    **options: Any,
+) -> RayImages:
+    """Integrate a volume along the rays of every pixel of cameras, differentiable by volume, pose and pixels.
+
+    On a GPU the rays are made where they are marched along: an image is one launch, nothing is stored for each ray, and
+    the gradient for a pose needs no second march. Elsewhere the rays are made, and `project` is called.
+
+    Args:
+        volume: voxel values, (x, y, z) or (batch, x, y, z).
+        camera_to_world: poses, (batch, 4, 4), whose last rows are 0, 0, 0, 1.
+        pixel_to_camera: (1 or batch, 4, 4) with the same last row, in mm. It takes (right, down, 1, 1) to the centre of
+            a pixel, `right` columns and `down` rows from the middle of the image, and (0, 0, 0, 1) to the source.
+        world_to_voxel: as in `project`.
+        height, width: rows and columns of the images.
+        labels, backend, options: as in `project`: renderer, n_points, n_channels, reducefn, occupancy.
+
+    Returns:
+        (batch, channel, height * width), rows one after the other.
+
+    Raises:
+        TypeError, ValueError, torch.cuda.OutOfMemoryError: as `project`.
+    """
+    cameras = (camera_to_world, pixel_to_camera)
+    options |= {"labels": labels, "backend": backend, "height": height, "width": width}
+    return _project(camera_ops.march_cameras, project, volume, *cameras, world_to_voxel, **options)
+
+
+def project_cameras_with_jacobian(
+    volume: VoxelGrid,
+    camera_to_world: Matrices,
+    pixel_to_camera: PixelMaps,
+    world_to_voxel: Affine,
+    *,
+    height: int,
+    width: int,
+    labels: Labels | None = None,
+    backend: str = "auto",
+    **options: Any,
+) -> tuple[RayImages, RayJacobians]:
+    """Image as from `project_cameras`, and every ray's derivative by its own end points, from the same march.
+
+    Arguments and errors are those of `project_cameras`; what is returned is that of `project_with_jacobian`.
+    """
+    cameras = (camera_to_world, pixel_to_camera)
+    options |= {"labels": labels, "backend": backend, "height": height, "width": width}
+    march = camera_ops.march_cameras_with_jacobian
+    return _project(march, project_with_jacobian, volume, *cameras, world_to_voxel, **options)
+
+
+def _project(
+    march: Callable,
+    along_rays: Callable,
+    volume: Tensor,
+    camera_to_world: Tensor,
+    pixel_to_camera: Tensor,
+    world_to_voxel: Tensor,
+    *,
+    backend: str,
+    height: int,
+    width: int,
+    occupancy: Occupancy | None = None,
+    **options: Any,
+) -> Any:
+    """March from cameras on a GPU, elsewhere along their rays."""
+    _check_cameras(volume, camera_to_world, pixel_to_camera, height, width)
+    if choose_backend(backend, volume, options.get("renderer", "siddon")) != "gpu":
+        rays = rays_of_cameras(camera_to_world, pixel_to_camera, height, width)
+        settings = {"backend": backend, "image_width": width, "occupancy": occupancy}
+        return along_rays(volume, *rays, world_to_voxel, **settings, **options)
+    volume, options = check_volume(volume, len(camera_to_world), world_to_voxel, **options)
+    if occupancy is not None:
+        occupancy.for_march_of(volume)  # says if it is another's; a GPU skips nothing
+    cameras = (camera_to_world, pixel_to_camera, world_to_voxel)
+    return march(volume, *cameras, height=height, width=width, backend="gpu", **options)
+
+
+def rays_of_cameras(
+    camera_to_world: Matrices, pixel_to_camera: PixelMaps, height: int, width: int
+) -> tuple[Sources, Targets]:
+    """The rays of `project_cameras`: sources (batch, 1, 3) and targets (batch, height * width, 3) in mm."""
+    pixel_to_world = camera_to_world @ pixel_to_camera.to(camera_to_world)
+    across, down, middle, source = pixel_to_world[:, None, :3].unbind(-1)
+    columns = torch.arange(width, device=source.device).to(source) - (width - 1) / 2
+    rows = torch.arange(height, device=source.device).to(source) - (height - 1) / 2
+    by_row = middle + source + rows[:, None] * down
+    by_column = columns[:, None] * across
+    return source, (by_row[:, :, None] + by_column[:, None]).flatten(1, 2)
+
+
+def _check_cameras(volume, camera_to_world, pixel_to_camera, height, width) -> None:
+    check_floating(volume=volume, camera_to_world=camera_to_world, pixel_to_camera=pixel_to_camera)
+    if camera_to_world.dim() != 3 or camera_to_world.shape[1:] != (4, 4):
+        raise ValueError(f"Expected camera_to_world of shape (batch, 4, 4). Got {tuple(camera_to_world.shape)}.")
+    if pixel_to_camera.shape not in ((1, 4, 4), camera_to_world.shape):
+        expected = f"(1, 4, 4) or {tuple(camera_to_world.shape)}"
+        raise ValueError(f"Expected pixel_to_camera of shape {expected}. Got {tuple(pixel_to_camera.shape)}.")
+    if height < 1 or width < 1:
+        raise ValueError(f"Expected an image of at least 1 x 1 pixels. Got {height} x {width}.")

@@ -1,0 +1,109 @@
+"""What the projections accept: checked here, once, at the public boundary."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from raygrad.kernels._backends import choose_backend, sums_in
+from raygrad.kernels._reference import SAMPLERS
+
+REDUCTIONS = ("sum", "max")
+
+
+def check_floating(**tensors: Any) -> None:
+    """Raise a TypeError for the first that is no tensor of floating-point numbers."""
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"Expected {name} to be a torch.Tensor. Got {type(tensor).__name__}.")
+        if not tensor.is_floating_point():
+            raise TypeError(f"Expected {name} to be of a floating-point dtype. Got {tensor.dtype}.")
+
+
+def check_rays(volume, source, target, world_to_voxel, backend: str, **options: Any) -> tuple[Any, ...]:
+    """The volume as (1 or batch, x, y, z), rays in the dtype of its sums, the march's options and its backend."""
+    check_floating(volume=volume, source=source, target=target)
+    if target.dim() != 3 or target.shape[-1] != 3:
+        raise ValueError(f"Expected targets of shape (batch, ray, 3). Got {tuple(target.shape)}.")
+    batch, rays = target.shape[:2]
+    if source.dim() != 3 or source.shape[0] != batch or source.shape[1] not in (1, rays) or source.shape[2] != 3:
+        expected = f"({batch}, 1, 3) or ({batch}, {rays}, 3), to fit the targets"
+        raise ValueError(f"Expected sources of shape {expected}. Got {tuple(source.shape)}.")
+    volume, options = check_volume(volume, batch, world_to_voxel, **options)
+    backend = choose_backend(backend, volume, options["renderer"])
+    if reads_values(backend):
+        # The sum is finite only if all terms are, and costs no temporary array.
+        ends_sum = source.detach().sum() + target.detach().sum() + world_to_voxel.sum()
+        if not math.isfinite(ends_sum.item()):
+            raise ValueError("Expected finite rays. Got NaN or infinite values in source, target or world_to_voxel.")
+    dtype = sums_in(volume.dtype)
+    return volume, source.to(dtype), target.to(dtype), options, backend
+
+
+def check_volume(
+    volume: Tensor,
+    batch: int,
+    world_to_voxel: Tensor,
+    *,
+    labels: Tensor | None = None,
+    n_channels: int | None = None,
+    renderer: str = "siddon",
+    n_points: int = 500,
+    reducefn: str = "sum",
+) -> tuple[Tensor, dict[str, Any]]:
+    """The volume as (1 or batch, x, y, z), and the options of its march."""
+    if volume.dim() not in (3, 4) or 0 in volume.shape:
+        raise ValueError(f"Expected a volume of shape (x, y, z) or (batch, x, y, z). Got {tuple(volume.shape)}.")
+    if volume.dim() == 3:
+        volume = volume[None]
+    if len(volume) not in (1, batch):
+        raise ValueError(f"Expected one volume, or {batch} to fit the batch of rays. Got {len(volume)}.")
+    if tuple(world_to_voxel.shape) != (4, 4):
+        raise ValueError(f"Expected world_to_voxel of shape (4, 4). Got {tuple(world_to_voxel.shape)}.")
+    if world_to_voxel.requires_grad:
+        raise ValueError("No gradient flows to world_to_voxel: detach it, or move source and target instead.")
+    if renderer not in SAMPLERS:
+        raise ValueError(f"Expected renderer to be one of {', '.join(SAMPLERS)}. Got {renderer!r}.")
+    if reducefn not in REDUCTIONS:
+        raise ValueError(f"Expected reducefn to be one of {', '.join(REDUCTIONS)}. Got {reducefn!r}.")
+    if n_points < 1:
+        raise ValueError(f"Expected n_points of at least 1. Got {n_points}.")
+    n_channels = _check_labels(labels, n_channels, volume.shape[1:], reducefn)
+    return volume, {
+        "labels": labels,
+        "n_channels": n_channels,
+        "renderer": renderer,
+        "n_points": n_points,
+        "reducefn": reducefn,
+    }
+
+
+def _check_labels(labels, n_channels, shape, reducefn) -> int:
+    if labels is None:
+        if n_channels not in (None, 1):
+            raise ValueError(f"n_channels={n_channels} needs labels. Got none.")
+        return 1
+    if reducefn != "sum":
+        raise ValueError(f"Labels go with reducefn='sum'. Got {reducefn!r}.")
+    if labels.dtype not in (torch.uint8, torch.int16, torch.int32, torch.int64):
+        raise TypeError(f"Expected labels as uint8, int16, int32 or int64. Got {labels.dtype}.")
+    if labels.shape != shape:
+        raise ValueError(f"Expected labels of the volume's shape {tuple(shape)}. Got {tuple(labels.shape)}.")
+    if n_channels is None:
+        low, high = labels.aminmax()
+        if low < 0:
+            raise ValueError(f"Expected labels of at least 0. Got {low.item()}.")
+        n_channels = int(high) + 1
+    return n_channels
+
+
+def reads_values(backend: str) -> bool:
+    """Whether numbers are looked at before and after a march: on a GPU that would wait for all that it has to do."""
+    return backend != "gpu" and not torch.compiler.is_compiling()
+
+
+def check_image(image: Tensor, backend: str) -> None:
+    """A NaN or infinite pixel from finite rays can only come from the volume."""
+    if reads_values(backend) and not math.isfinite(image.detach().sum().item()):
+        raise ValueError("Expected a volume of finite values. Got NaN or infinity in voxels that the rays cross.")
