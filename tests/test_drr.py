@@ -381,7 +381,7 @@ def test_images_can_be_made_in_inference_mode(backend):
     ("wrong", "error", "message"),
     [
         ({"renderer": "raycast"}, ValueError, "renderer to be one of siddon, trilinear, joseph"),
-        ({"reducefn": "mean"}, ValueError, "reducefn to be 'sum' or 'max'"),
+        ({"reducefn": "mean"}, ValueError, "reducefn to be one of sum, max"),
         ({"mode": "bilinear"}, ValueError, "siddon renderer has its own mode"),
         ({"p_subsample": 1.5}, ValueError, "p_subsample as a share"),
         ({"height": 0}, ValueError, "height of at least 1"),

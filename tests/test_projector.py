@@ -186,7 +186,7 @@ def test_neighbouring_subsets_are_far_apart():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: projector("nearest"), ValueError, "Expected method to be one of siddon, trilinear, joseph"),
+        (lambda: projector("nearest"), ValueError, "Expected renderer to be one of siddon, trilinear, joseph"),
         (lambda: projector(rays_at_once=0), ValueError, "rays_at_once of at least 1"),
         (lambda: Projector(VolumeGeometry.centred((3, 3, 3), 1.0), sweep().rays()), TypeError, "views"),
         (lambda: projector()(torch.zeros(3, 3, 3)), ValueError, r"of shape \(14, 12, 10\). Got \(3, 3, 3\)"),

@@ -12,8 +12,9 @@ from raygrad import kernels
 from raygrad._memory import memory_order
 from raygrad._precision import full_precision, without_autocast
 from raygrad.data import Subject
-from raygrad.geometry import Detector, Length
-from raygrad.pose import RigidTransform, convert
+from raygrad.geometry import ConeViews, Detector, Intrinsics, Length, RayViews, Views
+from raygrad.march import Marching, Prepared, march, march_with_jacobian
+from raygrad.pose import AffineTransform, RigidTransform, convert
 from raygrad.types import Images, PixelPoints, Points, RayImages, RayJacobians, Sources, Targets, VoxelGrid
 
 WITHOUT_FLOAT64 = ("mps", "xpu")
@@ -88,10 +89,7 @@ class DRR(nn.Module):
         backend: str = "auto",
     ):
         super().__init__()
-        if renderer not in kernels.RENDERERS:
-            raise ValueError(f"Expected renderer to be one of {', '.join(kernels.RENDERERS)}. Got {renderer!r}.")
-        if reducefn not in kernels.REDUCTIONS:
-            raise ValueError(f"Expected reducefn to be 'sum' or 'max'. Got {reducefn!r}.")
+        self._marching = Marching(renderer, reducefn=reducefn, backend=backend)
         if mode not in (None, "nearest" if renderer == "siddon" else "bilinear"):
             raise ValueError(f"The {renderer} renderer has its own mode of reading voxels. Got mode={mode!r}.")
         if p_subsample is not None and not 0 < p_subsample <= 1:
@@ -99,24 +97,15 @@ class DRR(nn.Module):
 
         self.subject = subject = subject if isinstance(subject, Subject) else Subject.from_torchio(subject)
         width = height if width is None else width
-        self.detector = Detector(
-            sdd,
-            height,
-            width,
-            delx,
-            delx if dely is None else dely,
-            x0,
-            y0,
+        dely = delx if dely is None else dely
+        self.detector = Detector.of(
+            Intrinsics(sdd, height, width, delx, dely, x0, y0, reverse_x_axis),
             subject.reorient,
-            reverse_x_axis=reverse_x_axis,
             n_subsample=None if p_subsample is None else int(height * width * p_subsample),
         )
         self.reshape = reshape
         self.patch_size = patch_size
-        self.renderer = renderer
-        self.reducefn = reducefn
         self.voxel_shift = voxel_shift
-        self.backend = backend
 
         self.register_buffer("_affine", subject.volume.voxel_to_world[None], persistent=persistent)
         self.register_buffer("_affine_inverse", subject.volume.world_to_voxel[None], persistent=persistent)
@@ -124,6 +113,7 @@ class DRR(nn.Module):
         mask = None if subject.mask is None else subject.mask.data[0]
         self.register_buffer("mask", mask, persistent=persistent)
 
+        self._grid = tuple(subject.volume.spatial_shape)
         self._occupancy = _OncePerTensor(kernels.prepare)
         self._n_channels = _OncePerTensor(_count_channels)
 
@@ -136,14 +126,41 @@ class DRR(nn.Module):
         return self
 
     @property
-    def affine(self) -> RigidTransform:
-        """The map from voxel to world coordinates (affine, not rigid, in spite of its type), in this DRR's dtype."""
-        return RigidTransform(self._affine.to(self.density))
+    def renderer(self) -> str:
+        """The renderer's name."""
+        return self._marching.renderer
+
+    @renderer.setter
+    def renderer(self, name: str) -> None:
+        self._marching = self._marching.replaced(renderer=name)
 
     @property
-    def affine_inverse(self) -> RigidTransform:
+    def reducefn(self) -> str:
+        """What becomes of the values on a ray: "sum" or "max"."""
+        return self._marching.reducefn
+
+    @reducefn.setter
+    def reducefn(self, name: str) -> None:
+        self._marching = self._marching.replaced(reducefn=name)
+
+    @property
+    def backend(self) -> str:
+        """Which kernels march the rays."""
+        return self._marching.backend
+
+    @backend.setter
+    def backend(self, name: str) -> None:
+        self._marching = self._marching.replaced(backend=name)
+
+    @property
+    def affine(self) -> AffineTransform:
+        """The map from voxel to world coordinates, in this DRR's dtype."""
+        return AffineTransform(self._affine.to(self.density))
+
+    @property
+    def affine_inverse(self) -> AffineTransform:
         """The map from world to voxel coordinates, in this DRR's dtype."""
-        return RigidTransform(self._affine_inverse.to(self.density))
+        return AffineTransform(self._affine_inverse.to(self.density))
 
     @property
     def world_to_voxel(self) -> Float[Tensor, "4 4"]:
@@ -205,11 +222,8 @@ class DRR(nn.Module):
             ValueError, TypeError: a pose of the wrong shape or that is not finite, or no mask to make channels of.
         """
         pose = self._pose(args, parameterization, convention, degrees)
-        if self._makes_rays_in_kernel():
-            image = kernels.project_cameras(self.density, **self._cameras(pose, calibration, mask_to_channels, kwargs))
-        else:
-            source, target = self.detector(pose, calibration)
-            image = self.render(self.density, source, target, mask_to_channels, **kwargs)
+        volume, marching = self._prepared(self.density, mask_to_channels), self._marching_of(kwargs)
+        image = march(volume, self._views(pose, calibration), marching)
         return self.reshape_transform(image, batch_size=len(image))
 
     def render(
@@ -229,12 +243,10 @@ class DRR(nn.Module):
         Raises:
             ValueError: the volume is on another grid, or as for `forward`.
         """
-        if density.shape[-3:] != self.density.shape[-3:]:
-            raise ValueError(
-                f"Expected a volume on the grid {tuple(self.density.shape[-3:])}. Got {tuple(density.shape)}."
-            )
-        options = self._options(density, target.shape[1], mask_to_channels, kwargs)
-        return kernels.project(density, source, target, **options)
+        volume = self._prepared(density, mask_to_channels)
+        whole = self.detector.n_subsample is None and target.shape[1] == self.detector.height * self.detector.width
+        rays = RayViews(source, target, self.detector.intrinsics.shape if whole else None)
+        return march(volume, rays, self._marching_of(kwargs))
 
     @without_autocast
     def project_with_jacobian(
@@ -250,14 +262,9 @@ class DRR(nn.Module):
             The image as `forward` gives it, and the Jacobian with one more axis of six: the derivatives by the
             source's x, y, z and the target's x, y, z in the world, per mm. One march gives both.
         """
-        if self._makes_rays_in_kernel():
-            cameras = self._cameras(pose, calibration, mask_to_channels, kwargs)
-            image, jacobian = kernels.project_cameras_with_jacobian(self.density, **cameras)
-        else:
-            source, target = self.detector(pose, calibration)
-            options = self._options(self.density, target.shape[1], mask_to_channels, kwargs)
-            image, jacobian = kernels.project_with_jacobian(self.density, source, target, **options)
-        return self.reshape_transform(image, len(image)), self.reshape_transform(jacobian, len(image))
+        volume, marching = self._prepared(self.density, mask_to_channels), self._marching_of(kwargs)
+        image, derivatives = march_with_jacobian(volume, self._views(pose, calibration), marching)
+        return self.reshape_transform(image, len(image)), self.reshape_transform(derivatives.by_ends, len(image))
 
     def reshape_transform(self, img: RayImages | RayJacobians, batch_size: int) -> Tensor:
         """Arrange rays (batch, channel, ray, ...) as images (batch, channel, height, width, ...), if `reshape`.
@@ -287,22 +294,12 @@ class DRR(nn.Module):
     ) -> None:
         """Replace the detector by one with these intrinsics; what is not given stays."""
         old = self.detector
-
-        def given(value: Any, otherwise: Any) -> Any:
-            return otherwise if value is None else value
-
-        self.detector = Detector(
-            given(sdd, old.sdd),
-            given(height, old.height),
-            given(width, old.width),
-            given(delx, old.delx),
-            given(dely, old.dely),
-            given(x0, old.centre_x),
-            given(y0, old.centre_y),
-            old.reorient,
-            given(n_subsample, old.n_subsample),
-            given(reverse_x_axis, old.reverse_x_axis),
-        ).to(self.device)
+        asked = {"sdd": sdd, "height": height, "width": width, "delx": delx, "dely": dely, "x0": x0, "y0": y0}
+        asked["reverse_x_axis"] = reverse_x_axis
+        changes = {name: value for name, value in asked.items() if value is not None}
+        n_subsample = old.n_subsample if n_subsample is None else n_subsample
+        intrinsics = old.intrinsics.replaced(**changes)
+        self.detector = Detector.of(intrinsics, old.reorient, n_subsample).to(self.device)
 
     def rescale_detector_(self, scale: float) -> None:
         """Give the detector `scale` times as many rows and columns over the same area (rounded down)."""
@@ -337,54 +334,42 @@ class DRR(nn.Module):
             )
         return args[0]
 
-    def _makes_rays_in_kernel(self) -> bool:
-        """Whether rays are made where they are marched along: on a GPU, for images with all their pixels."""
-        backend = kernels.choose_backend(self.backend, self.density, self.renderer)
-        return self.detector.n_subsample is None and backend == "gpu"
-
-    def _cameras(
-        self,
-        pose: RigidTransform,
-        calibration: RigidTransform | Tensor | None,
-        mask_to_channels: bool,
-        kwargs: dict[str, Any],
-    ) -> dict[str, Any]:
-        """Everything that `kernels.project_cameras` asks for beside the volume."""
+    def _views(self, pose: RigidTransform, calibration: RigidTransform | Tensor | None) -> Views:
+        """What the detector sees from these poses."""
         detector = self.detector
-        if not isinstance(pose, RigidTransform):
-            raise TypeError(f"Expected a pose as a raygrad.pose.RigidTransform. Got {type(pose).__name__}.")
-        options = self._options(self.density, detector.height * detector.width, mask_to_channels, kwargs)
-        del options["image_width"]
-        cameras = {"camera_to_world": pose.matrix, "pixel_to_camera": detector.pixel_map(pose.matrix, calibration)}
-        return {**cameras, **options, "height": detector.height, "width": detector.width}
+        if detector.n_subsample is not None:
+            return RayViews(*detector(pose, calibration))
+        if calibration is not None:
+            matrix = calibration.matrix if isinstance(calibration, RigidTransform) else calibration
+            calibration = matrix.expand(len(pose), 4, 4)
+        return ConeViews(detector, pose, calibration)
 
-    def _options(self, density: Tensor, rays: int, mask_to_channels: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Everything that `kernels.project` asks for beside the volume and the rays."""
+    def _marching_of(self, kwargs: dict[str, Any]) -> Marching:
+        """How this DRR marches, with the renderer's own options of a call."""
         accepted = {"align_corners", "n_points"} if self.renderer == "trilinear" else {"align_corners"}
         if unknown := kwargs.keys() - accepted:
             raise TypeError(f"The {self.renderer} renderer takes {sorted(accepted)}. Got {sorted(unknown)}.")
         if kwargs.get("align_corners", False):
             raise ValueError("Expected align_corners=False. True would stretch the volume by one voxel.")
-        options: dict[str, Any] = {
-            "world_to_voxel": self.world_to_voxel,
-            "renderer": self.renderer,
-            "reducefn": self.reducefn,
-            "backend": self.backend,
-        }
-        if "n_points" in kwargs:
-            options["n_points"] = kwargs["n_points"]
-        if self.detector.n_subsample is None and rays == self.detector.height * self.detector.width:
-            options["image_width"] = self.detector.width
+        return self._marching.replaced(n_points=kwargs["n_points"]) if "n_points" in kwargs else self._marching
+
+    def _prepared(self, density: Tensor, mask_to_channels: bool) -> Prepared:
+        """A volume on this DRR's grid, with the mask's labels if they are to be channels."""
+        if tuple(density.shape[-3:]) != self._grid:
+            raise ValueError(
+                f"Expected a volume on the grid {self._grid} of the subject. Got {tuple(density.shape)}: make a DRR of "
+                "a subject with that grid."
+            )
+        labels = n_channels = occupancy = None
         if mask_to_channels:
             if self.mask is None:
                 raise ValueError("Expected a subject with a mask for mask_to_channels. Got one without.")
-            options["labels"] = self.mask
-            options["n_channels"] = self._n_channels(self.mask)
+            labels, n_channels = self.mask, self._n_channels(self.mask)
         constant = density is self.density and not density.requires_grad
         # A compiled graph would keep the occupancy of the volume at the time of its compilation.
         if constant and not torch.compiler.is_compiling() and not density.is_inference():
-            options["occupancy"] = self._occupancy(density)
-        return options
+            occupancy = self._occupancy(density)
+        return Prepared(density, self.world_to_voxel, occupancy, labels, n_channels)
 
 
 class _OncePerTensor(Generic[T]):

@@ -8,9 +8,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from raygrad._processes import Processes
-from raygrad.data import VolumeGeometry
-from raygrad.geometry import Indices, Views
-from raygrad.kernels import RENDERERS, backproject, project
+from raygrad.geometry import Indices, Views, VolumeGeometry
+from raygrad.march import Marching, Prepared, march, spread
 
 Volumes = Float[Tensor, "x y z"]
 ViewImages = Float[Tensor, "view height width"]
@@ -28,7 +27,7 @@ class Projector:
     Args:
         volume_geometry: the grid of the volume: a `VolumeGeometry`, `Volume`, `Subject` or `DRR`.
         views: a `raygrad.geometry.Views`, see also `raygrad.geometry.trajectories`.
-        method: "joseph", "siddon" or "trilinear", see `raygrad.kernels.project`.
+        renderer: "joseph", "siddon" or "trilinear", see `raygrad.march.Marching`; or a `Marching` of sums.
         n_points: samples a ray of "trilinear".
         backend: which kernels march, see `raygrad.kernels.choose_backend`.
         rays_at_once: how many rays are in memory at a time; at least one view's are.
@@ -47,7 +46,7 @@ class Projector:
         self,
         volume_geometry: Any,
         views: Views,
-        method: str = "joseph",
+        renderer: str | Marching = "joseph",
         *,
         n_points: int = 500,
         backend: str = "auto",
@@ -55,18 +54,32 @@ class Projector:
     ) -> None:
         if not isinstance(views, Views):
             raise TypeError(f"Expected views as made by raygrad.geometry. Got {type(views).__name__}.")
-        if method not in RENDERERS:
-            raise ValueError(f"Expected method to be one of {', '.join(RENDERERS)}. Got {method!r}.")
         if rays_at_once < 1:
             raise ValueError(f"Expected rays_at_once of at least 1. Got {rays_at_once}.")
         self.volume_geometry = VolumeGeometry.of(volume_geometry)
         self.views = views
-        self.method = method
-        self.n_points = n_points
-        self.backend = backend
+        named = isinstance(renderer, str)
+        self.marching = Marching(renderer, n_points, backend=backend) if named else renderer
+        if self.marching.reducefn != "sum":
+            raise ValueError(f"Expected a marching of sums: a maximum is not linear. Got {self.marching}.")
         self.rays_at_once = rays_at_once
         self.processes = Processes()
         self.T = Adjoint(self)
+
+    @property
+    def renderer(self) -> str:
+        """The renderer's name."""
+        return self.marching.renderer
+
+    @property
+    def n_points(self) -> int:
+        """Samples a ray of "trilinear"."""
+        return self.marching.n_points
+
+    @property
+    def backend(self) -> str:
+        """Which kernels march."""
+        return self.marching.backend
 
     @property
     def domain_shape(self) -> tuple[int, int, int]:
@@ -127,14 +140,7 @@ class Projector:
 
     def with_views(self, views: Views) -> "Projector":
         """The same projector for other views."""
-        return Projector(
-            self.volume_geometry,
-            views,
-            self.method,
-            n_points=self.n_points,
-            backend=self.backend,
-            rays_at_once=self.rays_at_once,
-        )
+        return Projector(self.volume_geometry, views, self.marching, rays_at_once=self.rays_at_once)
 
     def subsets(self, count: int) -> list[tuple["Projector", Tensor]]:
         """Ordered subsets: every count-th view, with the positions of its images among those of all views.
@@ -158,12 +164,15 @@ class Projector:
         return torch.cat([checkpoint(self._march, volume, views, use_reentrant=False) for views in groups])
 
     def _march(self, volume: Tensor, views: Views) -> Tensor:
-        source, target = (ends.to(volume) for ends in views.to(volume.device).rays())
-        return project(volume, source, target, **self._options())[:, 0].unflatten(-1, views.image_shape)
+        image = march(self._prepared(volume), views, self.marching)
+        return image[:, 0].unflatten(-1, views.image_shape)
+
+    def _prepared(self, volume: Tensor) -> Prepared:
+        return Prepared(volume, self.volume_geometry.world_to_voxel)
 
     def _apply(self, volume: Tensor) -> Tensor:
         images = volume.new_empty(self.range_shape)
-        if self.method == "joseph" and len(self.views) >= WORTH_A_COPY:
+        if self.renderer == "joseph" and len(self.views) >= WORTH_A_COPY:
             volume = volume.contiguous()
         first = 0
         for views in self.views.split(self.rays_at_once):
@@ -177,27 +186,17 @@ class Projector:
         volume: Tensor | None = None
         first = 0
         for views in self.views.split(self.rays_at_once):
-            source, target = (ends.to(images) for ends in views.to(images.device).rays())
             cotangent = images[first : first + len(views)].reshape(len(views), 1, -1)
             into = out if volume is None else None
-            part = backproject(cotangent, like, source, target, **self._options(), out=into)
+            part = spread(cotangent, self._prepared(like), views, self.marching, out=into)
             volume = part if volume is None else volume.add_(part)
             first += len(views)
         return like.zero_() if volume is None else volume
 
-    def _options(self) -> dict[str, Any]:
-        return {
-            "world_to_voxel": self.volume_geometry.world_to_voxel,
-            "renderer": self.method,
-            "n_points": self.n_points,
-            "backend": self.backend,
-            "image_width": self.views.image_shape[1],
-        }
-
     def __repr__(self) -> str:
         """What it maps to what."""
         views, rows, columns = self.range_shape
-        return f"Projector({self.volume_geometry} -> {views} views of {rows} x {columns} pixels, {self.method})"
+        return f"Projector({self.volume_geometry} -> {views} views of {rows} x {columns} pixels, {self.renderer})"
 
 
 class Adjoint:

@@ -41,7 +41,7 @@ def test_is_the_method_on_the_projector_that_it_names(scene):
     )
     assert torch.equal(again.volume, sirt(projector, images, iterations=3, relaxation=0.7).volume)
     other = reconstruct(images, projector.views, make_geometry(16), method="sirt", renderer="siddon", iterations=3)
-    assert other.projector.method == "siddon"
+    assert other.projector.renderer == "siddon"
     assert raygrad.reconstruct is reconstruct
 
 

@@ -28,14 +28,7 @@ class ShardedProjector(Projector):
     """
 
     def __init__(self, own: Projector, processes: Group, numbers: Tensor) -> None:
-        super().__init__(
-            own.volume_geometry,
-            own.views,
-            own.method,
-            n_points=own.n_points,
-            backend=own.backend,
-            rays_at_once=own.rays_at_once,
-        )
+        super().__init__(own.volume_geometry, own.views, own.marching, rays_at_once=own.rays_at_once)
         if tuple(numbers.shape) != (len(own.views),):
             raise ValueError(f"Expected the numbers of {len(own.views)} views. Got shape {tuple(numbers.shape)}.")
         self.processes: Group = processes

@@ -99,7 +99,7 @@ def describe(solver: Solver) -> dict[str, str]:
         "constraints": repr((solver.constraint.nonnegative, fingerprint(*volumes))),
         "start": fingerprint(start),
         "volume geometry": repr((geometry.shape, geometry.voxel_to_world.tolist())),
-        "projector": f"{projector.method}, {projector.n_points} points, {solver.images.dtype}",
+        "projector": f"{projector.renderer}, {projector.n_points} points, {solver.images.dtype}",
         "views": fingerprint_of_all(projector, [views[[number]].parameters() for number in range(len(views))]),
         "images": fingerprint_of_all(projector, [[image] for image in solver.images]),
     }

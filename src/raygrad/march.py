@@ -1,0 +1,211 @@
+"""One march for everyone: the only place that chooses between rays in memory and kernels that make them.
+
+```python
+volume = Prepared.of(density, world_to_voxel)
+image = march(volume, views, Marching("joseph"))
+image, derivatives = march_with_jacobian(volume, views, Marching("joseph"))
+volume = spread(image, volume, views, Marching("joseph"))  # the exact adjoint
+```
+
+On a GPU cameras are marched by kernels that make the rays themselves (`raygrad.kernels.project_cameras`): an image is
+one launch, and nothing is stored for each ray. Elsewhere, and for rays that are no camera's, the rays are made first.
+`DRR`, `Projector`, registration, calibration and landscapes all come here, so all of them gain what is gained here.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from raygrad import kernels
+from raygrad.geometry import RayViews, Views, motion_derivatives
+from raygrad.types import Affine, Labels, RayImages, RayJacobians, Sources, Targets, VoxelGrid
+
+
+@dataclass(frozen=True)
+class Marching:
+    """How rays are marched.
+
+    Attributes:
+        renderer: "siddon" (exact for voxels of constant value), "joseph" (one bilinear sample a slab: smooth in the
+            pose) or "trilinear" (`n_points` samples a ray), see `raygrad.kernels.project`.
+        n_points: samples a ray of "trilinear".
+        reducefn: "sum" for line integrals, "max" for the greatest value on the ray.
+        backend: which kernels march, see `raygrad.kernels.choose_backend`.
+
+    Raises:
+        ValueError: an unknown renderer or reduction, or no points.
+    """
+
+    renderer: str = "joseph"
+    n_points: int = 500
+    reducefn: str = "sum"
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        known = {"renderer": kernels.RENDERERS, "reducefn": kernels.REDUCTIONS}
+        for name, names in known.items():
+            if getattr(self, name) not in names:
+                raise ValueError(f"Expected {name} to be one of {', '.join(names)}. Got {getattr(self, name)!r}.")
+        if self.n_points < 1:
+            raise ValueError(f"Expected n_points of at least 1. Got {self.n_points}.")
+
+    def replaced(self, **changes: Any) -> "Marching":
+        """The same but for these."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A volume ready to be marched through.
+
+    Attributes:
+        values: of the voxels, (x, y, z) or one volume for each view (view, x, y, z).
+        world_to_voxel: the affine map from mm to voxel coordinates, in float64.
+        occupancy: where `values` are empty, which marches skip; None to march through everything.
+        labels: (x, y, z) integers: each label gets its own channel.
+        n_channels: number of labels, 0 included; by default the largest and one.
+    """
+
+    values: VoxelGrid
+    world_to_voxel: Affine
+    occupancy: kernels.Occupancy | None = None
+    labels: Labels | None = None
+    n_channels: int | None = None
+
+    @classmethod
+    def of(cls, values: VoxelGrid, world_to_voxel: Affine, **labels: Any) -> "Prepared":
+        """A volume whose empty bricks are found now, once for all marches.
+
+        Raises:
+            ValueError: a voxel is NaN or infinite.
+        """
+        return cls(values, world_to_voxel, kernels.prepare(values), **labels)
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Size of a voxel along each axis in mm."""
+        x, y, z = torch.linalg.inv(self.world_to_voxel.cpu())[:3, :3].norm(dim=0).tolist()
+        return x, y, z
+
+
+class Derivatives:
+    """The derivatives of every pixel by the two ends of its own ray, and what follows from them by the chain rule.
+
+    Attributes:
+        by_ends: (view, channel, ray, 6), by the source's x, y, z and the target's x, y, z in the world, per mm.
+    """
+
+    def __init__(self, by_ends: RayJacobians, views: Views, rays: tuple[Sources, Targets] | None) -> None:
+        self.by_ends = by_ends
+        self._views, self._rays = views, rays
+
+    @cached_property
+    def ends(self) -> tuple[Sources, Targets]:
+        """Sources and targets of the rays, in the dtype of the derivatives; made now if the march did without."""
+        return _rays_of(self._views, self.by_ends) if self._rays is None else self._rays
+
+    def by_motion(self, pivot: Float[Tensor, " 3"], channel: int = 0) -> Float[Tensor, "view 6 ray"]:
+        """By the twist [v | w] (mm, radians) that moves all rays of a view: x -> x + v + w x (x - pivot)."""
+        source, target = self.ends
+        return motion_derivatives(self.by_ends[:, channel], source, target, pivot.to(source))
+
+    def by_targets(
+        self, directions: Float[Tensor, "view ray direction 3"], channel: int = 0
+    ) -> Float[Tensor, "view direction ray"]:
+        """By moves of the targets alone, each along its own direction, as intrinsics move them."""
+        return (self.by_ends[:, channel, :, None, 3:] * directions).sum(-1).mT
+
+
+def march(volume: Prepared, views: Views, marching: Marching = Marching()) -> RayImages:
+    """What every view sees of a volume, differentiable by its values and by whatever makes the rays.
+
+    Returns:
+        (view, channel, ray), rays row by row: value x mm for sums, value for maxima; as `raygrad.kernels.project`.
+
+    Raises:
+        TypeError, ValueError, torch.cuda.OutOfMemoryError: as `raygrad.kernels.project`.
+    """
+    if (cameras := _cameras_of(volume.values, views, marching)) is not None:
+        return kernels.project_cameras(volume.values, **cameras, **_options(volume, marching))
+    source, target = _rays_of(views, volume.values)
+    return kernels.project(volume.values, source, target, **_options(volume, marching), **_width(views))
+
+
+def march_with_jacobian(
+    volume: Prepared, views: Views, marching: Marching = Marching()
+) -> tuple[RayImages, Derivatives]:
+    """Images as from `march`, and the derivatives of every pixel, from the same march. Errors are those of `march`."""
+    if (cameras := _cameras_of(volume.values, views, marching)) is not None:
+        image, by_ends = kernels.project_cameras_with_jacobian(volume.values, **cameras, **_options(volume, marching))
+        return image, Derivatives(by_ends, views, None)
+    source, target = _rays_of(views, volume.values)
+    options = _options(volume, marching) | _width(views)
+    image, by_ends = kernels.project_with_jacobian(volume.values, source, target, **options)
+    return image, Derivatives(by_ends, views, (source, target))
+
+
+def spread(
+    images: RayImages,
+    volume: Prepared,
+    views: Views,
+    marching: Marching = Marching(),
+    out: VoxelGrid | None = None,
+) -> VoxelGrid:
+    """The exact adjoint of `march`: every pixel's value over the voxels that its ray reads.
+
+    Args:
+        images: (view, channel, ray).
+        volume: gives shape, dtype and memory order of the result; its values are not read.
+        views, marching: as for `march`; sums only.
+        out: where to write the result, as for `raygrad.kernels.backproject`.
+
+    Raises:
+        TypeError, ValueError: as `raygrad.kernels.backproject`.
+    """
+    options = _options(volume, marching)
+    del options["occupancy"], options["reducefn"]
+    if (cameras := _cameras_of(volume.values, views, marching)) is not None:
+        return kernels.backproject_cameras(images, volume.values, **cameras, **options, out=out)
+    source, target = _rays_of(views, images)
+    return kernels.backproject(images, volume.values, source, target, **options, **_width(views), out=out)
+
+
+def _options(volume: Prepared, marching: Marching) -> dict[str, Any]:
+    """What all kernels ask for beside the volume and the rays."""
+    return {
+        "world_to_voxel": volume.world_to_voxel,
+        "labels": volume.labels,
+        "n_channels": volume.n_channels,
+        "occupancy": volume.occupancy,
+        "renderer": marching.renderer,
+        "n_points": marching.n_points,
+        "reducefn": marching.reducefn,
+        "backend": marching.backend,
+    }
+
+
+def _cameras_of(values: Tensor, views: Views, marching: Marching) -> dict[str, Any] | None:
+    """The views as cameras where kernels make the rays, on a GPU; None where rays are made first."""
+    if kernels.choose_backend(marching.backend, values) != "gpu":
+        return None
+    cameras = views.to(values.device).cameras()
+    if cameras is None:
+        return None
+    height, width = views.image_shape
+    return {**cameras._asdict(), "height": height, "width": width}
+
+
+def _rays_of(views: Views, like: Tensor) -> tuple[Sources, Targets]:
+    """The rays on the device of a volume or images, and in the dtype of their sums."""
+    source, target = views.to(like.device).rays()
+    dtype = kernels.sums_in(like.dtype)
+    return source.to(dtype), target.to(dtype)
+
+
+def _width(views: Views) -> dict[str, int]:
+    """The number of columns of an image, which marching makes use of; nothing where rays are no image."""
+    return {} if isinstance(views, RayViews) and views.shape is None else {"image_width": views.image_shape[1]}
