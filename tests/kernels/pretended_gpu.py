@@ -6,6 +6,7 @@ of the CPU's fills them. `count_traffic` counts what such a device costs beside 
 and copies to it. Rays are marched by the compiled kernels of the CPU, in place of Triton's.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from torch.utils import backend_registration
 from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
+import raygrad
 from raygrad.kernels import _backends, sums_in
 from raygrad.kernels._cameras import rays_of_cameras
 
@@ -54,6 +56,7 @@ COPIES = {aten.copy_, aten._to_copy}
 FILLS = {aten.fill, aten.fill_, aten.masked_fill, aten.masked_fill_}
 INDEXES = {aten.index, aten.index_put, aten.index_put_}
 """These take tensors of the CPU as CUDA does: of any shape, without axes as all pointwise arithmetic, as positions."""
+PACKAGE = os.path.join(os.path.dirname(raygrad.__file__), "")
 MATRIX = 16
 """Values of an argument of raygrad's operators that may lie on the CPU, whence it travels with a kernel's launch."""
 
@@ -296,9 +299,10 @@ def _note(kind: str, what: object, size: int = 0) -> None:
 
 
 def _line_of_raygrad() -> str:
+    """The innermost line of the library: not of a test, which may lie in a clone's folder of the same name."""
     for frame, number in walk_stack(None):
-        if "/raygrad/" in frame.f_code.co_filename.replace("\\", "/"):
-            return f"{frame.f_code.co_filename.rsplit('raygrad', 1)[-1]}:{number}"
+        if frame.f_code.co_filename.startswith(PACKAGE):
+            return f"/{frame.f_code.co_filename.removeprefix(PACKAGE)}:{number}".replace(os.sep, "/")
     return "a test"
 
 

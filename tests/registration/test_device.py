@@ -69,6 +69,14 @@ def test_a_device_is_searched_as_the_cpu_is(traffic, there, drr, xray):
     same_pose(found, search(xray, drr, **options, init=TRUTH))
 
 
+@pytest.mark.parametrize("folder", ["/home/a/raygrad/tests", "/home/a/raygrad/.venv/lib"])
+def test_only_lines_of_the_library_are_counted_as_its_own(folder):
+    program = compile("there.sum().item()", f"{folder}/registration/program.py", "exec")
+    with count_traffic() as counted:
+        exec(program, {"there": torch.zeros(3, device=DEVICE)})
+    assert counted.lines[0].endswith("in a test")
+
+
 @pytest.mark.parametrize("method", ["lm", "adam", "lbfgs"])
 def test_waits_do_not_grow_with_the_iterations(monkeypatch, traffic, there, method):
     monkeypatch.setattr(batches, "TOGETHER_ELSEWHERE", 1000)
