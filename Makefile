@@ -17,17 +17,31 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find src -type f -not -name '*.pyc' -not -name '*.so' -not -path '*/__pycache__/*')
 
-.PHONY: help demo test docs lint sanitize clean
+.PHONY: help demo test test-quick test-slow test-peers docs lint sanitize clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## Install, render the example CT and write PNGs to raygrad-demo/ (about a minute).
 	$(BIN)/raygrad demo --out $(DEMO_OUT)
 
+# One thread each: the tests share the cores among them. A later -m takes the place of the one in pyproject.toml.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
+
 test: $(VENV)/.with-test ## Install and run the tests.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-quick: $(VENV)/.with-test ## Run those without Triton's interpreter and without child processes: for every edit.
+	$(PYTEST) -m "not slow and not interpreter and not subprocess" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.with-test ## Run those that `make test` leaves out since they take long.
+	$(PYTEST) -m slow $(PYTEST_ARGS)
+
+# In a venv of its own: the peers choose their torch, and bring a hundred other packages.
+test-peers: BIN := $(VENV)-peers/bin
+test-peers: $(VENV)-peers/.with-peers ## Run the comparisons with DiffDRR, torchio and RTK; none may be skipped.
+	RAYGRAD_REQUIRE_PEERS=1 $(PYTEST) -m "peers and not slow" $(PYTEST_ARGS)
 
 # -W: warnings are errors; an error in a page's program ends the build.
 docs: $(VENV)/.with-docs ## Install and build the documentation into docs/_build/html; its programs are run.
@@ -54,7 +68,7 @@ sanitize: $(VENV)-sanitize/.with-test ## Run the kernel tests under ASan and UBS
 	    $(VENV)-sanitize/bin/python -m pytest --capture=sys $(SANITIZE_TESTS) $(PYTEST_ARGS)
 
 clean: ## Remove the virtual environments and everything that was built.
-	rm -rf $(VENV) $(VENV)-sanitize build docs/_build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-sanitize $(VENV)-peers build docs/_build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- installing ---------------------------------------------------------------------------------------------------
 
@@ -66,7 +80,7 @@ clean: ## Remove the virtual environments and everything that was built.
 	    echo "'$(PYTHON)' cannot make virtual environments (Debian, Ubuntu: sudo apt install python3-venv)." >&2; exit 1; }
 	$(PYTHON) -m venv $*
 
-$(VENV)/.installed $(VENV)-sanitize/.installed: %/.installed: %/bin/python $(SOURCES)
+$(VENV)/.installed $(VENV)-sanitize/.installed $(VENV)-peers/.installed: %/.installed: %/bin/python $(SOURCES)
 	$*/bin/python -m pip install "$(TORCH)"
 	$*/bin/python -m pip install $(INSTALL_ARGS) .
 	@touch $@
@@ -74,17 +88,22 @@ $(VENV)/.installed $(VENV)-sanitize/.installed: %/.installed: %/bin/python $(SOU
 $(VENV)-sanitize/.installed: INSTALL_ARGS = -C cmake.define.RAYGRAD_SANITIZE=ON -C cmake.build-type=RelWithDebInfo \
                                             -C install.strip=false
 
-# raygrad is there already, so this adds what the extra needs and builds nothing again.
+# raygrad is there already, so this adds what the extra needs and builds nothing again. $(TORCH) once more: what does
+# not go with it is an error, where pip would else exchange it for another torch.
 %/.with-test: %/.installed
-	$*/bin/python -m pip install "raygrad[test]"
+	$*/bin/python -m pip install "$(TORCH)" "raygrad[test]"
 	@touch $@
 
 %/.with-docs: %/.installed
-	$*/bin/python -m pip install "raygrad[docs]"
+	$*/bin/python -m pip install "$(TORCH)" "raygrad[docs]"
 	@touch $@
 
 %/.with-lint: %/.installed
-	$*/bin/python -m pip install "raygrad[lint]"
+	$*/bin/python -m pip install "$(TORCH)" "raygrad[lint]"
 	@touch $@
 
-.PRECIOUS: %/bin/python %/.with-test %/.with-docs %/.with-lint
+%/.with-peers: %/.installed
+	$*/bin/python -m pip install "raygrad[test,peers]"
+	@touch $@
+
+.PRECIOUS: %/bin/python %/.with-test %/.with-docs %/.with-lint %/.with-peers
