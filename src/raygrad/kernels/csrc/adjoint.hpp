@@ -142,7 +142,8 @@ Status scatter_sum(const Problem<T>& p, const T* cotangent, T* gradient) {
     for (int64_t i = 0; i < volumes; i++)
       for (int64_t j = 0; j < cut.boxes; j++) {
         T* own = gradient + i * p.volume_batch_stride;
-        const Box box = clear_box(p, cut, j, own);
+        const Box box = box_of(p, cut, j);
+        clear(p, box, own);
         for (int64_t b = i * per_volume; b < (i + 1) * per_volume; b++) {
           const Cotangents<T> cotangents{p, cotangent, b};
           for (int64_t tile = 0; tile < schedule.tiling.data[b].count(); tile++) {
@@ -174,8 +175,8 @@ template <class T>
 Status scatter_maximum(const Problem<T>& p, const T* cotangent, T* gradient) {
   constexpr int N = LANES<T>;
   const Tiling tiling{1, p.rays, 1, N, false};
-  const int64_t voxels = p.shape[0] * p.shape[1] * p.shape[2];
-  std::memset(gradient, 0, size_t(voxels * (p.volume_batch_stride ? p.batch : 1)) * sizeof(T));
+  for (int64_t i = 0; i < (p.volume_batch_stride ? p.batch : 1); i++)
+    clear(p, whole(p), gradient + i * p.volume_batch_stride);
   Buffer<Reading<T>> readings(tiling.count() * N);
   if (!readings.data) return OUT_OF_MEMORY;
   for (int64_t b = 0; b < p.batch; b++) {

@@ -5,6 +5,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -81,6 +82,39 @@ bool holds(const A& array, size_t dimensions, nb::dlpack::dtype dtype) {
   return array.ndim() == dimensions && array.dtype() == dtype;
 }
 
+// Whether each element has memory of its own, as in every view of a tensor but those that repeat elements. What is left
+// after sorting by strides must reach farther with each axis; a layout that interleaves axes in another way is refused.
+bool shares_no_memory(const Array& array) {
+  size_t order[4] = {0, 1, 2, 3};
+  std::sort(order, order + array.ndim(), [&](size_t a, size_t b) { return array.stride(a) < array.stride(b); });
+  int64_t reach = 0;  // of the axes so far: from their first element to their last
+  for (size_t i = 0; i < array.ndim(); i++) {
+    if (array.shape(order[i]) == 1) continue;
+    if (array.stride(order[i]) <= reach) return false;
+    reach += int64_t(array.shape(order[i]) - 1) * array.stride(order[i]);
+  }
+  return true;
+}
+
+void require_own_memory(const Array& output) {
+  if (shares_no_memory(output)) return;
+  std::string shape, strides;
+  for (size_t i = 0; i < output.ndim(); i++) {
+    shape += (i ? ", " : "") + std::to_string(output.shape(i));
+    strides += (i ? ", " : "") + std::to_string(output.stride(i));
+  }
+  throw std::invalid_argument("Expected an output with memory of its own for every voxel. Got strides (" + strides +
+                              ") for a volume of shape (" + shape + ").");
+}
+
+template <class A>
+bool is_contiguous(const A& array) {
+  int64_t size = 1;
+  for (size_t i = array.ndim(); i-- > 0; size *= int64_t(array.shape(i)))
+    if (array.shape(i) != 1 && array.stride(i) != size) return array.size() == 0;
+  return true;
+}
+
 // Everything but the outputs, with pointers into the arrays that the caller holds.
 template <class T>
 Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, const ConstArray& target,
@@ -133,7 +167,8 @@ Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, cons
     require(channels == 1, "channels without labels");
   }
   if (bricks) {
-    require(holds(*bricks, 4, nb::dtype<uint8_t>()) && bricks->shape(0) == volume.shape(0), "bricks: expected (batch, x, y, z)");
+    require(holds(*bricks, 4, nb::dtype<uint8_t>()) && bricks->shape(0) == volume.shape(0) && is_contiguous(*bricks),
+            "bricks: expected (batch, x, y, z), contiguous");
     p.bricks = static_cast<const uint8_t*>(bricks->data());
     for (int a = 0; a < 3; a++) {
       p.brick_count[a] = int64_t(bricks->shape(size_t(a) + 1));
@@ -171,10 +206,12 @@ void march_with_jacobian(Array image, std::optional<Array> jacobian, ConstArray 
                          const std::string& reducefn, int64_t image_width, int threads) {
   with_dtype(image, [&](auto zero) {
     using T = decltype(zero);
-    require(image.ndim() == 3 && image.shape(0) == target.shape(0) && image.shape(2) == target.shape(1),
-            "image: expected (batch, channel, ray)");
-    require(!jacobian || (holds(*jacobian, 4, nb::dtype<T>()) && jacobian->size() == 6 * image.size()),
-            "jacobian: expected (batch, channel, ray, 6)");
+    require(image.ndim() == 3 && image.shape(0) == target.shape(0) && image.shape(2) == target.shape(1) &&
+                is_contiguous(image),
+            "image: expected (batch, channel, ray), contiguous");
+    require(!jacobian || (holds(*jacobian, 4, nb::dtype<T>()) && jacobian->size() == 6 * image.size() &&
+                          is_contiguous(*jacobian)),
+            "jacobian: expected (batch, channel, ray, 6), contiguous");
     const Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(image.shape(1)), bricks,
                                          method, n_points, reducefn, image_width, threads);
     T* derivatives = jacobian ? static_cast<T*>(jacobian->data()) : nullptr;
@@ -212,14 +249,15 @@ void march_adjoint(ConstArray cotangent, Array gradient, ConstArray volume, Cons
   with_dtype(gradient, [&](auto zero) {
     using T = decltype(zero);
     require(holds(cotangent, 3, nb::dtype<T>()) && cotangent.shape(0) == target.shape(0) &&
-                cotangent.shape(2) == target.shape(1),
-            "cotangent: expected (batch, channel, ray)");
+                cotangent.shape(2) == target.shape(1) && is_contiguous(cotangent),
+            "cotangent: expected (batch, channel, ray), contiguous");
     const Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(cotangent.shape(1)),
                                          std::nullopt, method, n_points, reducefn, image_width, threads);
     require(gradient.ndim() == 4, "gradient: expected (batch, x, y, z)");
     for (size_t a = 0; a < 4; a++)
-      require(gradient.shape(a) == volume.shape(a) && (a == 0 || gradient.stride(a) == volume.stride(a)),
+      require(gradient.shape(a) == volume.shape(a) && (gradient.shape(a) == 1 || gradient.stride(a) == volume.stride(a)),
               "gradient: expected the volume's shape and strides");
+    require_own_memory(gradient);
     prefer_large_pages(gradient.data(), gradient.nbytes());
     Status status;
     {
@@ -240,7 +278,8 @@ bool occupied_bricks(ConstArray volume, Array bricks, int threads) {
       shape[a] = int64_t(volume.shape(size_t(a) + 1)), stride[a] = volume.stride(size_t(a) + 1);
       size *= (shape[a] + BRICK - 1) / BRICK;
     }
-    require(int64_t(bricks.size()) == size * int64_t(volume.shape(0)), "bricks: expected those of the volume");
+    require(int64_t(bricks.size()) == size * int64_t(volume.shape(0)) && is_contiguous(bricks),
+            "bricks: expected those of the volume, contiguous");
     nb::gil_scoped_release released;
     for (int64_t b = 0; b < int64_t(volume.shape(0)); b++)
       finite &= kernels<T>().occupied_bricks(static_cast<const T*>(volume.data()) + b * volume.stride(0), shape, stride,
@@ -253,6 +292,7 @@ void add_voxel_driven(Array volume, ConstArray images, ConstArray voxel_to_pixel
   with_dtype(volume, [&](auto zero) {
     using T = decltype(zero);
     require(volume.ndim() == 3, "volume: expected (x, y, z)");
+    require_own_memory(volume);
     require(holds(images, 3, nb::dtype<T>()), "images: expected (view, height, width) of the volume's dtype");
     require(holds(voxel_to_pixel, 3, nb::dtype<double>()) && voxel_to_pixel.shape(0) == images.shape(0) &&
                 voxel_to_pixel.shape(1) == 3 && voxel_to_pixel.shape(2) == 4 && voxel_to_pixel.stride(0) == 12 &&

@@ -8,13 +8,8 @@ namespace {
 template <class T>
 bool occupied_bricks(const T* volume, const int64_t shape[3], const int64_t stride[3], uint8_t* bricks,
                      [[maybe_unused]] int threads) {
-  int order[3] = {0, 1, 2};  // axes from the farthest neighbours in memory to the nearest
-  for (int i = 0; i < 2; i++)
-    for (int j = 0; j < 2 - i; j++)
-      if (stride[order[j]] < stride[order[j + 1]]) {
-        const int axis = order[j];
-        order[j] = order[j + 1], order[j + 1] = axis;
-      }
+  int order[3];
+  by_distance_in_memory(stride, order);
   const int a = order[0], b = order[1], c = order[2];
   int64_t count[3], brick_stride[3];
   for (int i = 0; i < 3; i++) count[i] = (shape[i] + BRICK - 1) / BRICK;

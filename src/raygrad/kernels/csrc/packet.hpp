@@ -19,6 +19,17 @@ struct Box {
   int64_t low[3], high[3];
 };
 
+// The axes from the one whose neighbours are farthest apart in memory to the one whose are nearest.
+RAYGRAD_INLINE void by_distance_in_memory(const int64_t stride[3], int order[3]) {
+  for (int a = 0; a < 3; a++) order[a] = a;
+  for (int i = 0; i < 2; i++)
+    for (int j = 0; j < 2 - i; j++)
+      if (stride[order[j]] < stride[order[j + 1]]) {
+        const int axis = order[j];
+        order[j] = order[j + 1], order[j + 1] = axis;
+      }
+}
+
 // How an image's pixels are cut into packets of rows x columns = lanes, and the order the packets are taken in.
 struct Tiling {
   int64_t height, width, rows, columns;

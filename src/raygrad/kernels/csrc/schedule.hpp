@@ -85,7 +85,7 @@ struct Schedule {
   }
 };
 
-// The volume cut into boxes across the axis whose neighbours are farthest apart in memory: each is one piece of memory,
+// The volume cut into boxes across the axis whose neighbours are farthest apart in memory: each is one stretch of memory,
 // which one thread can own.
 struct Cut {
   int axis;
@@ -101,16 +101,34 @@ Cut cut_volume(const Problem<T>& p) {
   return {axis, thickness, (p.shape[axis] + thickness - 1) / thickness};
 }
 
-// One of the boxes, with zeros written to it.
 template <class T>
-Box clear_box(const Problem<T>& p, const Cut& cut, int64_t number, T* volume) {
+Box box_of(const Problem<T>& p, const Cut& cut, int64_t number) {
   Box box = whole(p);
   box.low[cut.axis] = number * cut.thickness;
   box.high[cut.axis] = least(p.shape[cut.axis], box.low[cut.axis] + cut.thickness);
-  const int64_t stride = p.stride[cut.axis];
-  std::memset(volume + box.low[cut.axis] * stride, 0,
-              size_t((box.high[cut.axis] - box.low[cut.axis]) * stride) * sizeof(T));
   return box;
+}
+
+// Writes zeros to the voxels of a box, and to nothing that lies between them in memory.
+template <class T>
+void clear(const Problem<T>& p, const Box& box, T* volume) {
+  int order[3];
+  by_distance_in_memory(p.stride, order);
+  int64_t count[3], stride[3];
+  for (int i = 0; i < 3; i++) {
+    count[i] = box.high[order[i]] - box.low[order[i]], stride[i] = p.stride[order[i]];
+    volume += box.low[order[i]] * stride[i];
+  }
+  const bool in_rows = stride[2] == 1;
+  if (in_rows && stride[1] == count[2]) count[2] *= count[1], count[1] = 1;  // rows without gaps are one row
+  if (in_rows && count[1] == 1 && stride[0] == count[2]) count[2] *= count[0], count[0] = 1;
+  for (int64_t i = 0; i < count[0]; i++)
+    for (int64_t j = 0; j < count[1]; j++) {
+      T* row = volume + i * stride[0] + j * stride[1];
+      if (in_rows) std::memset(row, 0, size_t(count[2]) * sizeof(T));
+      else
+        for (int64_t k = 0; k < count[2]; k++) row[k * stride[2]] = 0;
+    }
 }
 
 // Waking a thread costs more than a handful of packets do.

@@ -301,7 +301,8 @@ Status scatter_columns(const Problem<T>& p, const ColumnLayout& layout, const T*
     for (int64_t i = 0; i < volumes; i++)
       for (int64_t j = 0; j < cut.boxes; j++) {
         T* own = gradient + i * p.volume_batch_stride;
-        const Box box = clear_box(p, cut, j, own);
+        const Box box = box_of(p, cut, j);
+        clear(p, box, own);
         for (int64_t b = i * per_volume; b < (i + 1) * per_volume; b++)
           for (int64_t c = 0; c < layout.width; c++) {
             Column<T> column;
