@@ -18,7 +18,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "Detector": ("raygrad.geometry", "raygrad.detector"),
     "DRR": ("raygrad.drr",),
     "load_example_ct": ("raygrad.phantoms", "raygrad.data"),
-    "make_reorient": ("raygrad.geometry", "raygrad.data"),
+    "make_reorient": ("raygrad.pose", "raygrad.geometry", "raygrad.data"),
     "Ellipsoid": ("raygrad.phantoms",),
     "Gaussian": ("raygrad.phantoms",),
     "Phantom": ("raygrad.phantoms",),
@@ -32,7 +32,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "raygrad.registration:Calibration",
     ),
     "Volume": ("raygrad.data",),
-    "VolumeGeometry": ("raygrad.geometry", "raygrad.data"),
+    "VolumeGeometry": ("raygrad.pose", "raygrad.geometry", "raygrad.data"),
 }
 """Where a name may live, the newest place first; MODULE:NAME where it is called otherwise there."""
 PLACES |= dict.fromkeys(("short_scan", "helical", "laminography", "c_arm_sweep", "parallel"), PLACES["circular"])
