@@ -413,3 +413,20 @@ def test_calls_that_make_no_image_are_refused():
     drr.density = drr.density * torch.inf
     with pytest.raises(ValueError, match="finite"):
         drr(pose)
+
+
+def test_a_density_on_another_grid_is_refused():
+    """It would be rendered where the subject's grid lies, without a word."""
+    drr = make_drr()
+    drr.density = torch.zeros(3, 3, 3)
+    with pytest.raises(ValueError, match=r"a volume on the grid \(.*\) of the subject. Got \(3, 3, 3\)"):
+        drr(make_poses(1))
+
+
+def test_the_affine_maps_have_inverses_of_their_own():
+    drr = make_drr()
+    identity = torch.eye(4)[None]
+    torch.testing.assert_close(drr.affine.compose(drr.affine.inverse()).matrix, identity, atol=1e-4, rtol=0)
+    torch.testing.assert_close(drr.affine.inverse().matrix, drr.affine_inverse.matrix, atol=1e-4, rtol=1e-4)
+    with pytest.raises(TypeError, match="Got an affine map"):
+        drr.affine.convert("euler_angles", "ZXY")

@@ -7,13 +7,13 @@ from itertools import permutations
 import pytest
 import torch
 from kernel_cases import BACKENDS_IN_TIME, GPU, METHODS, affine, device_of, needs_extension, random_like
+from raygrad.data.geometry import VolumeGeometry
+from raygrad.trajectories import circular
 from torch import Tensor
 from voxel_driven_cases import circle
 
 from raygrad import kernels
-from raygrad.data.geometry import VolumeGeometry
 from raygrad.projector import Projector
-from raygrad.trajectories import circular
 
 SHAPE = (6, 5, 18)
 DTYPES = [torch.float32, torch.float64]
