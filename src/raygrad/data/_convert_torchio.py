@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from raygrad.data._density import hu_to_density
 from raygrad.data._labelmap import as_labels
-from raygrad.data._subject import Subject
 from raygrad.data._volume import Volume
 
 if TYPE_CHECKING:
@@ -22,23 +21,23 @@ def from_torchio_image(image: Any) -> Volume:
     return Volume(image.data, image.affine)
 
 
-def from_torchio(subject: "torchio.Subject") -> Subject:
-    """The raygrad Subject of a torchio.Subject: see `Subject.from_torchio`."""
+def fields_of_torchio(subject: "torchio.Subject") -> dict[str, Any]:
+    """What a `raygrad.data.Subject` is made of, from a torchio.Subject: see `Subject.from_torchio`."""
     attributes: dict[str, Any] = dict(subject)
     if not hasattr(attributes.get("volume"), "affine"):
         raise ValueError(f"Expected a torchio.Subject with an image named 'volume'. Got {sorted(attributes)}.")
     volume = from_torchio_image(attributes.pop("volume"))
     density, mask = attributes.pop("density", None), attributes.pop("mask", None)
-    return Subject(
-        volume=volume,
-        density=hu_to_density(volume.data) if density is None else from_torchio_image(density),
-        mask=None if mask is None else as_labels(from_torchio_image(mask)),
+    return {
+        "volume": volume,
+        "density": hu_to_density(volume.data) if density is None else from_torchio_image(density),
+        "mask": None if mask is None else as_labels(from_torchio_image(mask)),
         **attributes,
-    )
+    }
 
 
-def to_torchio(subject: Subject) -> "torchio.Subject":
-    """The torchio.Subject of a raygrad Subject: see `Subject.to_torchio`."""
+def to_torchio(subject: Any) -> "torchio.Subject":
+    """The torchio.Subject of a `raygrad.data.Subject`: see `Subject.to_torchio`."""
     try:
         import torchio
     except ImportError as error:

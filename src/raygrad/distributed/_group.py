@@ -1,14 +1,4 @@
-"""Views shared among processes, on the GPUs of one machine or of many, by `torch.distributed`.
-
-Every process holds the whole volume and its own views, a block of neighbours. What travels is one sum of volumes over
-all processes a back projection, and a few numbers. The same code runs in one process and in many:
-
-```python
-with join_processes() as processes:  # under torchrun; else this process alone
-    projector, images = shard(projector, images, processes)
-    result = sirt(projector, images)  # the same volume in every process
-```
-"""
+"""The processes of a group of `torch.distributed`: joining them, and their ending together."""
 
 import builtins
 import os
