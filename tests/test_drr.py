@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from peers import import_peer
 from torch import nn
 
 from raygrad.data import Subject, Volume
@@ -360,8 +361,9 @@ def test_it_can_be_copied_and_pickled():
         torch.testing.assert_close(again(pose, mask_to_channels=True), image)
 
 
+@pytest.mark.peers
 def test_a_torchio_subject_is_rendered_too():
-    pytest.importorskip("torchio", reason="torchio is not installed")
+    import_peer("torchio")
     subject, pose = make_subject(labels=True), make_poses(1)
     torch.testing.assert_close(make_drr(subject.to_torchio())(pose), make_drr(subject)(pose))
 

@@ -6,17 +6,17 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from peers import import_peer
 
 from raygrad.drr import DRR
 from raygrad.kernels import available_backends
 from raygrad.pose import convert
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    torchio = pytest.importorskip("torchio", reason="torchio is not installed")
-    diffdrr_drr = pytest.importorskip("diffdrr.drr", reason="diffdrr is not installed")
-    diffdrr_data = pytest.importorskip("diffdrr.data", reason="diffdrr is not installed")
-    diffdrr_pose = pytest.importorskip("diffdrr.pose", reason="diffdrr is not installed")
+pytestmark = pytest.mark.peers
+torchio = import_peer("torchio")
+diffdrr_drr = import_peer("diffdrr.drr")
+diffdrr_data = import_peer("diffdrr.data")
+diffdrr_pose = import_peer("diffdrr.pose")
 
 BACKENDS = [name for name, (usable, _) in available_backends().items() if usable]
 ORIENTATIONS = ["AP", "PA", None]

@@ -1,18 +1,16 @@
 """The density and the world geometry of DiffDRR 0.6.1, where it is installed."""
 
-import warnings
-
 import nibabel
 import numpy as np
 import pytest
 import torch
 from image_files import affine_of
+from peers import import_peer
 
 from raygrad.data import read, transform_hu_to_density
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    diffdrr_data = pytest.importorskip("diffdrr.data", reason="diffdrr is not installed")
+pytestmark = pytest.mark.peers
+diffdrr_data = import_peer("diffdrr.data")
 
 SHAPE = (12, 11, 10)
 rng = np.random.default_rng(3)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from image_files import affine_of
+from peers import import_peer
 
 from raygrad.data import Subject, Volume, hu_to_density, read
 
-torchio = pytest.importorskip("torchio", reason="torchio is not installed")
+pytestmark = pytest.mark.peers
+torchio = import_peer("torchio")
 
 SHAPE = (6, 5, 4)
 rng = np.random.default_rng(2)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import roma
 import torch
+from peers import import_peer
 
 from raygrad.data import make_reorient
 from raygrad.formats._geometry import Frames, read_geometry, write_geometry
@@ -168,11 +169,10 @@ def test_rtk_leaves_pixels_to_the_images(tmp_path):
         read_geometry(tmp_path / "geometry.xml", Frames((6, 9)))
 
 
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # as errors, those of SWIG's modules end the process
 def test_rtk_itself_writes_what_is_read_and_draws_what_raygrad_draws(tmp_path):
-    itk = pytest.importorskip("itk", reason="needs ITK-RTK")
-    if not hasattr(itk, "RTK"):
-        pytest.skip("needs ITK-RTK")
-    rtk = itk.RTK
+    itk, rtk = import_peer("itk"), import_peer("itk.RTK")
     from raygrad import kernels
 
     geometry = rtk.ThreeDCircularProjectionGeometry.New()

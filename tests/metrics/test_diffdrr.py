@@ -1,17 +1,15 @@
 """The same scores and distances as DiffDRR 0.6.1."""
 
-import warnings
-
 import pytest
 import torch
+from peers import import_peer
 
 from raygrad import metrics
 from raygrad.pose import RigidTransform, random_rigid_transform
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    diffdrr_metrics = pytest.importorskip("diffdrr.metrics", reason="diffdrr is not installed")
-    diffdrr_pose = pytest.importorskip("diffdrr.pose", reason="diffdrr is not installed")
+pytestmark = pytest.mark.peers
+diffdrr_metrics = import_peer("diffdrr.metrics")
+diffdrr_pose = import_peer("diffdrr.pose")
 
 
 def images(channels=1, batch_size=2):

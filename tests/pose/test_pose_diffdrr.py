@@ -1,16 +1,14 @@
 """The same numbers as DiffDRR 0.6.1, whose users bring their poses along."""
 
-import warnings
-
 import pytest
 import torch
+from peers import import_peer
 
 import raygrad.pose
 from raygrad.pose import PARAMETERIZATIONS, RigidTransform, convert, random_rigid_transform
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    diffdrr_pose = pytest.importorskip("diffdrr.pose", reason="diffdrr is not installed")
+pytestmark = pytest.mark.peers
+diffdrr_pose = import_peer("diffdrr.pose")
 
 SIZES = {"quaternion": 4, "quaternion_adjugate": 10, "rotation_6d": 6, "rotation_9d": 9, "rotation_10d": 10}
 CONVENTIONS = ["XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX", "XYX", "XZX", "YXY", "YZY", "ZXZ", "ZYZ"]
