@@ -20,6 +20,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from typing import Any
 import numpy as np
 import torch
 from same_bits_parts import PARTS, Names, find
+
+import raygrad
 
 Results = dict[str, np.ndarray]
 
@@ -58,6 +61,7 @@ def _compute(only: list[str], threads: int) -> tuple[Results, bool]:
     torch.set_num_threads(threads)
     warnings.simplefilter("ignore")
     compiled = find("available_backends")()["cpu"][1]
+    print(f"raygrad in {Path(raygrad.__file__).parent}, {threads} threads, {compiled}")
     results = {
         "about/torch": np.asarray(torch.__version__),
         "about/kernels": np.asarray(compiled),
@@ -117,23 +121,26 @@ def difference(old: np.ndarray, new: np.ndarray) -> str | None:
 
 def compare(old: Results, new: Results) -> bool:
     """Say what differs; whether nothing does."""
-    same, differing = 0, 0
+    same = differing = 0
+    missing: Counter[str] = Counter()
     for name, before in old.items():
         if name.startswith("about/"):
             if name not in new or str(before) != str(new[name]):
                 print(f"note: {name[6:]}: {before} and {new.get(name)}")
-            continue
-        words = difference(before, new[name]) if name in new else "missing"
-        if words is None:
-            same += 1
-        else:
+        elif name not in new:
+            missing["/".join(name.split("/")[:3])] += 1
+        elif (words := difference(before, new[name])) is not None:
             differing += 1
             print(f"{name}: {words}")
+        else:
+            same += 1
+    for group, count in missing.items():
+        print(f"{group}: {count} missing")
     added = [name for name in new if name not in old]
     if added:
         print(f"{len(added)} more in the newer results: {', '.join(added[:10])}{' ...' if len(added) > 10 else ''}")
-    print(f"{same} of {same + differing} are the same to the bit, {differing} are not")
-    return differing == 0
+    print(f"{same} are the same to the bit, {differing} are not, {missing.total()} are missing")
+    return not differing and not missing
 
 
 def main() -> int:

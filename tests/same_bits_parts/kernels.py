@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from same_bits_parts.names import Names, call, cases
+from same_bits_parts.names import Names, call, cases, spelling
 from same_bits_parts.parts import DOUBLE, DTYPES, RENDERERS, Results, part, random_like, seeded, with_gradients
 
 
@@ -81,7 +81,8 @@ def kernel_cameras(rg: Names) -> Results:
     pose = rg.circular(2, sdd=300.0, sid=200.0, height=2, delx=1.0, start_deg=11.0, dtype=DOUBLE).camera_to_world
     pixels = torch.tensor([[[-5.0, 0, 1, 0], [0, -4, 2, 0], [0, 0, 300, 0], [0, 0, 0, 1]]], dtype=DOUBLE)
     for dtype, renderer, backend in product(DTYPES, RENDERERS, ("cpu", "reference")):
-        options = {"height": 7, "width": 9, "backend": backend, "n_points": 30} | march_options(rg, renderer)
+        options = {"height": 7, "width": 9, "backend": backend, "n_points": 30}
+        options[spelling(rg.project, "renderer")] = renderer
         leaves = {"volume": volume, "pose": pose, "pixels": pixels}
         leaves = {name: leaf.to(DTYPES[dtype]) for name, leaf in leaves.items()}
 
@@ -90,11 +91,6 @@ def kernel_cameras(rg: Names) -> Results:
 
         jacobian = rg.project_cameras_with_jacobian(*leaves.values(), world_to_voxel, **options)[1]
         yield f"{dtype}/{renderer}/{backend}", with_gradients(image, **leaves) | {"jacobian": jacobian}
-
-
-def march_options(rg: Names, renderer: str) -> dict[str, Any]:
-    """The renderer as `project` calls that argument, for functions that hand their options on to it."""
-    return call(lambda **options: options, renderer=renderer)
 
 
 @part("kernels/columns")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from same_bits_parts.names import Names, call, described, detector_of, unknown_sweep
+from same_bits_parts.names import Names, described, detector_of, field, reconstruct, unknown_sweep
 from same_bits_parts.parts import DOUBLE, DTYPES, RENDERERS, Results, one_thread, part, seeded, with_gradients
 
 
@@ -133,7 +133,7 @@ def reconstruction_methods(rg: Names) -> Results:
 
         def run(method: str, images: Tensor = images, views: Any = views, **options: Any) -> dict[str, Any]:
             options = {"iterations": 6} | options
-            return reconstructed(call(rg.reconstruct, images, views, grid(rg), method=method, **options))
+            return reconstructed(reconstruct(images, views, grid(rg), method=method, **options))
 
         for method, ways in METHODS.items():
             for way, options in ways.items():
@@ -179,9 +179,7 @@ def reconstruction_fdk(rg: Names) -> Results:
             images = images_of(rg, views, 0.01).to(DTYPES[dtype])
             for window in ("ram-lak", "shepp-logan", "cosine", "hann") if name == "circle" else ("ram-lak",):
                 options = {"filter": window, "cutoff": 0.8 if window == "hann" else 1.0}
-                found = call(
-                    rg.reconstruct, images, views, grid(rg), method="fdk", **options, nonnegative=name == "circle"
-                )
+                found = reconstruct(images, views, grid(rg), method="fdk", **options, nonnegative=name == "circle")
                 yield f"{dtype}/{name}/{window}", reconstructed(found)
 
 
@@ -196,7 +194,7 @@ def calibrated(found: Any) -> dict[str, Any]:
         "intrinsics": dict(found.intrinsics),
         "residual": found.residual,
         "settled": found.settled,
-        "history": np.array([[one.factor, one.number, one.residual, one.step] for one in found.history]),
+        "history": np.array([[one.residual, field(one, "step")] for one in found.history]),
     }
 
 
@@ -211,15 +209,15 @@ def reconstruction_calibration(rg: Names) -> Results:
         given = sweep(rg, 8, 32, DTYPES[dtype])
         given = replace(given, pose=rg.RigidTransform((moves @ given.pose.matrix.double()).to(DTYPES[dtype])))
         projector = rg.Projector(grid(rg, 32), given)
-        everything = unknown_sweep((1.0, 2.0), sdd=10.0, x0=2.0, y0=2.0, pixel_size=0.01)
+        everything = unknown_sweep(1.0, 2.0, sdd_mm=10.0, x0_mm=2.0, y0_mm=2.0, pixel_size=0.01)
         for name, unknowns in (
-            ("poses", unknown_sweep((1.0, 2.0))),
+            ("poses", unknown_sweep(1.0, 2.0)),
             ("all", everything),
-            ("x0", unknown_sweep(x0=2.0)),
+            ("x0", unknown_sweep(x0_mm=2.0)),
         ):
             yield f"{dtype}/{name}", calibrated(rg.calibrate(projector, images, unknowns, rounds=3, iterations=4))
         maps = given.detector.calibration.matrix.to(given.pose.matrix).repeat(8, 1, 1)
         by_view = projector.with_views(replace(given, calibration=maps))
         yield f"{dtype}/by view", calibrated(rg.calibrate(by_view, images, everything, factors=[2], rounds=2))
-    whole = call(rg.reconstruct, images, given, grid(rg, 32), method="os_sart", iterations=2, calibrate="poses")
+    whole = reconstruct(images, given, grid(rg, 32), method="os_sart", iterations=2, calibrate="poses")
     yield "in the verb", reconstructed(whole) | {"calibration": calibrated(whole.calibration)}

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from same_bits_parts.names import Names, call, described, unknown_geometry
+from same_bits_parts.names import Names, call, described, register, unknown_geometry
 from same_bits_parts.parts import DOUBLE, Results, euler, part, thorax
 
 
@@ -57,7 +57,7 @@ class Bench:
         return self.rg.RigidTransform(self.motion @ pose.matrix)
 
     def found(self, *arguments: Any, **options: Any) -> dict[str, Any]:
-        return registered(call(self.rg.register, *arguments, **options))
+        return registered(register(*arguments, **options))
 
 
 @part("registration/poses")
@@ -97,11 +97,11 @@ def registration_unknowns(rg: Names) -> Results:
     camera = bench.camera(sdd=1028.0, x0=3.0, y0=-3.0, delx=400.0 / 64 * 1.01)
     xrays = [bench.xray(bench.ap, camera), bench.xray(bench.lateral, camera)]
     unknowns = {
-        "sdd": {"sdd": 10.0},
-        "principal point": {"principal_point": 5.0},
+        "sdd": {"sdd_mm": 10.0},
+        "principal point": {"centre_mm": 5.0},
         "pixel size": {"pixel_size": 0.02},
-        "relative pose": {"relative_pose_mm_deg": (3.0, 1.0)},
-        "all": {"sdd": 10.0, "principal_point": 5.0, "pixel_size": 0.02, "relative_pose_mm_deg": (3.0, 1.0)},
+        "relative pose": {"pose_mm": 3.0, "pose_deg": 1.0},
+        "all": {"sdd_mm": 10.0, "centre_mm": 5.0, "pixel_size": 0.02, "pose_mm": 3.0, "pose_deg": 1.0},
     }
     for name, known in unknowns.items():
         few = {"candidates": 2, "stages": bench.stages, "calibration": unknown_geometry(**known)}
@@ -159,7 +159,7 @@ def registration_search(rg: Names) -> Results:
     bench = Bench(rg, side=50)
     truth = euler(rg, [15.0, -10, 8], [20.0, 880, -15])
     xray, ranges = bench.xray(truth), rg.SearchRanges(degrees=25.0, mm=40.0)
-    few = {"poses": 64, "stages": bench.stages, "keep": 3}
+    few = {"poses": 512, "stages": bench.stages, "keep": 3}
     yield "ranges", registered(call(rg.search, xray, bench.drr, ranges=ranges, **few))
     yield (
         "about a start",
