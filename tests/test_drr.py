@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from peers import import_peer
+from other_projects import import_peer
 from torch import nn
 
 from raygrad.data import Subject, Volume

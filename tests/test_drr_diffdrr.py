@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from peers import import_peer
+from other_projects import import_peer
 
 from raygrad.drr import DRR
 from raygrad.kernels import available_backends

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from image_files import affine_of
-from peers import import_peer
+from other_projects import import_peer
 
 from raygrad.data import read, transform_hu_to_density
 

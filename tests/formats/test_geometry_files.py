@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import roma
 import torch
-from peers import import_peer
+from other_projects import import_peer
 
 from raygrad.data import make_reorient
 from raygrad.formats._geometry import Frames, read_geometry, write_geometry

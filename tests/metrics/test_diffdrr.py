@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from peers import import_peer
+from other_projects import import_peer
 
 from raygrad import metrics
 from raygrad.pose import RigidTransform, random_rigid_transform

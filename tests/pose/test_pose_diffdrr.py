@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from peers import import_peer
+from other_projects import import_peer
 
 import raygrad.pose
 from raygrad.pose import PARAMETERIZATIONS, RigidTransform, convert, random_rigid_transform
