@@ -9,7 +9,6 @@ import torch
 os.environ.setdefault("MPLBACKEND", "Agg")
 if not torch.cuda.is_available():  # Triton's kernels then run in Python; it reads this when it is imported
     os.environ.setdefault("TRITON_INTERPRET", "1")
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 # Kernels in Triton's language look like Python functions, but a decorator between them and @triton.jit breaks them.
 for finder in sys.meta_path:
@@ -18,9 +17,9 @@ for finder in sys.meta_path:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """What is parametrized by the GPU backend is left out by `make test-quick` where the interpreter runs it."""
+    """What is parametrized by the GPU backend needs no mark of its own."""
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    if INTERPRETED and any(isinstance(value, str) and value == "gpu" for value in parameters):
+    if any(isinstance(value, str) and value == "gpu" for value in parameters):
         item.add_marker("interpreter")
 
 

@@ -39,6 +39,7 @@ def test_one_version_everywhere(file, pattern):
     assert found[1] == raygrad.__version__
 
 
+@pytest.mark.subprocess
 def test_the_core_imports_torch_numpy_jaxtyping_and_roma_only():
     program = (
         "import importlib, sys, torch, numpy, jaxtyping, roma\nbefore = set(sys.modules)\n"
@@ -49,6 +50,7 @@ def test_the_core_imports_torch_numpy_jaxtyping_and_roma_only():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.subprocess
 def test_the_verbs_are_at_the_top_but_imported_when_asked_for():
     program = (
         "import sys, raygrad\nassert {'register', 'search'} <= set(dir(raygrad)) and 'torch' not in sys.modules\n"

@@ -209,6 +209,7 @@ def test_help(command):
     assert "Usage" in result.output
 
 
+@pytest.mark.subprocess
 def test_help_needs_nothing_heavy():
     program = (
         "import sys, raygrad, raygrad.cli; "

@@ -256,6 +256,7 @@ def start_and_kill(arguments, checkpoint):
     assert process.returncode not in (0, 1, 2)
 
 
+@pytest.mark.subprocess
 def test_killed_and_started_again_it_ends_with_the_same_volume(given, tmp_path):
     options = ["--method", "os_sart", "--iterations", 60, "--checkpoint-every", 0, *GRID]
     succeed(*given, "-o", tmp_path / "whole.nii.gz", *options)
@@ -398,6 +399,7 @@ def test_intensities_of_a_folder(sweep, given, result, tmp_path):
     assert difference.norm() < 0.01 * result.volume.norm()
 
 
+@pytest.mark.subprocess
 @pytest.mark.slow
 def test_processes_of_torchrun_share_the_views(given, result, tmp_path):
     program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "raygrad"]

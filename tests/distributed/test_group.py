@@ -19,9 +19,12 @@ from raygrad.distributed import Group, join_processes, shard
 COUNT = 4
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
-pytestmark = pytest.mark.skipif(
-    not (dist.is_available() and dist.is_gloo_available()), reason="this torch has no gloo to join processes by"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (dist.is_available() and dist.is_gloo_available()), reason="this torch has no gloo to join processes by"
+    ),
+    pytest.mark.subprocess,
+]
 
 
 @pytest.fixture(scope="module")

@@ -33,16 +33,19 @@ def compile_in_a_process(backend, names):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.subprocess
 def test_one_graph_gives_the_same_values_and_gradients():
     compile_in_a_process("aot_eager", BRIEF)
 
 
 @pytest.mark.slow
+@pytest.mark.subprocess
 def test_one_graph_for_every_metric_and_every_pose():
     compile_in_a_process("aot_eager", [name for name in CASES if name not in BRIEF])
 
 
 @pytest.mark.slow
+@pytest.mark.subprocess
 def test_one_graph_with_generated_code():
     compile_in_a_process("inductor", BRIEF)
 
@@ -161,6 +164,7 @@ def test_pooled_patches_are_those_of_running_sums(size):
 # From the pose to the gradient of an image's similarity
 
 
+@pytest.mark.subprocess
 def test_one_graph_from_pose_to_gradient():
     compile_in_a_process("aot_eager", RENDERS)
 

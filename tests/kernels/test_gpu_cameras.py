@@ -12,7 +12,7 @@ from raygrad.kernels import available_backends, prepare, project, project_camera
 from raygrad.kernels._cameras import rays_of_cameras
 from raygrad.pose import RigidTransform, random_rigid_transform
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.interpreter]
 
 RENDERERS = ("siddon", "joseph", "trilinear")
 USABLE = {name: usable for name, (usable, _) in available_backends().items()}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("triton", reason="Triton compiles the kernels, and is not installed")
+pytestmark = pytest.mark.subprocess
 
 TARGETS = {"cuda:80": "NVIDIA A100", "cuda:90": "NVIDIA H100", "hip:gfx942": "AMD MI300"}
 USUAL = ("siddon: in 8 parts, derivatives", "joseph: sum by cameras, derivatives", "siddon: adjoint")

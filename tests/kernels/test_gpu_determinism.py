@@ -15,7 +15,7 @@ from kernel_cases import (
 
 from raygrad.kernels import backproject, project
 
-pytestmark = needs_gpu_kernels
+pytestmark = [needs_gpu_kernels, pytest.mark.interpreter]
 
 SCENES = scenes()
 

@@ -22,7 +22,7 @@ from kernel_cases import (
 from raygrad.kernels import backproject, project, project_with_jacobian
 from raygrad.kernels._gpu import launch
 
-pytestmark = needs_gpu_kernels
+pytestmark = [needs_gpu_kernels, pytest.mark.interpreter]
 
 SCENES = scenes()
 

@@ -12,7 +12,7 @@ from synchronisation import NoSynchronisation
 from raygrad.kernels import _backends, _gpu, available_backends, backproject, project, project_with_jacobian
 from raygrad.kernels._gpu import marching, memory
 
-pytestmark = needs_gpu_kernels
+pytestmark = [needs_gpu_kernels, pytest.mark.interpreter]
 
 SCENES = scenes()
 OPERATORS = ("march", "march_with_jacobian", "march_adjoint", "march_adjoint_into")

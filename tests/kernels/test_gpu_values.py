@@ -16,7 +16,7 @@ from kernel_cases import (
 
 from raygrad.kernels import backproject, project, project_with_jacobian
 
-pytestmark = needs_gpu_kernels
+pytestmark = [needs_gpu_kernels, pytest.mark.interpreter]
 
 SCENES = scenes()
 

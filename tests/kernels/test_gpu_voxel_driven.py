@@ -10,7 +10,10 @@ from voxel_driven_cases import circle, device_of
 
 from raygrad.kernels import _occupancy, add_voxel_driven_, available_backends, prepare
 
-pytestmark = pytest.mark.skipif(not available_backends()["gpu"][0], reason="needs Triton, or its interpreter")
+pytestmark = [
+    pytest.mark.skipif(not available_backends()["gpu"][0], reason="needs Triton, or its interpreter"),
+    pytest.mark.interpreter,
+]
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 DEVICE = device_of("gpu")
 

@@ -340,6 +340,7 @@ def test_occupancy_belongs_to_its_values():
     assert prepare(volume).describes(volume)
 
 
+@pytest.mark.subprocess
 @needs_extension
 @pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512"])
 def test_every_instruction_set(instruction_set):

@@ -84,6 +84,7 @@ def test_threads_change_nothing():
     assert torch.equal(one, three)
 
 
+@pytest.mark.subprocess
 @compiled
 @pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512"])
 def test_every_instruction_set(instruction_set):

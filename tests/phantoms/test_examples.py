@@ -108,6 +108,7 @@ def test_the_version_follows_the_generators_source(tmp_path, monkeypatch):
     assert examples._generator_version() != before
 
 
+@pytest.mark.subprocess
 def test_importing_the_package_imports_no_reader():
     readers = {"nibabel", "SimpleITK", "pooch", "torchio", "scipy"}
     code = f"import sys, raygrad.data; print(sorted({readers} & set(sys.modules)))"

@@ -76,6 +76,7 @@ os_sart(projector, images, iterations=7, checkpoint=sys.argv[1], checkpoint_ever
 """
 
 
+@pytest.mark.subprocess
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(scene, tmp_path):
     path = [str(Path(__file__).parents[1] / "cases"), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
