@@ -340,7 +340,7 @@ def test_a_search_finds_the_pose_from_nothing_and_ranks(drr):
 @pytest.mark.parametrize("init", [None, make_pose((5.0, 3.0, -4.0))], ids=["no start", "about a start"])
 def test_registration_without_a_good_start_searches(drr, xray, monkeypatch, init):
     monkeypatch.setattr(sys.modules["raygrad.registration._register"], "search", partial(search, poses=256))
-    monkeypatch.setattr(sys.modules["raygrad.registration.search"], "REFINED", 24)
+    monkeypatch.setattr(sys.modules["raygrad.registration._search"], "REFINED", 24)
     result = register(xray, drr, init, ranges=SearchRanges(12.0, 20.0), stages=QUICK)
     assert_found(result, mm=1.0)
     assert len(result.pose) == 1
