@@ -1,7 +1,8 @@
 """Volumes from X-ray images."""
 
+from raygrad._progress import Iteration as Iteration
+from raygrad._progress import Status as Status
 from raygrad.reconstruction._calibration.calibrate import Calibration as Calibration
-from raygrad.reconstruction._calibration.calibrate import Round as Round
 from raygrad.reconstruction._calibration.calibrate import calibrate as calibrate
 from raygrad.reconstruction._checks import check_images as check_images
 from raygrad.reconstruction._constraints import Constraint as Constraint
@@ -18,8 +19,6 @@ from raygrad.reconstruction._methods.total_variation import total_variation as t
 from raygrad.reconstruction._methods.tv import tv as tv
 from raygrad.reconstruction._reconstruct import METHODS as METHODS
 from raygrad.reconstruction._reconstruct import reconstruct as reconstruct
-from raygrad.reconstruction._result import Iteration as Iteration
 from raygrad.reconstruction._result import ReconstructionResult as ReconstructionResult
-from raygrad.reconstruction._result import Status as Status
 from raygrad.reconstruction._solver import Solver as Solver
 from raygrad.reconstruction._solver import Step as Step

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from raygrad._files import written_whole
+from raygrad._progress import Iteration
 from raygrad.distributed import Group
 from raygrad.projector import Projector
-from raygrad.reconstruction._result import Iteration
 from raygrad.reconstruction._solver import Solver
+
+KEPT = ("number", "seconds", "residual", "change", "objective")
+"""What a reconstruction knows of an iteration."""
 
 
 class Checkpoint:
@@ -59,7 +62,7 @@ class Checkpoint:
         for name in self.solver.numbers:
             setattr(self.solver, name, state[name])
         self._tell(len(kept["history"]))
-        return [Iteration(*entry) for entry in kept["history"]]
+        return [Iteration(**entry) for entry in kept["history"]]
 
     def save(self, history: list[Iteration]) -> None:
         """Replace the file by the solver's present state."""
@@ -69,7 +72,7 @@ class Checkpoint:
         tensors |= {name: processes.gather(getattr(solver, name)) for name in solver.by_view}
         if processes.rank == 0:
             state |= {name: tensor.cpu() for name, tensor in tensors.items()}  # to go on from on any machine
-            entries = [(it.number, it.residual, it.change, it.objective, it.seconds) for it in history]
+            entries = [{name: getattr(iteration, name) for name in KEPT} for iteration in history]
             with written_whole(self.path) as unfinished:
                 torch.save({"problem": self.problem, "state": state, "history": entries}, unfinished)
         processes.agree(True)  # the file is there

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from raygrad._optional import require
+from raygrad._progress import Iteration, Status
 from raygrad.reconstruction._checkpoint import Checkpoint
-from raygrad.reconstruction._result import Iteration, ReconstructionResult, Status
+from raygrad.reconstruction._result import ReconstructionResult
 from raygrad.reconstruction._solver import Solver, Step
 
 Callback = Callable[[Iteration, Tensor], bool | None]
@@ -146,16 +147,18 @@ class _Log:
                     "take a smaller relaxation, step or learning rate."
                 )
             goal = objective if self.has_objective else None
-            self.history.append(Iteration(number, residual, change, goal, before + position * each))
+            seconds = before + position * each
+            self.history.append(Iteration(number, seconds, residual=residual, change=change, objective=goal))
 
 
 def _ending(history: list[Iteration], tolerance: float, residual: float) -> Status | None:
     """Why the last iteration was enough, if it was. It depends on nothing but numbers that all processes have."""
     if not history:
         return None
-    if history[-1].residual <= residual:
+    last = history[-1]
+    if last.residual is not None and last.residual <= residual:
         return Status.FITTED
-    if history[-1].change <= tolerance and len(history) > 1:
+    if last.change is not None and last.change <= tolerance and len(history) > 1:
         return Status.CONVERGED
     return None
 

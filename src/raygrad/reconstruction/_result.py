@@ -1,47 +1,17 @@
 """What a reconstruction returns."""
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from raygrad._progress import Iteration, Status
 from raygrad.data import Volume, VolumeGeometry, write_volume
 from raygrad.geometry import Views
 from raygrad.projector import Projector
 from raygrad.reconstruction._calibration.calibrate import Calibration
-
-
-class Status(Enum):
-    """How a reconstruction ended."""
-
-    DIRECT = "direct"  # computed in one pass, not by iterations
-    FITTED = "fitted"  # the residual fell to what was asked for
-    CONVERGED = "converged"  # the volume changed less than was asked for
-    OUT_OF_ITERATIONS = "out of iterations"
-    STOPPED = "stopped"  # by the callback
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """One iteration.
-
-    Attributes:
-        number: from 1.
-        residual: |A x - b| / |b| as the method knows it without another projection: of the volume that the iteration
-            began with, or, where the method carries the residual along (cgls), ended with.
-        change: |x - x before| / |x|.
-        objective: what the method minimises, if it is more than the residual.
-        seconds: since the start, over all runs if there was a checkpoint.
-    """
-
-    number: int
-    residual: float
-    change: float
-    objective: float | None
-    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +49,8 @@ class ReconstructionResult:
     @property
     def residual(self) -> float:
         """The last iteration's residual; NaN for a direct method."""
-        return self.history[-1].residual if self.history else float("nan")
+        last = self.history[-1].residual if self.history else None
+        return float("nan") if last is None else last
 
     def to_volume(self) -> Volume:
         """The volume with its place in the world, ready to be saved or rendered."""
@@ -97,4 +68,4 @@ class ReconstructionResult:
     def __repr__(self) -> str:
         """Method, status and residual in one line."""
         ending = f"{len(self.history)} iterations, residual {self.residual:.3g}, " if self.history else ""
-        return f"ReconstructionResult({self.method}: {self.status.value}, {ending}{self.seconds:.1f} s)"
+        return f"ReconstructionResult({self.method}: {self.status}, {ending}{self.seconds:.1f} s)"

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raygrad._optional import require
+from raygrad._progress import Iteration
 from raygrad.data import VolumeGeometry
 from raygrad.geometry import ConeViews
 from raygrad.projector import Projector
@@ -34,25 +35,6 @@ LEAST_SIDE = 16
 """No image and no volume is reduced to fewer pixels or voxels than these along a side."""
 
 
-@dataclass(frozen=True)
-class Round:
-    """One step of the volume and the geometry together.
-
-    Attributes:
-        factor: by how much images and volume were reduced.
-        number: from 1, over all resolutions.
-        residual: |A x - b| / |b| at that resolution, before the step.
-        step: the longest step of a view in mm: its translation, or the arc at the volume's edge.
-        seconds: since the start.
-    """
-
-    factor: int
-    number: int
-    residual: float
-    step: float
-    seconds: float
-
-
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """A sweep's refined geometry.
@@ -67,7 +49,8 @@ class Calibration:
         intrinsics: what was added to each of the unknown intrinsics, in mm; of the pixel size, relative.
         residual: |A x - b| / |b| of each view in the end.
         settled: whether each view's last step was shorter than the tolerance.
-        history: one entry a round.
+        history: one entry a round: its number within a resolution, from 1; `stage`, which of the resolutions, with their
+            `pixels`; the residual |A x - b| / |b| before the round's step; and that step in mm.
     """
 
     views: ConeViews
@@ -78,7 +61,7 @@ class Calibration:
     intrinsics: Mapping[str, float]
     residual: Float[Tensor, " view"]
     settled: Bool[Tensor, " view"]
-    history: tuple[Round, ...]
+    history: tuple[Iteration, ...]
 
     def __repr__(self) -> str:
         """How far poses moved, in one line."""
@@ -100,7 +83,7 @@ def calibrate(
     tolerance: float | int = 0.01,
     nonnegative: bool = True,
     progress: bool = False,
-    callback: Callable[[Round], bool | None] | None = None,
+    callback: Callable[[Iteration], bool | None] | None = None,
 ) -> Calibration:
     """Refine the poses of a sweep, and intrinsics that all its views share, together with the volume.
 
@@ -135,7 +118,7 @@ def calibrate(
             changes the residual by less than a thousandth.
         nonnegative: keep the volume at 0 or above between rounds.
         progress: show a bar with the residual.
-        callback: called with every `Round`; True ends the refinement.
+        callback: called with an `Iteration` after every round; True ends the refinement.
 
     Raises:
         TypeError: views without poses (other than `ConeViews`), or images that are no tensor.
@@ -154,16 +137,18 @@ def calibrate(
         check_sight(projector(projector.zeros().to(images) + 1))
         refinement = _Refinement(projector, images, Sweep.of(views, projector.volume_geometry.centre, wanted))
         began = time.perf_counter()
-        history: list[Round] = []
+        history: list[Iteration] = []
         total = rounds * len(factors)
         bar = require("tqdm", "progress bars", extra="cli").tqdm(total=total, ncols=90) if progress else None
         stopped = False
-        for factor in factors:
+        for stage, factor in enumerate(factors):
             refinement.begin(factor)
             residual = refinement.residual_norm()
-            for _ in range(rounds):
+            for number in range(1, rounds + 1):
                 step = refinement.round(iterations, tolerance * factor, nonnegative)
-                history.append(Round(factor, len(history) + 1, residual, step, time.perf_counter() - began))
+                seconds, (_, rows, columns) = time.perf_counter() - began, images.shape
+                pixels = (rows // factor, columns // factor)
+                history.append(Iteration(number, seconds, stage, pixels, residual=residual, step_mm=step))
                 if bar is not None:
                     bar.set_postfix_str(f"residual {residual:.4g}, step {step:.3g} mm")
                     bar.update()
@@ -231,7 +216,7 @@ class _Refinement:
         """|A x - b| / |b| of all views."""
         return float(self.residual.double().norm() / self.target.double().norm())
 
-    def result(self, history: tuple[Round, ...]) -> Calibration:
+    def result(self, history: tuple[Iteration, ...]) -> Calibration:
         """Where it ended."""
         assert self.volume is not None
         variance = self.residual.double().square().mean(1)

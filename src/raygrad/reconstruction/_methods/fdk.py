@@ -10,12 +10,13 @@ from torch import Tensor
 
 from raygrad import kernels
 from raygrad._processes import Processes
+from raygrad._progress import Status
 from raygrad.geometry import USE_ANOTHER, ConeViews, ParallelViews, Rotation, find_rotation, pixel_to_ray, positions
 from raygrad.projector import Projector
 from raygrad.reconstruction._checks import check_constraint, check_images
 from raygrad.reconstruction._methods import scan_weights
 from raygrad.reconstruction._methods.filters import filter_rows, frequency_response
-from raygrad.reconstruction._result import ReconstructionResult, Status
+from raygrad.reconstruction._result import ReconstructionResult
 
 PARALLEL_GAP_DEG = 10.0
 """A widest gap between directions of parallel beams up to which they count as lying all around."""
