@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,16 +13,12 @@ from torch.nn import functional
 from raygrad._optional import require
 from raygrad._progress import Iteration
 from raygrad.data import VolumeGeometry
-from raygrad.geometry import ConeViews
+from raygrad.geometry import ConeViews, UnknownGeometry
+from raygrad.march import Marching, Prepared
 from raygrad.projector import Projector
 from raygrad.reconstruction._calibration.elimination import Elimination, solve_jointly
-from raygrad.reconstruction._calibration.sweep import INTRINSICS, Sweep, Unknowns
+from raygrad.reconstruction._calibration.sweep import Sweep
 from raygrad.reconstruction._checks import check_images, check_sight
-
-Deviations = Mapping[str, float | int | tuple[float | int, float | int]]
-
-DEVIATIONS: Deviations = {"poses": (1.0, 2.0), "sdd": 10.0, "x0": 2.0, "y0": 2.0, "pixel_size": 0.01}
-"""How well geometry is known unless it is said: degrees and mm of poses, mm, and relative for the pixel size."""
 
 LEAST_CHANGE = 1e-3
 """A round that changes the residual by less than this part is a resolution's last."""
@@ -49,8 +45,8 @@ class Calibration:
         intrinsics: what was added to each of the unknown intrinsics, in mm; of the pixel size, relative.
         residual: |A x - b| / |b| of each view in the end.
         settled: whether each view's last step was shorter than the tolerance.
-        history: one entry a round: its number within a resolution, from 1; `stage`, which of the resolutions, with their
-            `pixels`; the residual |A x - b| / |b| before the round's step; and that step in mm.
+        history: one entry a round: its number within a resolution, from 1; `stage`, the number of the resolution, with
+            its `pixels`; the residual |A x - b| / |b| before the round's step; and that step in mm.
     """
 
     views: ConeViews
@@ -69,13 +65,15 @@ class Calibration:
         degrees = math.degrees(float(self.moved[:, 3:].norm(dim=1).mean()))
         intrinsics = "".join(f", {name} {value:+.4g}" for name, value in self.intrinsics.items())
         settled = f"{int(self.settled.sum())} of {len(self.settled)} views settled"
-        return f"Calibration({settled}, moved by {mm:.3g} mm and {degrees:.3g} deg on average{intrinsics})"
+        residual = float(self.residual.norm() / len(self.residual) ** 0.5)
+        moved = f"moved by {mm:.3g} mm and {degrees:.3g} deg on average{intrinsics}"
+        return f"Calibration({settled}, {moved}, residual {residual:.3g})"
 
 
 def calibrate(
     projector: Projector,
     images: Tensor,
-    unknowns: str | Sequence[str] | Deviations = "poses",
+    unknowns: UnknownGeometry | str | Iterable[str] = "poses",
     *,
     factors: Sequence[int] | None = None,
     rounds: int = 8,
@@ -107,9 +105,8 @@ def calibrate(
     Args:
         projector: of the volume's grid and the views as they are believed to be.
         images: line integrals (view, height, width).
-        unknowns: what to refine: "poses", "sdd", "x0", "y0", "pixel_size", or some of them. A mapping says how far they
-            may be off, in standard deviations: {"poses": (degrees, mm), "sdd": mm, "pixel_size": relative, ...}, by
-            default those of `DEVIATIONS`.
+        unknowns: what to refine, and how far it may be off; or names of it: "poses", "sdd", "x0", "y0", "pixel_size",
+            or some of them, as well known as a C-arm's usually are.
         factors: by how much images and volume are reduced, the coarsest first; by default 4, 2, 1, as far as both keep
             16 on a side. Without a 1 the refinement ends at a coarser resolution, which is quicker.
         rounds: at most so many at each resolution.
@@ -125,7 +122,9 @@ def calibrate(
         ValueError: unknowns or factors out of range, fewer than two views, views shared among processes, images that do
             not fit, or views that see nothing of the volume.
     """
-    views, wanted = _check_views(projector), _check_unknowns(unknowns)
+    views, wanted = _check_views(projector), UnknownGeometry.of(unknowns)
+    if wanted.is_none:
+        raise ValueError("Expected geometry that is unknown. Got none.")
     images = check_images(projector, images)
     views = views.to(images.device)
     projector = projector.with_views(views)
@@ -169,6 +168,7 @@ class _Refinement:
 
     def __init__(self, projector: Projector, images: Tensor, sweep: Sweep) -> None:
         self.projector, self.images, self.sweep = projector, images, sweep
+        self.marching = Marching("joseph", backend=projector.backend)  # smooth in the pose
         self.damping = sweep.pose.new_full((len(sweep) + 1,), 1e-6)
         self.settled = torch.zeros(len(sweep), dtype=torch.bool)
         self.volume: Tensor | None = None
@@ -191,13 +191,8 @@ class _Refinement:
         """A step of the volume and of the geometry; the longest step of a view in mm."""
         assert self.volume is not None
         before = self.sweep
-        projector = Projector(
-            self.geometry,
-            before.views(self.factor),
-            "joseph",
-            backend=self.projector.backend,
-            rays_at_once=self.projector.rays_at_once,
-        )
+        views = before.views(self.factor)
+        projector = Projector(self.geometry, views, self.marching, rays_at_once=self.projector.rays_at_once)
         change, step = solve_jointly(projector, self._elimination(), self.residual, iterations)
         self.started = bool(self.volume.any())  # an empty volume says nothing of the geometry
         self.volume += change
@@ -221,12 +216,12 @@ class _Refinement:
         assert self.volume is not None
         variance = self.residual.double().square().mean(1)
         deviations = torch.zeros(len(self.sweep), 6).to(variance)
-        if self.sweep.unknowns.by_view:
+        if self.sweep.by_view:
             normal = (self.by_twist @ self.by_twist.mT).double()
             scale = normal.diagonal(dim1=1, dim2=2).clamp_min(torch.finfo(torch.float32).tiny).sqrt()
             covariance = torch.linalg.pinv(normal / scale[:, None] / scale[..., None], hermitian=True)
             deviations = (covariance.diagonal(dim1=1, dim2=2) * variance[:, None]).sqrt() / scale
-        values = self.sweep.intrinsics.tolist()
+        values, unknowns = self.sweep.intrinsics.tolist(), self.sweep.unknowns
         values[3] = math.expm1(values[3])
         return Calibration(
             views=self.sweep.refined(),
@@ -234,7 +229,7 @@ class _Refinement:
             geometry=self.geometry,
             moved=self.sweep.twists(),
             moved_deviation=deviations,
-            intrinsics={name: values[INTRINSICS.index(name)] for name in self.sweep.unknowns.intrinsics},
+            intrinsics={name: values[column] for name, column in zip(unknowns.names, unknowns.columns, strict=True)},
             residual=(self.residual.norm(dim=1) / self.target.norm(dim=1)).cpu(),
             settled=self.settled,
             history=history,
@@ -243,8 +238,9 @@ class _Refinement:
     def _linearise(self) -> None:
         assert self.volume is not None
         rays_at_once = max(1, self.projector.rays_at_once // 4)  # the derivatives of a ray need four times its memory
+        volume = Prepared(self.volume, self.geometry.world_to_voxel)
         image, self.by_twist, self.by_intrinsics = self.sweep.linearise(
-            self.volume, self.geometry, self.factor, rays_at_once, self.projector.backend
+            volume, self.factor, self.marching, rays_at_once
         )
         self.residual = self.target - image
 
@@ -262,9 +258,8 @@ class _Refinement:
             self._linearise()
 
     def _elimination(self) -> Elimination:
-        unknowns = self.sweep.unknowns
-        deviations = unknowns.deviations(len(self.sweep)).to(self.sweep.pose)
-        free = self.sweep.free_motions() if unknowns.by_view else deviations.new_zeros(len(deviations), 0)
+        deviations = self.sweep.deviations()
+        free = self.sweep.free_motions() if self.sweep.by_view else deviations.new_zeros(len(deviations), 0)
         noise = float(self.residual.double().square().mean())
         return Elimination(
             self.by_twist, self.by_intrinsics, deviations, self.sweep.departure(), noise, free, self.damping
@@ -272,7 +267,7 @@ class _Refinement:
 
     def _lengths(self, step: Tensor) -> Float[Tensor, " view"]:
         """How far each view's step moves the volume in its image, in mm; also that of the intrinsics, for all views."""
-        own = len(self.sweep) * self.sweep.unknowns.by_view
+        own = len(self.sweep) * self.sweep.by_view
         lengths = step.new_zeros(len(self.sweep))
         if own:
             twists = step[:own].view(-1, 2, 3).norm(dim=2)
@@ -290,25 +285,6 @@ def _check_views(projector: Projector) -> ConeViews:
     if len(views) < 2:
         raise ValueError("Expected at least two views: one alone says nothing of its pose. Got one.")
     return views
-
-
-def _check_unknowns(unknowns: str | Sequence[str] | Deviations) -> Unknowns:
-    if isinstance(unknowns, Mapping):
-        deviations = dict(unknowns)
-    else:
-        names = [unknowns] if isinstance(unknowns, str) else list(unknowns)
-        deviations = {name: DEVIATIONS.get(name, 1.0) for name in names}
-    if not deviations or (unknown := [name for name in deviations if name not in DEVIATIONS]):
-        got = unknown if deviations else "none"
-        raise ValueError(f"Expected unknowns among {', '.join(DEVIATIONS)}. Got {got}.")
-    pose = deviations.pop("poses", None)
-    numbers = [*(pose if isinstance(pose, tuple) else () if pose is None else (pose,)), *deviations.values()]
-    if (pose is not None and not (isinstance(pose, tuple) and len(pose) == 2)) or not all(
-        isinstance(number, float | int) and 0 < number < math.inf for number in numbers
-    ):
-        raise ValueError(f"Expected positive deviations, of poses (degrees, mm). Got {dict(unknowns)}.")  # type: ignore[arg-type]
-    ordered = {name: float(deviations[name]) for name in INTRINSICS if name in deviations}  # type: ignore[arg-type]
-    return Unknowns(None if pose is None else (float(pose[1]), math.radians(pose[0])), ordered)  # type: ignore[index]
 
 
 def _check_factors(projector: Projector, factors: Sequence[int] | None) -> list[int]:

@@ -1,7 +1,6 @@
 """The geometry of a sweep as unknowns: poses and shared intrinsics, and how images change with them."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,41 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from raygrad import kernels
-from raygrad.data import VolumeGeometry
-from raygrad.geometry import ConeViews, Detector, about, motion_derivatives, turned
+from raygrad.geometry import ConeViews, UnknownGeometry, about, adjusted, directions, turned
+from raygrad.march import Marching, Prepared, march_with_jacobian
 from raygrad.pose import RigidTransform, se3_log_map
 from raygrad.types import Matrices
-
-INTRINSICS = ("sdd", "x0", "y0", "pixel_size")
-
-
-@dataclass(frozen=True)
-class Unknowns:
-    """What is looked for, and how well it is known beforehand.
-
-    Attributes:
-        pose: standard deviations of the poses' twists, mm and radians; None if the poses stay as they are.
-        intrinsics: names of `INTRINSICS` with standard deviations: mm, and relative for the pixel size.
-    """
-
-    pose: tuple[float, float] | None
-    intrinsics: Mapping[str, float]
-
-    @property
-    def columns(self) -> list[int]:
-        """Which of `INTRINSICS` are unknown."""
-        return [INTRINSICS.index(name) for name in self.intrinsics]
-
-    @property
-    def by_view(self) -> int:
-        """How many unknowns each view has of its own."""
-        return 0 if self.pose is None else 6
-
-    def deviations(self, views: int) -> Float[Tensor, " unknown"]:
-        """Standard deviations of all unknowns: a twist [v | w] for each view, then the intrinsics."""
-        pose = [] if self.pose is None else [self.pose[0]] * 3 + [self.pose[1]] * 3
-        return torch.tensor(pose * views + list(self.intrinsics.values()), dtype=torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +32,10 @@ class Sweep:
     pose: Matrices
     intrinsics: Float[Tensor, "4"]
     pivot: Float[Tensor, "3"]
-    unknowns: Unknowns
+    unknowns: UnknownGeometry
 
     @classmethod
-    def of(cls, views: ConeViews, pivot: Float[Tensor, "3"], unknowns: Unknowns) -> "Sweep":
+    def of(cls, views: ConeViews, pivot: Float[Tensor, "3"], unknowns: UnknownGeometry) -> "Sweep":
         """The sweep as it was given."""
         pose = views.pose.matrix.detach().double()
         return cls(views, pose, pose.new_zeros(4), pivot.to(pose), unknowns)
@@ -75,10 +43,19 @@ class Sweep:
     def __len__(self) -> int:
         return len(self.pose)
 
+    @property
+    def by_view(self) -> int:
+        """How many unknowns each view has of its own."""
+        return 6 if self.unknowns.has_poses else 0
+
+    def deviations(self) -> Float[Tensor, " unknown"]:
+        """Standard deviations of all unknowns: a twist [v | w] for each view, then the intrinsics."""
+        return torch.cat([self.unknowns.of_twists(len(self)), self.unknowns.of_intrinsics(1)]).to(self.pose)
+
     def moved(self, step: Float[Tensor, " unknown"]) -> "Sweep":
         """The sweep after a step: twists of the views, then what is added to the intrinsics."""
         pose, intrinsics = self.pose, self.intrinsics.clone()
-        own = len(self) * self.unknowns.by_view
+        own = len(self) * self.by_view
         if own:
             pivots = self.pivot.expand(len(self), 1, 3)
             pose = turned(pose[:, None], step[:own].reshape(-1, 1, 6), pivots)[:, 0]
@@ -88,7 +65,7 @@ class Sweep:
     def departure(self) -> Float[Tensor, " unknown"]:
         """How far all unknowns are from where they began."""
         intrinsics = self.intrinsics[self.unknowns.columns]
-        return torch.cat([self.twists().flatten(), intrinsics]) if self.unknowns.by_view else intrinsics
+        return torch.cat([self.twists().flatten(), intrinsics]) if self.by_view else intrinsics
 
     def twists(self) -> Float[Tensor, "view 6"]:
         """By how much each pose has moved, [v | w] in mm and radians, about the pivot."""
@@ -104,87 +81,61 @@ class Sweep:
         twists = torch.eye(6).to(self.pose).expand(len(self), 6, 6)
         motions = torch.cat([twists, functional.pad(source, (0, 3))[..., None]], dim=-1).flatten(0, 1)
         motions = functional.pad(motions, (0, 0, 0, len(self.unknowns.columns)))
-        scaled = motions / self.unknowns.deviations(len(self)).to(motions)[:, None]
+        scaled = motions / self.deviations()[:, None]
         return torch.linalg.qr(scaled / scaled.norm(dim=0)).Q
 
     def views(self, factor: int = 1) -> ConeViews:
         """These views with `factor` x `factor` pixels joined, float64; what does not fill a pixel is left out."""
-        detector, pose = self.given.detector, RigidTransform(self.pose)
+        detector, coarse_to_fine = self.given.detector, torch.eye(4).to(self.pose)
         rows, columns = detector.height // factor, detector.width // factor
-        coarse_to_fine = torch.eye(4).to(self.pose)
         coarse_to_fine[0, 0] = coarse_to_fine[1, 1] = factor
         step = -1 if detector.reverse_x_axis else 1
         coarse_to_fine[0, 3] = step * (columns * factor - detector.width) / 2
         coarse_to_fine[1, 3] = (detector.height - rows * factor) / 2
-        shape = Detector(1.0, rows, columns, 1.0, 1.0, 0.0, 0.0, detector.reorient, None, detector.reverse_x_axis)
-        return ConeViews(shape, pose, self._calibration() @ coarse_to_fine)
+        shape = detector.with_intrinsics(detector.intrinsics.detached().shrunk(factor))
+        return ConeViews(shape, RigidTransform(self.pose), self.calibration() @ coarse_to_fine)
 
     def refined(self) -> ConeViews:
         """The views like those that were given, of their dtype."""
         given, pose = self.given, RigidTransform(self.pose.to(self.given.pose.matrix))
-        if not self.unknowns.intrinsics:
+        if not self.unknowns.columns:
             return ConeViews(given.detector, pose, given.calibration)
         if given.calibration is not None:
-            return ConeViews(given.detector, pose, self._calibration().to(given.calibration))
-        old, (sdd, x0, y0, size) = given.detector, self.intrinsics.tolist()
-        lengths = (old.sdd, old.delx, old.dely, old.centre_x, old.centre_y)
-        old_sdd, delx, dely, centre_x, centre_y = (
-            float(torch.as_tensor(length, dtype=torch.float64).detach()) for length in lengths
+            return ConeViews(given.detector, pose, self.calibration().to(given.calibration))
+        old, (sdd, x0, y0, size) = given.detector.intrinsics.detached(), self.intrinsics.tolist()
+        intrinsics = old.replaced(
+            sdd=old.sdd + sdd,
+            delx=old.delx * math.exp(size),
+            dely=old.dely * math.exp(size),
+            x0=old.x0 + x0,
+            y0=old.y0 + y0,
         )
-        detector = Detector(
-            old_sdd + sdd,
-            old.height,
-            old.width,
-            delx * math.exp(size),
-            dely * math.exp(size),
-            centre_x + x0,
-            centre_y + y0,
-            old.reorient,
-            reverse_x_axis=old.reverse_x_axis,
-        )
-        return ConeViews(detector, pose)
+        return ConeViews(given.detector.with_intrinsics(intrinsics), pose)
 
     def linearise(
-        self, volume: Float[Tensor, "x y z"], geometry: VolumeGeometry, factor: int, rays_at_once: int, backend: str
+        self, volume: Prepared, factor: int, marching: Marching, rays_at_once: int
     ) -> tuple[Float[Tensor, "view ray"], Float[Tensor, "view own ray"], Float[Tensor, "view shared ray"]]:
         """The images of a volume, their derivatives by each view's own twist, and those by the shared intrinsics.
 
-        Targets move along the beam with sdd, across it with x0 and y0, and outwards with the pixel size.
+        Views are marched in groups of so many rays at once.
         """
         parts = []
-        views, middles = self.views(factor), self._middles()
+        views, calibration, columns = self.views(factor), self.calibration(), self.unknowns.columns
         group = max(1, rays_at_once // math.prod(views.image_shape))
         for first in range(0, len(self), group):
             part = views[first : first + group]
-            source, target = (ends.to(volume) for ends in part.rays())
-            image, jacobian = kernels.project_with_jacobian(
-                volume,
-                source,
-                target,
-                geometry.world_to_voxel,
-                renderer="joseph",
-                image_width=part.image_shape[1],
-                backend=backend,
-            )
-            own = motion_derivatives(jacobian[:, 0], source, target, self.pivot.to(source))
-            outwards = target - middles[first : first + group, None].to(target)
-            axes = part.camera_to_world[:, :3, [2, 0, 1]].mT.to(target)
-            directions = torch.cat([axes[:, :, None].expand(-1, -1, target.shape[1], 3), outwards[:, None]], dim=1)
-            shared = (jacobian[..., 3:] * directions[:, self.unknowns.columns]).sum(-1)
-            parts.append((image[:, 0], own[:, : self.unknowns.by_view], shared))
+            image, derivatives = march_with_jacobian(volume, part, marching)
+            by_twist = derivatives.by_motion(self.pivot)[:, : self.by_view]
+            by_intrinsics = by_twist[:, :0]
+            if columns:
+                _, target = derivatives.ends
+                axes = directions(part.camera_to_world, calibration[first : first + group], target, columns)
+                by_intrinsics = derivatives.by_targets(axes)
+            parts.append((image[:, 0], by_twist, by_intrinsics))
         images, by_twist, by_intrinsics = (torch.cat(column) for column in zip(*parts, strict=True))
         return images, by_twist, by_intrinsics
 
-    def _middles(self) -> Float[Tensor, "view 3"]:
-        """Where the detector's centre is in the world: targets move away from it as the pixels grow."""
-        middle = self._calibration()[:, :, 2:].sum(-1, keepdim=True)
-        return (self.given.detector.camera_to_world(RigidTransform(self.pose)).matrix @ middle)[:, :3, 0]
-
-    def _calibration(self) -> Matrices:
+    def calibration(self) -> Matrices:
         """From pixel units to the camera, for every view, with what is added to the intrinsics."""
         given = self.given.detector.calibration.matrix if self.given.calibration is None else self.given.calibration
-        calibration = given.detach().to(self.pose).expand(len(self), 4, 4).clone()
-        calibration[:, :, :2] *= self.intrinsics[3].exp()
-        calibration[:, 2, 2] += self.intrinsics[0]
-        calibration[:, :2, 3] += self.intrinsics[1:3]
-        return calibration
+        return adjusted(given.detach().to(self.pose).expand(len(self), 4, 4), self.intrinsics)
