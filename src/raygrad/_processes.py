@@ -13,10 +13,12 @@ class Processes:
     Attributes:
         rank: this process's number; number 0 writes files and shows progress.
         count: number of processes.
+        on_this_machine: how many of them share this machine's memory, as far as is known.
     """
 
     rank: int = 0
     count: int = 1
+    on_this_machine: int = 1
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum of all processes' values, the same for all."""

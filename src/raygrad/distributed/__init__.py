@@ -6,7 +6,7 @@ all processes a back projection, and a few numbers. The same code runs in one pr
 ```python
 with join_processes() as processes:  # under torchrun; else this process alone
     projector, images = shard(projector, images, processes)
-    result = sirt(projector, images)  # the same volume in every process
+    result = Sirt()(projector, images)  # the same volume in every process
 ```
 """
 

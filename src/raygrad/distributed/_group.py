@@ -34,7 +34,7 @@ class Group(Processes):
         group: the processes; by default all that `torch.distributed.init_process_group` joined.
 
     Attributes:
-        rank, count: see `Processes`.
+        rank, count, on_this_machine: see `Processes`.
         kept: what of the work survives a lost process, a sentence for people.
 
     Raises:
@@ -51,6 +51,7 @@ class Group(Processes):
         self.group = group
         self.rank = dist.get_rank(group)
         self.count = dist.get_world_size(group)
+        self.on_this_machine = min(self.count, int(os.environ.get("LOCAL_WORLD_SIZE", 1)))  # torchrun says it
         self._devices = {entry.split(":")[0] for entry in dist.get_backend_config(group).split(",")}
         self._shared_error: BaseException | None = None
 

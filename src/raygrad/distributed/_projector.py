@@ -36,12 +36,24 @@ class ShardedProjector(Projector):
 
     def __getitem__(self, indices: Indices) -> "ShardedProjector":
         """Some of the views that this process holds, counted among them; the other processes choose of theirs."""
-        return ShardedProjector(super().with_views(self.views[indices]), self.processes, self.numbers[indices])
+        return ShardedProjector(self.with_views(self.views[indices]), self.processes, self.numbers[indices])
+
+    def with_own_views(self, views: Views) -> "ShardedProjector":
+        """For other rays of the same views that this process holds, such as from refined poses: shared as before.
+
+        Raises:
+            ValueError: they are not as many.
+        """
+        return ShardedProjector(self.with_views(views), self.processes, self.numbers)
 
     def with_views(self, views: Views) -> Projector:
-        """For other rays of the same views, such as from refined poses; else a projector of this process alone."""
-        projector = super().with_views(views)
-        return ShardedProjector(projector, self.processes, self.numbers) if len(views) == len(self.views) else projector
+        """A projector of this process alone for other views; no other process knows of it."""
+        return super().with_views(views)
+
+    def to(self, device: torch.device | str) -> "ShardedProjector":
+        """The same projector with its views on a device."""
+        views = self.views.to(device)
+        return self if views is self.views else self.with_own_views(views)
 
     def subsets(self, count: int) -> list[tuple[Projector, Tensor]]:
         """Ordered subsets of all processes' views, the same ones whatever the number of processes.
