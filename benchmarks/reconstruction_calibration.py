@@ -21,7 +21,7 @@ from raygrad.geometry._views import ConeViews
 from raygrad.metrics import peak_signal_to_noise_ratio
 from raygrad.pose import RigidTransform, se3_exp_map, se3_log_map
 from raygrad.projector import Projector
-from raygrad.reconstruction import calibrate, tv
+from raygrad.reconstruction import TotalVariation, calibrate
 
 DEGREES, MILLIMETRES = 1.0, 2.0
 
@@ -69,7 +69,7 @@ def main() -> None:
     wrong = moved(true, se3_exp_map(twists.double()))
 
     def judged(views: ConeViews) -> float:
-        result = tv(Projector(case.geometry, views), images, iterations=options.iterations)
+        result = TotalVariation()(Projector(case.geometry, views), images, iterations=options.iterations)
         return float(peak_signal_to_noise_ratio(result.volume, expected, mask=mask))
 
     best, worst = judged(true), judged(wrong)

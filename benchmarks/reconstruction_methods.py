@@ -10,8 +10,8 @@ from peers import rtk_reconstruction as rtk
 from reconstruction_cases import PHOTONS, Case
 from torch import Tensor
 
-from raygrad import reconstruction
 from raygrad.projector import Projector
+from raygrad.reconstruction import METHODS
 
 Run = Callable[[], tuple[Tensor, list[float]]]
 """Returns the voxels (x, y, z), and the seconds from the start to the end of each iteration."""
@@ -66,7 +66,7 @@ def methods() -> list[Method]:
         _raygrad("cgls", 10),
         _rtk("RTK cg voxel-based", 10, partial(rtk.conjugate_gradient, back_projector=rtk.VOXEL_BASED)),
         _rtk("RTK cg joseph", 10, partial(rtk.conjugate_gradient, back_projector=rtk.MATCHED)),
-        _raygrad("osem", 4, statistics="transmission", photons=PHOTONS),
+        _raygrad("osem", 4, photons=PHOTONS),
         _raygrad("tv", 24),
         _raygrad("adam", 10, learning_rate=2e-3, n_subsets=8, nonnegative=True),
     ]
@@ -75,8 +75,8 @@ def methods() -> list[Method]:
 def _raygrad(name: str, iterations: int, **settings: Any) -> Method:
     def prepare(case: Case, images: Tensor, iterations: int) -> Run:
         projector = Projector(case.geometry, case.views, "joseph")
-        reconstruct = getattr(reconstruction, name)
-        control: dict[str, Any] = settings if name == "fdk" else settings | {"iterations": iterations}
+        reconstruct = METHODS[name](**settings)
+        control = {} if reconstruct.default_iterations is None else {"iterations": iterations}
 
         def run() -> tuple[Tensor, list[float]]:
             result = reconstruct(projector, images, **control)

@@ -10,7 +10,7 @@ import torch
 from cli_cases import save_lopsided_ct
 from matplotlib import pyplot as plt
 from pretended_gpu import DEVICE, NAME, count_traffic, let_kernels_serve_it
-from reconstruction_cases import make_head, make_scene, make_views
+from reconstruction_cases import function_of, make_head, make_scene, make_views
 from typer.testing import CliRunner
 
 from raygrad import visualization
@@ -26,11 +26,8 @@ from raygrad.landscape import compute_landscape
 from raygrad.phantoms import _shapes as phantoms
 from raygrad.pose import RigidTransform, convert
 from raygrad.projector import Projector
-from raygrad.reconstruction import Status, calibrate, reconstruct, total_variation
+from raygrad.reconstruction import Sirt, Solver, Status, Step, calibrate, iterate, reconstruct, total_variation
 from raygrad.reconstruction._estimate import available_memory_of_gpu
-from raygrad.reconstruction._iterate import iterate
-from raygrad.reconstruction._reconstruct import METHODS
-from raygrad.reconstruction._solver import Solver, Step
 from raygrad.registration import Registration, register
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -307,7 +304,7 @@ def test_an_iteration_waits_for_nothing_and_uploads_nothing(scene, name):
         del options["nonnegative"]
     if "restart" in options:
         options["restart"] = None
-    there, solve = images.to(DEVICE), METHODS[options.pop("method")]
+    there, solve = images.to(DEVICE), function_of(options.pop("method"))
     lines = []
     for iterations in (2, 6):
         with count_traffic() as traffic:
@@ -392,8 +389,6 @@ def test_numbers_that_nobody_asks_for_are_read_together(scene):
 @pytest.mark.parametrize("device", ["cpu", DEVICE], ids=["cpu", "gpu"])
 def test_a_volume_that_is_no_number_is_an_error_on_every_device(scene, device):
     class Lost(Solver):
-        name = "lost"
-
         def step(self):
             self.volume.add_(1.0 if self.volume.device.type == "cpu" else math.nan)
             self.volume.mul_(math.nan)
@@ -401,7 +396,7 @@ def test_a_volume_that_is_no_number_is_an_error_on_every_device(scene, device):
 
     projector, _, images = scene
     with pytest.raises(FloatingPointError, match="no longer finite in iteration 1"):
-        iterate(Lost(projector, images.to(device), nonnegative=False))
+        iterate(Lost(Sirt(), projector, images.to(device), nonnegative=False))
 
 
 def test_the_memory_that_counts_is_that_of_the_images_device(scene, monkeypatch):

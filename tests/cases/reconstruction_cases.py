@@ -1,6 +1,7 @@
 """A small sweep around a head, which every reconstruction must manage: a few dozen milliseconds an algorithm."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from raygrad.geometry._views import ConeViews
 from raygrad.geometry.trajectories import circular
 from raygrad.phantoms import _shapes as phantoms
 from raygrad.projector import Projector
+from raygrad.reconstruction import METHODS, ReconstructionResult
 
 FIELD_OF_VIEW_MM = 200.0
 RADIUS_MM = 90.0
@@ -53,6 +55,17 @@ def counts(images: Tensor, photons: float, seed: int = 0) -> Tensor:
     """Transmitted photons of `photons` a ray, with their Poisson noise."""
     generator = torch.Generator().manual_seed(seed)
     return torch.poisson(photons * torch.exp(-images), generator=generator)
+
+
+def function_of(method: str) -> Callable[..., ReconstructionResult]:
+    """A method as a function of a projector, its images and all options, the method's own and those of its run."""
+
+    def run(projector: Projector, images: Tensor, **options: Any) -> ReconstructionResult:
+        own = {field.name for field in fields(METHODS[method])}
+        made = METHODS[method](**{name: value for name, value in options.items() if name in own})
+        return made(projector, images, **{name: value for name, value in options.items() if name not in own})
+
+    return run
 
 
 def relative_error(volume: Tensor, truth: Tensor) -> float:

@@ -1,5 +1,6 @@
-"""What the processes of tests/test_sharding.py do; they import nothing of pytest's."""
+"""What the processes of tests/distributed/test_group.py do; they import nothing of pytest's."""
 
+import importlib
 import os
 import signal
 import sys
@@ -11,10 +12,11 @@ import torch
 import torch.distributed as dist
 from reconstruction_cases import make_scene
 
-from raygrad import reconstruction
+import raygrad
 from raygrad.distributed import Group, join_processes, shard
+from raygrad.reconstruction import METHODS
 
-METHODS = {
+OPTIONS = {
     "sirt": {},
     "os_sart": {"n_subsets": 4},
     "cgls": {},
@@ -22,12 +24,8 @@ METHODS = {
     "tv": {},
     "adam": {},
 }
-"""Iterative methods, of which those are tested that there are, with options that take subsets apart."""
+"""Methods that iterate, with options that take subsets apart."""
 ITERATIONS = 5
-
-
-def present_methods():
-    return [name for name in METHODS if hasattr(reconstruction, name)]
 
 
 def scene():
@@ -37,7 +35,7 @@ def scene():
 
 
 def reconstruct(name, projector, images, **control):
-    return getattr(reconstruction, name)(projector, images, **METHODS[name], **{"iterations": ITERATIONS} | control)
+    return METHODS[name](**OPTIONS[name])(projector, images, **{"iterations": ITERATIONS} | control)
 
 
 def start(task, rank, count, folder):
@@ -62,7 +60,7 @@ def everything(rank, count, folder):
             group = dist.new_group(list(range(size)))
             if rank < size:
                 with Group(group) as processes:
-                    kept[size] = volumes(processes) | operator(processes) | errors(processes)
+                    kept[size] = volumes(processes) | by_the_verb(processes) | operator(processes) | errors(processes)
                     kept[size]["checkpoints"] = checkpoints(processes, folder)
         torch.save(kept, folder / f"results{rank}")
 
@@ -70,14 +68,30 @@ def everything(rank, count, folder):
 def volumes(processes):
     """What every method makes of the views that are shared, and its history."""
     projector, images = shard(*scene()[::2], processes)
-    results = {name: reconstruct(name, projector, images) for name in present_methods()}
+    results = {name: reconstruct(name, projector, images) for name in OPTIONS}
     results |= directly(projector, images)
     return {name: (result.volume, [entry.residual for entry in result.history]) for name, result in results.items()}
 
 
+def by_the_verb(processes):
+    """What `reconstruct` makes of all images, of which each process holds only its own; memory is short for more."""
+    whole, _, images = scene()
+    projector, own = shard(whole, images, processes)
+    held = torch.full_like(images, torch.nan)
+    held[projector.numbers if processes.count > 1 else slice(None)] = own
+    estimates = importlib.import_module("raygrad.reconstruction._estimate")
+    needed, weights = estimates.estimate(whole, "tv", trial=False, processes=processes).memory, 1 + images
+    before, estimates.available_memory = estimates.available_memory, lambda: needed
+    try:
+        options = {"method": "tv", "n_subsets": 4, "weights": weights, "iterations": 3, "processes": processes}
+        return {"tv by the verb": raygrad.reconstruct(held, whole.views, whole.volume_geometry, **options).volume}
+    finally:
+        estimates.available_memory = before
+
+
 def directly(projector, images):
     """What the methods make that do not iterate."""
-    return {"fdk": reconstruction.fdk(projector, images)} if hasattr(reconstruction, "fdk") else {}
+    return {"fdk": METHODS["fdk"]()(projector, images)}
 
 
 def operator(processes):
@@ -94,10 +108,13 @@ def operator(processes):
     assert torch.equal(gathered, images if processes.rank == 0 else own)
     assert processes.agree(processes.rank == 0)
     assert not processes.agree(processes.rank > 0)
-    assert len(projector.with_views(whole.views[:3]).views) == 3
+    alone = projector.with_views(whole.views[: len(own)])  # as many as this process holds, and yet others
+    assert type(alone) is type(whole)
+    assert torch.equal(alone.T(images[: len(own)]), whole[: len(own)].T(images[: len(own)]))
+    assert torch.equal(projector.to("cpu")(truth), own)
     poses_moved = torch.zeros(len(own), 3, dtype=own.dtype, requires_grad=True)
     volume_moved = truth.clone().requires_grad_()
-    moving = projector.with_views(moved(projector.views, poses_moved))
+    moving = projector.with_own_views(moved(projector.views, poses_moved))
     (moving(volume_moved) * processes.own(weights)).sum().backward()
     return {
         "adjoint": projector.T(own),
@@ -151,7 +168,7 @@ def checkpoints(processes, folder):
     """Volumes of runs that were stopped and went on with as many processes, and with another number of them."""
     projector, images = shard(*scene()[::2], processes)
     kept = {}
-    for name in present_methods():
+    for name in OPTIONS:
         path = folder / f"{name}-by-{processes.count}.pt"
         reconstruct(name, projector, images, checkpoint=path, callback=lambda iteration, _: iteration.number == 3)
         kept[name] = [reconstruct(name, projector, images, checkpoint=path).volume]

@@ -13,6 +13,7 @@ import sharding_workers as workers
 import torch
 import torch.distributed as dist
 
+import raygrad
 from raygrad._processes import Processes
 from raygrad.distributed import Group, join_processes, shard
 
@@ -61,7 +62,7 @@ def launch():
 def alone():
     """Volumes and histories of one process that knows nothing of others."""
     projector, _, images = workers.scene()
-    return {name: workers.reconstruct(name, projector, images) for name in workers.present_methods()}
+    return {name: workers.reconstruct(name, projector, images) for name in workers.OPTIONS}
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,15 @@ def test_volumes_are_those_of_one_process(results, alone, size):
             torch.testing.assert_close(volume, result.volume, rtol=1e-10, atol=1e-14, msg=f"{name}, {rank} of {size}")
             assert residuals == pytest.approx([entry.residual for entry in result.history], rel=1e-10)
             assert torch.equal(volume, results[0][size][name][0])
+
+
+@pytest.mark.parametrize("size", [1, 2, COUNT])
+def test_the_verb_shares_images_weights_and_memory(results, size):
+    projector, _, images = workers.scene()
+    options = {"method": "tv", "n_subsets": 4, "weights": 1 + images, "iterations": 3}
+    alone = raygrad.reconstruct(images, projector.views, projector.volume_geometry, **options).volume
+    for rank in range(size):
+        torch.testing.assert_close(results[rank][size]["tv by the verb"], alone, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("size", [1, 2, COUNT])

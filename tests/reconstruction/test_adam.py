@@ -4,12 +4,13 @@ from functools import partial
 
 import pytest
 import torch
-from reconstruction_cases import make_scene, relative_error
+from reconstruction_cases import function_of, make_scene, relative_error
 
 from raygrad import metrics
-from raygrad.reconstruction import adam, total_variation
+from raygrad.reconstruction import total_variation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+adam = function_of("adam")
 
 
 @pytest.fixture(scope="module")

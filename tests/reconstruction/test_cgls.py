@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from reconstruction_cases import make_scene
+from reconstruction_cases import function_of, make_scene
 
-from raygrad.reconstruction import Status, cgls
-from raygrad.reconstruction._methods.cgls import CglsOnFaces
+from raygrad.reconstruction import Cgls, Status
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+cgls = function_of("cgls")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_the_sum_never_grows(damping, restart):
 def test_the_sum_never_grows_from_face_to_face():
     projector, _, images = make_scene(n_views=8, size=12, pixels=16)
     images = images + 0.2 * torch.randn_like(images)
-    solver = CglsOnFaces(projector, images, restart=5, nonnegative=True)
+    solver = Cgls(restart=5, nonnegative=True).solver(projector, images)
     at_restarts, steps = [1.0], []
     for _ in range(50):
         residual = solver.step().residual

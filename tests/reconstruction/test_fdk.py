@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from reconstruction_cases import function_of
 from torch import Tensor
 
 from raygrad.data import VolumeGeometry
@@ -12,10 +13,10 @@ from raygrad.geometry._views import ConeViews, RayViews, Views
 from raygrad.phantoms._shapes import Ellipsoid, Phantom
 from raygrad.pose import RigidTransform
 from raygrad.projector import Projector
-from raygrad.reconstruction._methods.fdk import fdk
-from raygrad.reconstruction._result import Status
+from raygrad.reconstruction import Status
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+fdk = function_of("fdk")
 SIZE, SPACING = 32, 5.0
 GEOMETRY = VolumeGeometry.centred((SIZE,) * 3, SPACING)
 SYSTEM = {"sdd": 1000.0, "sid": 700.0, "height": 48, "width": 56, "delx": 5.0}

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from reconstruction_cases import make_scene, relative_error
+from reconstruction_cases import function_of, make_scene, relative_error
 
-from raygrad.reconstruction import Solver, Status, Step, cgls, iterate, os_sart, osem, sirt
+from raygrad.reconstruction import Sirt, Solver, Status, Step, iterate
 from raygrad.reconstruction._inner_products import inner_product
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+sirt = function_of("sirt")
+os_sart = function_of("os_sart")
+cgls = function_of("cgls")
+osem = function_of("osem")
 
 METHODS = {
     "sirt": sirt,
@@ -66,13 +70,13 @@ KILLED = """
 import os, signal, sys
 import torch
 from reconstruction_cases import make_scene
-from raygrad.reconstruction import os_sart
+from raygrad.reconstruction import OsSart
 torch.set_num_threads(1)
 projector, _, images = make_scene(n_views=12, size=16, pixels=20)
 def kill(iteration, volume):
     if iteration.number == 4:
         os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-os_sart(projector, images, iterations=7, checkpoint=sys.argv[1], checkpoint_every=0, callback=kill)
+OsSart()(projector, images, iterations=7, checkpoint=sys.argv[1], checkpoint_every=0, callback=kill)
 """
 
 
@@ -195,8 +199,10 @@ def test_bad_input_is_refused(scene, method):
         method(projector, images, start=truth * torch.nan)
     with refused(match="at least one iteration"):
         method(projector, images, iterations=0)
-    with refused(match="tolerance"):
+    with refused(match="tolerance of at least 0"):
         method(projector, images, tolerance=-1.0)
+    with pytest.raises(TypeError, match="has no option 'patience'"):
+        method(projector, images, patience=3)
 
 
 @method
@@ -211,15 +217,13 @@ def test_views_that_see_nothing_are_refused(scene, method):
 
 def test_a_volume_that_grows_beyond_all_numbers_is_an_error(scene):
     class Diverging(Solver):
-        name = "diverging"
-
         def step(self):
             self.volume.add_(1.0).mul_(1e15)
             return Step(1.0)
 
     projector, _, images = scene
     with pytest.raises(FloatingPointError, match="no longer finite in iteration 2"):
-        iterate(Diverging(projector, images, nonnegative=False))
+        iterate(Diverging(Sirt(), projector, images, nonnegative=False))
 
 
 def test_inner_products_of_many_terms_keep_their_digits():

@@ -4,13 +4,14 @@ from itertools import pairwise
 
 import pytest
 import torch
-from reconstruction_cases import counts, make_scene, relative_error
+from reconstruction_cases import counts, function_of, make_scene, relative_error
 from torch.func import grad
 
-from raygrad.reconstruction import osem, sirt
 from raygrad.reconstruction._methods.transmission import optimal_curvature
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+osem = function_of("osem")
+sirt = function_of("sirt")
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_bad_statistics_are_refused(scene):
     with pytest.raises(ValueError, match="start with voxels above 0"):
         osem(projector, images, start=truth * 0)
     with pytest.raises(ValueError, match="statistics='transmission' only"):
-        osem(projector, images, photons=100.0)
+        osem(projector, images, statistics="emission", photons=100.0)
     transmission = {"statistics": "transmission"}
     with pytest.raises(ValueError, match="Expected photons"):
         osem(projector, images, **transmission)

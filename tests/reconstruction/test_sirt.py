@@ -4,11 +4,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from reconstruction_cases import make_scene
-
-from raygrad.reconstruction import sirt
+from reconstruction_cases import function_of, make_scene
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+sirt = function_of("sirt")
 
 
 def test_steps_are_those_of_the_definition():

@@ -6,12 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from reconstruction_cases import make_scene, relative_error
+from reconstruction_cases import function_of, make_scene, relative_error
 
-from raygrad.reconstruction import total_variation, tv
+from raygrad.reconstruction import TotalVariation, total_variation
 from raygrad.reconstruction._methods.total_variation import divergence, gradient, gradient_bound, limit_
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+tv = function_of("tv")
 
 SPACING = (0.5, 2.0, 3.0)
 
@@ -200,28 +201,24 @@ def test_a_strength_has_no_units(scale):
 
 
 def test_twice_the_noise_is_twice_the_penalty():
-    from raygrad.reconstruction._methods.tv import TotalVariation
-
     projector, _, images = make_scene(torch.float64, n_views=6, size=8, pixels=40)
     noise = torch.randn_like(images)
     penalties = [
-        TotalVariation(projector, images + sigma * noise, strength, nonnegative=True).penalty
+        TotalVariation(strength=strength).solver(projector, images + sigma * noise).penalty
         for sigma, strength in ((0.5, 1.0), (1.0, 1.0), (0.5, 3.0))
     ]
     assert penalties[1] / penalties[0] == pytest.approx(2, rel=0.1)
     assert penalties[2] / penalties[0] == pytest.approx(3)
     weights = torch.full_like(images, 4.0)  # the noise of weight 1 is twice that of the images, the slope four times
-    weighted = TotalVariation(projector, images + 0.5 * noise, weights=weights, nonnegative=True).penalty
+    weighted = TotalVariation(weights=weights).solver(projector, images + 0.5 * noise).penalty
     assert weighted / penalties[0] == pytest.approx(4)
 
 
 def test_the_penalty_of_a_strength_is_the_slope_that_noise_makes():
     """3 root mean square slopes of noise alone, times a voxel's edge, as computed from many draws of noise."""
-    from raygrad.reconstruction._methods.tv import TotalVariation
-
     projector, _, images = make_scene(torch.float64, n_views=6, size=8, pixels=24)
     noise = 0.5 * torch.randn(40, *images.shape, dtype=torch.float64)
-    solver = TotalVariation(projector, noise[0], nonnegative=True)
+    solver = TotalVariation().solver(projector, noise[0])
     slopes = torch.stack([projector.T(draw) for draw in noise])
     seen = projector.T(torch.ones_like(images)) > 0
     edge = projector.volume_geometry.spacing[0]

@@ -1,6 +1,8 @@
 """Checkpoints: the state of a reconstruction in one file that is whole or absent."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,9 @@ class Checkpoint:
             return []
         if not self.path.exists():  # as the first process sees it
             raise ValueError(f"Expected a checkpoint on a disk that all processes see. {self.path} is not there.")
-        try:
-            # Mapped to memory where processes read it together, each its own part.
-            kept = torch.load(self.path, map_location="cpu", weights_only=True, mmap=processes.count > 1)
-            problem, state = dict(kept["problem"]), kept["state"]
-        except Exception as error:
-            raise ValueError(f"Expected a checkpoint of a reconstruction. {self.path} is none ({error}).") from error
+        # Mapped to memory where processes read it together, each its own part.
+        kept = _read(self.path, mmap=processes.count > 1)
+        problem, state = kept["problem"], kept["state"]
         if differing := [name for name in self.problem if self.problem[name] != problem.get(name)]:
             raise ValueError(
                 f"Expected a checkpoint of this problem. {self.path} was made with other {', '.join(differing)}: "
@@ -88,6 +87,32 @@ class Checkpoint:
             )
 
 
+@dataclass(frozen=True)
+class Resumption:
+    """A run that goes on from a checkpoint.
+
+    Attributes:
+        checkpoint: the file.
+        iterations: how many it keeps.
+    """
+
+    checkpoint: Path
+    iterations: int
+
+    @classmethod
+    def of(cls, checkpoint: str | Path) -> "Resumption":
+        """What a checkpoint says of itself.
+
+        Raises:
+            ValueError: the file is no checkpoint.
+        """
+        return cls(Path(checkpoint), len(_read(Path(checkpoint), mmap=True)["history"]))
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"going on from iteration {self.iterations}, kept in '{self.checkpoint}'"
+
+
 def describe(solver: Solver) -> dict[str, str]:
     """What decides a result: names for people, values to compare."""
     projector = solver.projector
@@ -98,7 +123,7 @@ def describe(solver: Solver) -> dict[str, str]:
     start = solver.volume.to(torch.bfloat16).float()
     return {
         "method": solver.name,
-        "settings": repr({name: getattr(solver, name) for name in solver.settings}),
+        "settings": repr({name: _told_apart(value) for name, value in vars(solver.method).items()}),
         "constraints": repr((solver.constraint.nonnegative, fingerprint(*volumes))),
         "start": fingerprint(start),
         "volume geometry": repr((geometry.shape, geometry.voxel_to_world.tolist())),
@@ -128,3 +153,29 @@ def fingerprint(*tensors: Tensor) -> str:
         digest.update(repr((tuple(values.shape), values.dtype, order)).encode())
         digest.update(values.permute(order).contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called, or the class of a module."""
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
+def _told_apart(option: Any) -> Any:
+    """What tells a method's option from another: itself, a hash of a tensor, the name of a function."""
+    if isinstance(option, Tensor):
+        return fingerprint(option)
+    return name_of(option) if callable(option) else option
+
+
+def _read(path: Path, mmap: bool) -> dict[str, Any]:
+    """What a file keeps.
+
+    Raises:
+        ValueError: it is no checkpoint.
+    """
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        return {"problem": dict(kept["problem"]), "state": kept["state"], "history": list(kept["history"])}
+    except Exception as error:  # whatever unpickling a file of another kind raises
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(f"Expected a checkpoint of a reconstruction. '{path}' is none ({reason}).") from error

@@ -1,25 +1,17 @@
 """What a reconstruction will take, before it begins."""
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from raygrad._processes import Processes
 from raygrad.projector import Projector
-from raygrad.reconstruction._solver import Solver
+from raygrad.reconstruction._method import Method
+from raygrad.reconstruction._options import find_method
 
-# Volumes and stacks of images that a method holds at its peak, beside the images that it is given: what the peaks in
-# benchmarks/results/reconstruction.csv (256^3 voxels, 64 views) come to, rounded up. Adam's are counted, not measured.
-HELD = {
-    "fdk": (1.0, 1.0),
-    "sirt": (5.5, 3.0),
-    "os_sart": (5.0, 2.0),
-    "cgls": (5.0, 2.5),
-    "osem": (5.0, 2.0),
-    "tv": (14.0, 2.0),
-    "adam": (6.0, 3.0),
-}
 _BYTES_PER_RAY = 2 * 3 * 4  # its target, and as much again while it is made; in float32
 
 
@@ -28,25 +20,35 @@ class Estimate:
     """What a run will take.
 
     Attributes:
-        memory: peak in bytes, the images that are given included.
-        available: bytes that this machine, or its GPU, can give; None if it does not say.
+        memory: peak in bytes of each process, its images included.
+        available: bytes that this machine, or its GPU, can give each process; None if it does not say.
         seconds_per_iteration: by a trial of a few views; None without one.
         iterations: how many are asked for.
+        method: the method's name.
+        processes: how many share the views.
     """
 
     memory: int
     available: int | None
     seconds_per_iteration: float | None
     iterations: int
+    method: str
+    processes: int = 1
 
     @property
     def seconds(self) -> float | None:
         """Of all iterations."""
         return None if self.seconds_per_iteration is None else self.seconds_per_iteration * self.iterations
 
-    def __str__(self) -> str:
-        """One line for people."""
-        memory = f"about {_size(self.memory)} of memory"
+    @property
+    def fits(self) -> bool:
+        """Whether there is as much memory, as far as anybody says."""
+        return self.available is None or self.memory <= self.available
+
+    @property
+    def needs(self) -> str:
+        """Memory and time, for people."""
+        memory = f"about {_size(self.memory)} of memory{' each' * (self.processes > 1)}"
         if self.available is not None:
             memory += f" (of {_size(self.available)} available)"
         if self.seconds is None or self.seconds_per_iteration is None:
@@ -54,53 +56,68 @@ class Estimate:
         several = f": {self.iterations} iterations of {_duration(self.seconds_per_iteration)}"
         return f"{memory}, about {_duration(self.seconds)}{several * (self.iterations > 1)}"
 
+    def __str__(self) -> str:
+        """One line for people."""
+        shared = "" if self.processes == 1 else f", shared by {self.processes} processes"
+        return f"{self.method}{shared}: {self.needs}"
+
 
 def estimate(
-    projector: Projector, method: str, iterations: int | None = None, *, trial: bool = True, processes: int = 1
+    projector: Projector,
+    method: Method | str,
+    iterations: int | None = None,
+    *,
+    trial: bool = True,
+    processes: Processes | None = None,
 ) -> Estimate:
     """Estimate memory, and by the trial of a few views time.
 
     Args:
-        projector: for which views and which volume; on the device of the views.
-        method: an algorithm of `raygrad.reconstruct`.
+        projector: for which views, all of them, and which volume; on the device that will compute.
+        method: a method of `raygrad.reconstruction`, or the name of one.
         iterations: how many, each of one projection and one back projection of all views; by default the method's own
             number.
         trial: project a few views to know the time; it allocates two volumes.
-        processes: how many will share the views, and so the time.
+        processes: those that will share the views: each holds whole volumes, and its part of the images. Those of one
+            machine share its memory.
     """
-    iterations = default_iterations(method) if iterations is None else iterations
+    processes = Processes() if processes is None else processes
+    kind = find_method(method) if isinstance(method, str) else type(method)
+    iterations = (kind.default_iterations or 1) if iterations is None else iterations
     itemsize = projector.views.parameters()[0].element_size()
-    volumes, stacks = HELD[method]
     views, rows, columns = projector.range_shape
-    rays_at_once = max(rows * columns, min(projector.rays_at_once, views * rows * columns))
+    images = math.ceil(views / processes.count) * rows * columns
+    rays_at_once = max(rows * columns, min(projector.rays_at_once, images))
     memory = int(
-        itemsize * (volumes * projector.volume_geometry.n_voxels + (1 + stacks) * views * rows * columns)
+        itemsize * (kind.held.volumes * projector.volume_geometry.n_voxels + (1 + kind.held.stacks) * images)
         + itemsize * _BYTES_PER_RAY // 4 * rays_at_once
     )
-    device = projector.views.device
-    available = available_memory() if device.type == "cpu" else available_memory_of_gpu(device)
-    return Estimate(memory, available, _try_out(projector) / processes if trial else None, iterations)
+    seconds = _try_out(projector) / processes.count if trial else None
+    available = _available(projector.views.device, processes)
+    return Estimate(memory, available, seconds, iterations, kind.name, processes.count)
 
 
-def default_iterations(method: str) -> int:
-    """How many iterations a method makes unless it is told; 1 for fdk, which makes none."""
-    return next((kind.default_iterations for kind in Solver.__subclasses__() if kind.name == method), 1)
-
-
-def check_memory(projector: Projector, method: str) -> None:
+def check_memory(projector: Projector, method: Method | str, processes: Processes | None = None) -> None:
     """See that a reconstruction fits.
 
     Raises:
         MemoryError: it needs more than there is; says how much, and what to lower.
     """
-    wanted = estimate(projector, method, trial=False)
-    if wanted.available is not None and wanted.memory > wanted.available:
+    wanted = estimate(projector, method, trial=False, processes=processes)
+    if not wanted.fits:
         shape = " x ".join(map(str, projector.domain_shape))
         raise MemoryError(
-            f"Expected a reconstruction that fits into memory. {method} of {shape} voxels from {projector.range_shape} "
-            f"pixels takes {wanted}: take larger voxels (volume_geometry.coarser(2) needs an eighth), fewer pixels, or "
-            "a method that holds fewer volumes (fdk)."
+            f"Expected a reconstruction that fits into memory. {wanted.method} of {shape} voxels from "
+            f"{projector.range_shape} pixels takes {wanted.needs}: take larger voxels (twice as large take an eighth), "
+            "a smaller grid, fewer pixels, or a method that holds fewer volumes (fdk)."
         )
+
+
+def _available(device: torch.device, processes: Processes) -> int | None:
+    if device.type != "cpu":
+        return available_memory_of_gpu(device)
+    available = available_memory()
+    return None if available is None else available // processes.on_this_machine
 
 
 def available_memory_of_gpu(device: torch.device) -> int | None:

@@ -1,9 +1,11 @@
 """The loop around every iterative method: stopping, progress, history, checkpoints."""
 
 import math
+import operator
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +24,12 @@ READ_EVERY = 10
 """Iterations whose numbers are read from a GPU together, where nobody looks at each: to read is to wait for it."""
 
 
-def iterate(
-    solver: Solver,
-    *,
-    iterations: int | None = None,
-    tolerance: float | int = 0.0,
-    residual: float | int = 0.0,
-    progress: bool = False,
-    callback: Callback | None = None,
-    checkpoint: str | Path | None = None,
-    checkpoint_every: float | int = 30.0,
-) -> ReconstructionResult:
-    """Run an iterative method.
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """When a run of iterations ends, what it shows, and what it keeps.
 
-    Args:
-        solver: the method, ready for its first step.
-        iterations: at most so many, those before a checkpoint included; default: the method's own.
+    Attributes:
+        iterations: at most so many, those before a checkpoint included; default: the method's own number.
         tolerance: end when |x - x before| / |x| falls to this. 0: never.
         residual: end when |A x - b| / |b| falls to this, such as the noise in it (Morozov's discrepancy principle).
             0: never. (On a GPU a run without a tolerance, residual, bar or callback is looked at every 10 iterations.)
@@ -48,27 +40,65 @@ def iterate(
         checkpoint_every: seconds between two of them; 0 keeps every iteration.
 
     Raises:
-        ValueError: numbers out of range, or a checkpoint of another problem.
+        TypeError, ValueError: numbers of another kind, or out of range.
+    """
+
+    iterations: int | None = None
+    tolerance: float | int = 0.0
+    residual: float | int = 0.0
+    progress: bool = False
+    callback: Callback | None = None
+    checkpoint: str | Path | None = None
+    checkpoint_every: float | int = 30.0
+
+    def __post_init__(self) -> None:
+        if self.iterations is not None and operator.index(self.iterations) < 1:
+            raise ValueError(f"Expected at least one iteration. Got {self.iterations}.")
+        for name in ("tolerance", "residual", "checkpoint_every"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"Expected a {name} of at least 0. Got {getattr(self, name)}.")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], method: str) -> "Control":
+        """The control of these names, for a method of this name.
+
+        Raises:
+            TypeError: there is nothing of such a name.
+            ValueError: numbers out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        if unknown := [name for name in options if name not in known]:
+            raise TypeError(f"A run of {method} has no option {unknown[0]!r}. It has {', '.join(known)}.")
+        return cls(**options)
+
+
+def iterate(solver: Solver, control: Control = Control()) -> ReconstructionResult:
+    """Run an iterative method, from the state that its solver is in.
+
+    Args:
+        solver: the method, ready for its first step.
+        control: when to end, what to show and to keep.
+
+    Raises:
+        ValueError: a checkpoint of another problem.
         FloatingPointError: the volume is no longer finite: the steps were too long.
     """
-    iterations = solver.default_iterations if iterations is None else iterations
-    if iterations < 1 or not tolerance >= 0 or not residual >= 0 or not checkpoint_every >= 0:
-        raise ValueError(
-            "Expected at least one iteration, and tolerance, residual and checkpoint_every of at least 0. "
-            f"Got {iterations}, {tolerance}, {residual} and {checkpoint_every}."
-        )
+    iterations = solver.method.default_iterations if control.iterations is None else control.iterations
+    assert iterations is not None
+    tolerance, residual, callback = control.tolerance, control.residual, control.callback
     processes = solver.projector.processes
     history: list[Iteration] = []
     status = Status.OUT_OF_ITERATIONS
     with torch.no_grad():
-        keeper = None if checkpoint is None else Checkpoint(checkpoint, solver)
+        keeper = None if control.checkpoint is None else Checkpoint(control.checkpoint, solver)
         if keeper is not None:
             history = keeper.load()
         log = _Log(solver, history)
         kept_at = time.perf_counter()
         on_gpu = solver.volume.device.type != "cpu"
-        at_once = READ_EVERY if on_gpu and not (tolerance or residual or progress or callback) else 1
-        with _bar(solver.name, iterations, len(history), progress and processes.rank == 0) as bar:
+        at_once = READ_EVERY if on_gpu and not (tolerance or residual or control.progress or callback) else 1
+        shown = control.progress and processes.rank == 0
+        with _bar(solver.name, iterations, len(history), shown) as bar:
             while log.count < iterations:
                 if (ending := _ending(history, tolerance, residual)) is not None:
                     status = ending
@@ -81,7 +111,8 @@ def iterate(
                     bar.update()
                 stopped = callback is not None and bool(callback(history[-1], solver.volume))
                 done = processes.agree(stopped) or log.count == iterations
-                if keeper is not None and processes.agree(done or time.perf_counter() - kept_at >= checkpoint_every):
+                due = done or time.perf_counter() - kept_at >= control.checkpoint_every
+                if keeper is not None and processes.agree(due):
                     log.read()
                     keeper.save(history)
                     kept_at = time.perf_counter()

@@ -1,37 +1,29 @@
 """One call from images to a volume."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from raygrad._processes import Processes
 from raygrad.distributed import shard
-from raygrad.geometry import Views
+from raygrad.geometry import UnknownGeometry, Views
 from raygrad.projector import Projector
 from raygrad.reconstruction._calibration.calibrate import calibrate as refine
+from raygrad.reconstruction._checkpoint import Resumption
 from raygrad.reconstruction._checks import check_dtype, check_images
 from raygrad.reconstruction._estimate import check_memory, estimate
-from raygrad.reconstruction._methods.adam import adam
-from raygrad.reconstruction._methods.cgls import cgls
-from raygrad.reconstruction._methods.fdk import fdk
-from raygrad.reconstruction._methods.os_sart import os_sart
-from raygrad.reconstruction._methods.osem import osem
-from raygrad.reconstruction._methods.sirt import sirt
-from raygrad.reconstruction._methods.tv import tv
+from raygrad.reconstruction._iterate import iterate
+from raygrad.reconstruction._iterative_method import IterativeMethod
+from raygrad.reconstruction._method import Method
+from raygrad.reconstruction._options import make_method, refuse_unknown
 from raygrad.reconstruction._result import ReconstructionResult
 
-METHODS: dict[str, Callable[..., ReconstructionResult]] = {
-    "fdk": fdk,
-    "sirt": sirt,
-    "os_sart": os_sart,
-    "cgls": cgls,
-    "osem": osem,
-    "tv": tv,
-    "adam": adam,
-}
+Say = Callable[[Any], None]
 
 
 def reconstruct(
@@ -39,51 +31,80 @@ def reconstruct(
     views: Views,
     volume_geometry: Any,
     *,
-    method: str = "os_sart",
+    method: Method | str = "os_sart",
     renderer: str = "joseph",
-    calibrate: str | tuple[str, ...] | None = None,
+    support: Any = None,
+    start: Tensor | None = None,
+    calibrate: UnknownGeometry | str | Iterable[str] | None = None,
+    device: torch.device | str | None = None,
     processes: Processes | None = None,
     progress: bool = False,
+    say: Say | None = None,
     **options: Any,
 ) -> ReconstructionResult:
     """Reconstruct a volume from X-ray images.
 
     Args:
         images: line integrals (view, height, width), float32 or float64: -log(I / I0) of what a detector measured. The
-            volume is attenuation per mm, on the images' device and in their dtype.
+            volume is attenuation per mm, in their dtype.
         views: what the images were taken with: see `raygrad.geometry.trajectories` and `raygrad.geometry`.
         volume_geometry: where the voxels shall lie: a `VolumeGeometry`, `Volume`, `Subject` or `DRR`.
-        method: "fdk" (one pass; full circles, short scans, parallel beams), "sirt", "os_sart", "cgls", "osem", "tv"
-            (few or noisy views) or "adam" (any loss and regulariser): the functions of `raygrad.reconstruction`.
+        method: a method of `raygrad.reconstruction`, or the name of one: "fdk" (one pass; full circles, short scans,
+            parallel beams), "sirt", "os_sart", "cgls", "osem", "tv" (few or noisy views), "adam" (any loss and
+            regulariser).
         renderer: which projector the iterative methods invert: "joseph", "siddon" or "trilinear".
-        calibrate: what is not known well and refined first: "poses", or ("poses", ...) with intrinsics; see
-            `raygrad.reconstruction.calibrate`. The result's views are the refined ones.
-        processes: share the views among processes, each of which makes this call: see `raygrad.distributed`.
+        support: (x, y, z) of the voxels that may differ from 0.
+        start: (x, y, z) that an iterative method starts from; zeros by default.
+        calibrate: what is not known well and refined first: "poses", or ("poses", ...) with intrinsics, or an
+            `UnknownGeometry` that says how well; see `raygrad.reconstruction.calibrate`. The result's views are the
+            refined ones.
+        device: what computes, and where the volume is; by default where the images are.
+        processes: share the views among processes, each of which makes this call: see `raygrad.distributed`. Of the
+            images each reads and moves its own part, so they may be memory-mapped; calibration takes all in each.
         progress: say what it will take, and show a bar with the residual.
-        options: the method's own; `nonnegative`, `support` and `start`; and of `raygrad.reconstruction.iterate`
-            `iterations`, `tolerance`, `residual`, `callback`, `checkpoint` and `checkpoint_every`.
+        say: called by the first process with what there is to say before the iterations, whose `str` is a sentence: an
+            `Estimate`, a `Calibration`, a `Resumption` from a checkpoint. By default it is printed with `progress`.
+        options: the fields of `raygrad.reconstruction.Control`: `iterations`, `tolerance`, `residual`, `callback`,
+            `checkpoint` and `checkpoint_every`; and where `method` is a name, the method's own.
 
     Raises:
-        TypeError, ValueError: an argument that is not as described, found before any work.
+        TypeError, ValueError: an argument that is not as described, or an option that the method does not have, found
+            before any work.
         MemoryError: it does not fit; says how much it needs and what to lower.
+        FloatingPointError: the volume is no longer finite: the steps were too long.
     """
-    if method not in METHODS:
-        raise ValueError(f"Expected method to be one of {', '.join(METHODS)}. Got {method!r}.")
+    chosen, control = make_method(method, options)
+    if start is not None:
+        refuse_unknown(type(chosen), {"start": start})
+    unknowns = None if calibrate is None else UnknownGeometry.of(calibrate)
     check_dtype(images)
-    projector = Projector(volume_geometry, views, renderer).to(images.device)
-    check_memory(projector, method)
-    calibration = None
-    if calibrate is not None:
-        calibration = refine(projector, images, unknowns=calibrate, progress=progress)
-        projector = projector.with_views(calibration.views)
-    whole = projector
     processes = Processes() if processes is None else processes
-    projector, images = shard(projector, images, processes)
-    images = check_images(projector, images)
-    if progress and processes.rank == 0:
-        expected = estimate(whole, method, options.get("iterations"), processes=processes.count)
-        print(f"{method}: {expected}", file=sys.stderr)
-    if method != "fdk":
-        options["progress"] = progress
-    result = METHODS[method](projector, images, **options)
-    return result if calibration is None else replace(result, calibration=calibration)
+    chosen.check_processes(processes)
+    device = images.device if device is None else torch.device(device)
+    say = (_print if progress else None) if say is None else say
+    is_first = processes.rank == 0
+
+    whole = Projector(volume_geometry, views, renderer).to(device)
+    check_memory(whole, chosen, processes)
+    projector, own = shard(whole, images, processes)
+    own = check_images(projector, own.to(device))
+    if say is not None and is_first:
+        say(estimate(whole, chosen, control.iterations, processes=processes))
+    calibration = None
+    if unknowns is not None:
+        calibration = refine(whole, images.to(device), unknowns, progress=progress and is_first)
+        projector, _ = shard(whole.with_views(calibration.views), images, processes)
+        if say is not None and is_first:
+            say(calibration)
+    if isinstance(chosen, IterativeMethod):
+        if say is not None and is_first and control.checkpoint is not None and Path(control.checkpoint).exists():
+            say(Resumption.of(control.checkpoint))
+        solver = chosen.solver(projector, own, support=support, start=start)
+        result = iterate(solver, replace(control, progress=progress))
+    else:
+        result = chosen(projector, own, support=support)
+    return replace(result, calibration=calibration)
+
+
+def _print(sentence: Any) -> None:
+    print(sentence, file=sys.stderr)

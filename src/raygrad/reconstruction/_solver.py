@@ -1,4 +1,4 @@
-"""What every iterative method has: its problem, its state, its step."""
+"""A method at work on one problem: what it holds, and its next step."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -7,6 +7,7 @@ from torch import Tensor
 from raygrad.projector import Projector
 from raygrad.reconstruction._checks import check_constraint, check_images, check_start, norm_over_views
 from raygrad.reconstruction._constraints import Constraint
+from raygrad.reconstruction._method import Method
 
 
 class Step(NamedTuple):
@@ -17,30 +18,54 @@ class Step(NamedTuple):
 
 
 class Solver:
-    """An iterative method at work on one problem.
+    """An iterative method at work on one problem: its state is its attributes, and `step` goes on from there.
 
-    Subclasses say what the next step depends on (names of attributes: `volumes`, tensors that are the same in all
-    processes; `by_view`, those with the views' axis first; `numbers`, plain ones) and which arguments decide the result
-    (`settings`), so that a checkpoint can hold the one and compare the other. A step reads no value of a tensor where
-    it can be helped: a GPU would be waited for.
+    What a new method has to provide in a subclass:
+
+    - `__init__`, which hands the problem on to this one, checks what of the method's options depends on the images or
+      views, and makes ready for the first step. `volume` is then where the iterations begin.
+    - `step()`, one iteration: it improves `volume`, within `constraint` (`self.constraint.apply_(volume)`), and returns
+      a `Step`, as `said` makes it. The residual that it tells is of the volume that the iteration began with, or ended
+      with, and costs no projection of its own. A step reads no value of a tensor where it can be helped, since that
+      waits for a GPU; it runs without gradients.
+    - `volumes`, `by_view` and `numbers`: the names of all attributes that the next step depends on and a step changes.
+      A checkpoint holds them, and a run that goes on from there ends with the same bits. Tensors are set in place, so
+      that views of them stay what they are.
+
+    Whatever is a sum over views goes through the projector, whose adjoint sums over the processes that share them, or
+    through `projector.processes.sum`. So `volumes` and `numbers` are the same in all processes, to the bit.
+
+    Args:
+        method: whose options these are.
+        projector: whose views the images are.
+        images: line integrals (view, height, width), those of the views that this process holds.
+        nonnegative: keep every voxel at 0 or above.
+        support: (x, y, z) of the voxels that may differ from 0.
+        start: (x, y, z) to start from; zeros by default. It is copied.
 
     Attributes:
+        volumes: names of tensors that are the same in all processes.
+        by_view: names of tensors with the views' axis first, of this process's views.
+        numbers: names of plain numbers.
+        name: the method's, or that of the variant at work.
         projector: the views that this process holds, on the images' device.
         images: theirs, (view, height, width).
         norm: |b|, of all views.
-        volume: the estimate.
+        volume: the estimate, (x, y, z), the same in all processes.
         constraint: applied to every estimate.
+
+    Raises:
+        TypeError, ValueError: images, support or start that do not fit the projector; images of zeros; a method whose
+            views processes cannot share.
     """
 
-    name: ClassVar[str]
-    default_iterations: ClassVar[int] = 50
     volumes: ClassVar[tuple[str, ...]] = ("volume",)
     by_view: ClassVar[tuple[str, ...]] = ()
     numbers: ClassVar[tuple[str, ...]] = ()
-    settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
+        method: Method,
         projector: Projector,
         images: Tensor,
         *,
@@ -48,6 +73,8 @@ class Solver:
         support: Any = None,
         start: Tensor | None = None,
     ) -> None:
+        method.check_processes(projector.processes)
+        self.method, self.name = method, method.name
         self.images = check_images(projector, images)
         self.projector = projector.to(self.images.device)
         self.norm = norm_over_views(projector, self.images)
@@ -57,7 +84,7 @@ class Solver:
         self.volume = check_start(projector, self.images, start, self.constraint)
 
     def step(self) -> Step:
-        """Improve `volume`, in place or not."""
+        """Make one iteration."""
         raise NotImplementedError
 
     def said(self, squares: Tensor, objective: Tensor | None = None) -> Step:

@@ -1,5 +1,6 @@
 """Slices of volumes, and how a reconstruction got there, with matplotlib."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,8 @@ def plot_history(results: ReconstructionResult | Sequence[ReconstructionResult],
     ax = _new_axes(1)[0] if ax is None else ax
     for result in [results] if isinstance(results, ReconstructionResult) else results:
         seconds = [iteration.seconds for iteration in result.history]
-        ax.plot(seconds, [iteration.residual for iteration in result.history], ".-", label=result.method)
+        residuals = [math.nan if iteration.residual is None else iteration.residual for iteration in result.history]
+        ax.plot(seconds, residuals, ".-", label=result.method)
     ax.set(xlabel="seconds", ylabel="residual |Ax - b| / |b|", yscale="log")
     ax.legend()
     return ax

@@ -2,6 +2,7 @@
 
 import math
 import operator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -10,29 +11,20 @@ from torch import Tensor
 from raygrad.projector import Projector
 from raygrad.reconstruction._checks import check_sight
 from raygrad.reconstruction._inner_products import inner_product
-from raygrad.reconstruction._iterate import iterate
-from raygrad.reconstruction._result import ReconstructionResult
+from raygrad.reconstruction._iterative_method import IterativeMethod
+from raygrad.reconstruction._method import Held
 from raygrad.reconstruction._solver import Solver, Step
 
 STEPS_ON_A_FACE = 10
 
 
-def cgls(
-    projector: Projector,
-    images: Tensor,
-    *,
-    damping: float | int = 0.0,
-    nonnegative: bool = False,
-    restart: int | None = None,
-    support: Any = None,
-    start: Tensor | None = None,
-    **control: Any,
-) -> ReconstructionResult:
+@dataclass(frozen=True, kw_only=True)
+class Cgls(IterativeMethod):
     """Least squares by conjugate gradients: the volume that minimises |A x - b|^2 + damping^2 |x|^2.
 
     Hestenes & Stiefel, J. Res. Nat. Bur. Stand. 1952, on the normal equations, which are never formed (Björck,
     Numerical Methods for Least Squares Problems, 1996, section 7.4). |A x - b|, or with damping the sum above, falls in
-    every iteration. Noise comes in late: ending early, by `residual`, smooths as damping does.
+    every iteration. Noise comes in late: ending early, by a residual, smooths as damping does.
 
     With `nonnegative`, conjugate gradients run on a face of the allowed volumes: voxels at 0 stay there if the gradient
     keeps them there, the others are free. After `restart` steps the free ones that fell below 0 are put at 0, as much
@@ -40,32 +32,39 @@ def cgls(
     Toraldo, SIAM J. Optim. 1991). The sum never grows from restart to restart. The volumes between them are those of
     the face with negative voxels at 0, while residual and objective are those before that.
 
+    In the history, residual, and with damping the sum as objective, are those after each iteration.
+
     Args:
-        projector: whose views the images are.
-        images: line integrals (view, height, width).
         damping: weight of |x| (Tikhonov), in mm: the volume is in 1/mm.
         nonnegative: keep every voxel at 0 or above.
         restart: iterations after which the residual is computed anew and the descent begins afresh, which costs one
             more projection; default: 10 with `nonnegative`, else never.
-        support: (x, y, z) of the voxels that may differ from 0.
-        start: (x, y, z) to start from; zeros by default.
-        control: when to end, what to show and to keep: see `raygrad.reconstruction.iterate`.
-
-    Returns:
-        The result, in whose history residual, and with damping the sum as objective, are those after each iteration.
 
     Raises:
-        TypeError: images, or a number of iterations, of another type.
-        ValueError: images, support or start that do not fit the projector, views that see nothing, or numbers out of
-            range.
+        TypeError, ValueError: numbers of another kind, or out of range.
     """
-    method = CglsOnFaces if nonnegative else Cgls
-    solver = method(projector, images, damping, restart, nonnegative=nonnegative, support=support, start=start)
-    return iterate(solver, **control)
+
+    name: ClassVar[str] = "cgls"
+    held: ClassVar[Held] = Held(volumes=5.0, stacks=2.5)
+    default_iterations: ClassVar[int | None] = 30
+    damping: float | int = 0.0
+    nonnegative: bool = False
+    restart: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.damping < math.inf:
+            raise ValueError(f"Expected a damping of at least 0. Got {self.damping}.")
+        if self.restart is not None and operator.index(self.restart) < 1:
+            raise ValueError(f"Expected a restart after at least 1 iteration. Got {self.restart}.")
+
+    def solver(self, projector: Projector, images: Tensor, **problem: Any) -> "CglsSolver":
+        """The method at work: an iteration is one projection and one back projection of all views."""
+        kind = CglsOnFacesSolver if self.nonnegative else CglsSolver
+        return kind(self, projector, images, **problem)
 
 
-class Cgls(Solver):
-    """The method at work; an iteration is one projection and one back projection of all views.
+class CglsSolver(Solver):
+    """The method at work.
 
     Attributes:
         iterate: where the descent is: the volume itself.
@@ -76,31 +75,16 @@ class Cgls(Solver):
         steps_left: until the next restart; below 0 if there is none.
     """
 
-    name = "cgls"
-    default_iterations = 30
     volumes: ClassVar[tuple[str, ...]] = ("volume", "direction", "slope")
     by_view: ClassVar[tuple[str, ...]] = ("residual",)
     numbers: ClassVar = ("steps_left",)
-    settings: ClassVar = ("damping", "restart")
     free: Tensor | None
     slope: Tensor
     steps_left: int
 
-    def __init__(
-        self,
-        projector: Projector,
-        images: Tensor,
-        damping: float | int = 0.0,
-        restart: int | None = None,
-        **problem: Any,
-    ) -> None:
-        if not 0 <= damping < math.inf:
-            raise ValueError(f"Expected a damping of at least 0. Got {damping}.")
-        if restart is not None and operator.index(restart) < 1:
-            raise ValueError(f"Expected a restart after at least 1 iteration. Got {restart}.")
-        super().__init__(projector, images, **problem)
-        self.damping = float(damping)
-        self.restart: int | None = restart
+    def __init__(self, method: Cgls, projector: Projector, images: Tensor, **problem: Any) -> None:
+        super().__init__(method, projector, images, nonnegative=method.nonnegative, **problem)
+        self.damping, self.restart = float(method.damping), method.restart
         check_sight(self.projector(torch.ones_like(self.volume)))
         self.residual = self.images - self.projector(self.volume)
         self._set_out()
@@ -163,7 +147,7 @@ class Cgls(Solver):
         return self.damping**2 * inner_product(first, second) if self.damping > 0 else 0.0
 
 
-class CglsOnFaces(Cgls):
+class CglsOnFacesSolver(CglsSolver):
     """Conjugate gradients on one face of the non-negative volumes after another.
 
     Attributes:
@@ -171,8 +155,8 @@ class CglsOnFaces(Cgls):
         face_start, face_residual: the allowed volume where the face began, and its residual.
     """
 
-    volumes: ClassVar = (*Cgls.volumes, "iterate", "free", "face_start")
-    by_view: ClassVar = (*Cgls.by_view, "face_residual")
+    volumes: ClassVar = (*CglsSolver.volumes, "iterate", "free", "face_start")
+    by_view: ClassVar = (*CglsSolver.by_view, "face_residual")
 
     def step(self) -> Step:
         """A step on the face, shown without what is below 0."""

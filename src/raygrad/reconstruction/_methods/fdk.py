@@ -2,7 +2,8 @@
 
 import math
 import time
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -14,24 +15,17 @@ from raygrad._progress import Status
 from raygrad.geometry import USE_ANOTHER, ConeViews, ParallelViews, Rotation, find_rotation, pixel_to_ray, positions
 from raygrad.projector import Projector
 from raygrad.reconstruction._checks import check_constraint, check_images
+from raygrad.reconstruction._method import Held, Method
 from raygrad.reconstruction._methods import scan_weights
-from raygrad.reconstruction._methods.filters import filter_rows, frequency_response
+from raygrad.reconstruction._methods.filters import check_filter, filter_rows, frequency_response
 from raygrad.reconstruction._result import ReconstructionResult
 
 PARALLEL_GAP_DEG = 10.0
 """A widest gap between directions of parallel beams up to which they count as lying all around."""
 
 
-@torch.no_grad()
-def fdk(
-    projector: Projector,
-    images: Tensor,
-    *,
-    filter: str = "ram-lak",
-    cutoff: float | int = 1.0,
-    nonnegative: bool = False,
-    support: Any = None,
-) -> ReconstructionResult:
+@dataclass(frozen=True, kw_only=True)
+class Fdk(Method):
     """Reconstruct from a circular scan in one pass: Feldkamp, Davis & Kress (J. Opt. Soc. Am. A 1(6), 1984).
 
     Exact up to sampling in the plane of the source's circle (and everywhere for parallel beams), an approximation that
@@ -51,50 +45,69 @@ def fdk(
     3 % of its radius, rows and the detector's normal the plane of rotation by 5 degrees.
 
     Args:
-        projector: whose `ConeViews` or `ParallelViews` the images are, and whose grid is to be reconstructed. (FDK
-            itself projects nothing.)
-        images: line integrals (view, height, width).
         filter: window on the ramp: "ram-lak" for none, "shepp-logan", "cosine" or "hann" for ever less noise and
-            detail; see `raygrad.reconstruction.filters.frequency_response`.
+            detail.
         cutoff: frequency along the rows above which nothing passes, in units of the Nyquist frequency, in (0, 1].
         nonnegative: set negative voxels to 0 at the end.
-        support: (x, y, z) of the voxels that may differ from 0.
 
     Raises:
-        TypeError: views of another kind, or images that are no floating-point tensor.
-        ValueError: images or support that do not fit the projector, an unknown filter, views that see nothing of the
-            volume, or that no analytic method can reconstruct from: too few, not on a circle (such as a helix), not
-            around far enough.
+        ValueError: an unknown filter, or a cutoff out of range.
     """
-    began = time.perf_counter()
-    images = check_images(projector, images)
-    constraint = check_constraint(projector, images, nonnegative, support)
-    # What turned is found on the CPU: few numbers, float64, which some GPUs do not have.
-    views, processes = projector.views.to("cpu"), projector.processes
-    sources, own = _of_all_processes(processes, positions(views))
-    assert isinstance(views, ConeViews | ParallelViews)
-    rotation = find_rotation(views, sources, own, projector.volume_geometry)
-    weight, near, far = _weights_of_columns(rotation, own)
-    before, after = _columns_to_add(rotation.fan, far if near < far else 0.0)
-    response = frequency_response(images.shape[-1] + before + after, filter, cutoff).to(images)
-    voxel_to_pixel = views.world_to_pixel.detach() @ projector.volume_geometry.voxel_to_world
-    _check_sight(voxel_to_pixel, projector)
-    voxel_to_pixel[:, 0] += before * voxel_to_pixel[:, 2]
 
-    distance = torch.full_like(weight[:, 0], rotation.radius or 1.0)
-    weight /= (rotation.pitch * distance)[:, None]
-    volume = projector.volume_geometry.zeros(images.dtype, images.device)
-    at_once = max(1, projector.rays_at_once // math.prod(images.shape[1:]))
-    for first in range(0, len(images), at_once):
-        some = slice(first, first + at_once)
-        rows = images[some] * weight[some, None].to(images)
-        if isinstance(views, ConeViews):
-            rows *= _cosine(pixel_to_ray(views[some]), rotation.towards_axis[some], rows)
-        rows = filter_rows(torch.nn.functional.pad(rows, (before, after)) if before or after else rows, response)
-        placed = (geometry[some].to(images.device) for geometry in (voxel_to_pixel, distance))
-        kernels.add_voxel_driven_(volume, rows, *placed, backend=projector.backend)
-    volume = constraint.apply_(processes.sum(volume))
-    return ReconstructionResult(volume, projector, "fdk", Status.DIRECT, (), time.perf_counter() - began)
+    name: ClassVar[str] = "fdk"
+    held: ClassVar[Held] = Held(volumes=1.0, stacks=1.0)
+    filter: str = "ram-lak"
+    cutoff: float | int = 1.0
+    nonnegative: bool = False
+
+    def __post_init__(self) -> None:
+        check_filter(self.filter, self.cutoff)
+
+    @torch.no_grad()
+    def __call__(self, projector: Projector, images: Tensor, *, support: Any = None) -> ReconstructionResult:
+        """Reconstruct.
+
+        Args:
+            projector: whose `ConeViews` or `ParallelViews` the images are, and whose grid is to be reconstructed. (FDK
+                itself projects nothing.)
+            images: line integrals (view, height, width).
+            support: (x, y, z) of the voxels that may differ from 0.
+
+        Raises:
+            TypeError: views of another kind, or images that are no floating-point tensor.
+            ValueError: images or support that do not fit the projector, views that see nothing of the volume, or that
+                no analytic method can reconstruct from: too few, not on a circle (such as a helix), not around far
+                enough.
+        """
+        began = time.perf_counter()
+        images = check_images(projector, images)
+        constraint = check_constraint(projector, images, self.nonnegative, support)
+        # What turned is found on the CPU: few numbers, float64, which some GPUs do not have.
+        views, processes = projector.views.to("cpu"), projector.processes
+        sources, own = _of_all_processes(processes, positions(views))
+        assert isinstance(views, ConeViews | ParallelViews)
+        rotation = find_rotation(views, sources, own, projector.volume_geometry)
+        weight, near, far = _weights_of_columns(rotation, own)
+        before, after = _columns_to_add(rotation.fan, far if near < far else 0.0)
+        response = frequency_response(images.shape[-1] + before + after, self.filter, self.cutoff).to(images)
+        voxel_to_pixel = views.world_to_pixel.detach() @ projector.volume_geometry.voxel_to_world
+        _check_sight(voxel_to_pixel, projector)
+        voxel_to_pixel[:, 0] += before * voxel_to_pixel[:, 2]
+
+        distance = torch.full_like(weight[:, 0], rotation.radius or 1.0)
+        weight /= (rotation.pitch * distance)[:, None]
+        volume = projector.volume_geometry.zeros(images.dtype, images.device)
+        at_once = max(1, projector.rays_at_once // math.prod(images.shape[1:]))
+        for first in range(0, len(images), at_once):
+            some = slice(first, first + at_once)
+            rows = images[some] * weight[some, None].to(images)
+            if isinstance(views, ConeViews):
+                rows *= _cosine(pixel_to_ray(views[some]), rotation.towards_axis[some], rows)
+            rows = filter_rows(torch.nn.functional.pad(rows, (before, after)) if before or after else rows, response)
+            placed = (geometry[some].to(images.device) for geometry in (voxel_to_pixel, distance))
+            kernels.add_voxel_driven_(volume, rows, *placed, backend=projector.backend)
+        volume = constraint.apply_(processes.sum(volume))
+        return ReconstructionResult(volume, projector, self.name, Status.DIRECT, (), time.perf_counter() - began)
 
 
 def _of_all_processes(processes: Processes, own: Tensor) -> tuple[Tensor, slice]:

@@ -9,6 +9,18 @@ from torch import Tensor
 FILTERS = ("ram-lak", "shepp-logan", "cosine", "hann")
 
 
+def check_filter(filter: str, cutoff: float | int) -> None:
+    """See that there is such a filter.
+
+    Raises:
+        ValueError: an unknown one, or a cut-off out of range.
+    """
+    if filter not in FILTERS:
+        raise ValueError(f"Expected filter to be one of {', '.join(FILTERS)}. Got {filter!r}.")
+    if not 0 < cutoff <= 1:
+        raise ValueError(f"Expected a cutoff above 0 and up to 1, in units of the Nyquist frequency. Got {cutoff}.")
+
+
 def frequency_response(width: int, filter: str = "ram-lak", cutoff: float = 1.0) -> Float[Tensor, " frequency"]:
     """What a ramp filter multiplies each frequency of zero-padded rows by, for samples one unit apart.
 
@@ -25,14 +37,7 @@ def frequency_response(width: int, filter: str = "ram-lak", cutoff: float = 1.0)
 
     Returns:
         The response, float64, at the frequencies of `torch.fft.rfft` with n = 2 (len - 1) samples.
-
-    Raises:
-        ValueError: an unknown filter, or a cut-off out of range.
     """
-    if filter not in FILTERS:
-        raise ValueError(f"Expected filter to be one of {', '.join(FILTERS)}. Got {filter!r}.")
-    if not 0 < cutoff <= 1:
-        raise ValueError(f"Expected a cutoff above 0 and up to 1, in units of the Nyquist frequency. Got {cutoff}.")
     padded = _even_fast_length(2 * width)
     n = torch.arange(padded, dtype=torch.float64)
     n = torch.minimum(n, padded - n)  # the distance to sample 0 on the circle

@@ -1,5 +1,6 @@
 """OSEM: the most likely volume under Poisson's statistics, of emitted or of transmitted photons."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -7,91 +8,101 @@ from torch import Tensor
 
 from raygrad.projector import Projector
 from raygrad.reconstruction._inner_products import inner_product
-from raygrad.reconstruction._iterate import iterate
+from raygrad.reconstruction._iterative_method import IterativeMethod
+from raygrad.reconstruction._method import Held, check_subsets
 from raygrad.reconstruction._methods.poisson import divergence, start_evenly
-from raygrad.reconstruction._methods.transmission import Transmission
-from raygrad.reconstruction._result import ReconstructionResult
+from raygrad.reconstruction._methods.transmission import TransmissionSolver, check_photons
 from raygrad.reconstruction._solver import Solver, Step
 from raygrad.reconstruction._subsets import make_subsets, steps_by_voxel
 
 STATISTICS = ("emission", "transmission")
 
 
-def osem(
-    projector: Projector,
-    images: Tensor,
-    *,
-    statistics: str = "emission",
-    photons: float | int | Tensor | None = None,
-    counts: bool = False,
-    n_subsets: int | None = None,
-    support: Any = None,
-    start: Tensor | None = None,
-    **control: Any,
-) -> ReconstructionResult:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Osem(IterativeMethod):
     """Maximum likelihood from Poisson counts by ordered subsets; the volume is never below 0.
 
     `statistics="emission"` takes the images as counts whose means are A x: expectation maximisation, which multiplies
     every voxel by the mean of b / A x over its rays (Shepp & Vardi, IEEE TMI 1982), subset by subset (Hudson & Larkin,
     IEEE TMI 1994). For X-rays, whose line integrals are no counts, it is a robust fit that needs no number of photons.
+    Images must not be below 0, and voxels that are 0 in a start stay there.
 
     `statistics="transmission"` takes them as X-ray detectors measure: I photons left of `photons`, of mean
     photons exp(-A x). Rays through thick parts, where few are left, count for less, which is what images of few photons
     need. Separable paraboloidal surrogates by ordered subsets (Erdogan & Fessler, Phys. Med. Biol. 1999).
 
     With one subset the likelihood never falls. More come that many times as far in an iteration at first, and then
-    circle about the maximum unless the images are free of noise. The maximum itself fits the noise: end early.
+    circle about the maximum unless the images are free of noise. The maximum itself fits the noise: end early. Without
+    a start it begins with what is the same everywhere and explains the sum of all images.
+
+    In the history, each subset's part is taken before its own step: `residual` is of line integrals, those of half a
+    photon where none is left; `objective` is Kullback and Leibler's divergence of the expected counts from the measured
+    ones, sum(expected - measured + measured log(measured / expected)): how far the likelihood's logarithm is below that
+    of a perfect fit, which is what is minimised.
 
     Args:
-        projector: whose views the images are.
-        images: line integrals (view, height, width); not below 0 for "emission".
-        statistics: "emission" or "transmission".
+        statistics: "emission" or "transmission"; default: "transmission" if there is a number of photons.
         photons: for "transmission", how many a ray has without anything in its way: a number, or (height, width).
         counts: for "transmission", the images are the photons left, not line integrals: rays that lost all of them are
             taken for what they are.
         n_subsets: of how many subsets; default: a fourth of the number of views.
-        support: (x, y, z) of the voxels that may differ from 0.
-        start: (x, y, z) to start from. For "emission" voxels at 0 stay there. By default what is the same everywhere
-            and explains the sum of all images.
-        control: when to end, what to show and to keep: see `raygrad.reconstruction.iterate`.
-
-    Returns:
-        The result. In its history, each subset's part is taken before its own step: `residual` is of line integrals,
-        those of half a photon where none is left; `objective` is Kullback and Leibler's divergence of the expected
-        counts from the measured ones, sum(expected - measured + measured log(measured / expected)): how far the
-        likelihood's logarithm is below that of a perfect fit, which is what is minimised.
 
     Raises:
-        TypeError: images, or a number of subsets, of another type.
-        ValueError: images, support, start or photons that do not fit the projector, negative counts, views that see
-            nothing, or options that do not go together.
+        TypeError: a number of subsets of another type.
+        ValueError: unknown statistics, options that do not go together, or numbers out of range.
     """
-    problem: dict[str, Any] = {"nonnegative": True, "support": support, "start": start}
-    if statistics not in STATISTICS:
-        raise ValueError(f"Expected statistics to be one of {', '.join(STATISTICS)}. Got {statistics!r}.")
-    if statistics == "transmission":
-        return iterate(Transmission(projector, images, photons, counts, n_subsets, **problem), **control)
-    if photons is not None or counts:
-        raise ValueError("Expected photons and counts with statistics='transmission' only.")
-    return iterate(Osem(projector, images, n_subsets, **problem), **control)
+
+    name: ClassVar[str] = "osem"
+    held: ClassVar[Held] = Held(volumes=5.0, stacks=2.0)
+    default_iterations: ClassVar[int | None] = 20
+    statistics: str | None = None
+    photons: float | int | Tensor | None = None
+    counts: bool = False
+    n_subsets: int | None = None
+
+    def __post_init__(self) -> None:
+        check_subsets(self.n_subsets)
+        if self.statistics not in (None, *STATISTICS):
+            raise ValueError(f"Expected statistics to be one of {', '.join(STATISTICS)}. Got {self.statistics!r}.")
+        if self.is_transmission:
+            check_photons(self.photons)
+        elif self.photons is not None or self.counts:
+            raise ValueError("Expected photons and counts with statistics='transmission' only.")
+
+    @property
+    def is_transmission(self) -> bool:
+        """Whether the images are of what X-rays have left."""
+        return self.statistics == "transmission" or (self.statistics is None and self.photons is not None)
+
+    def solver(self, projector: Projector, images: Tensor, **problem: Any) -> Solver:
+        """The method at work: an iteration is one projection and one back projection of all views.
+
+        With statistics="transmission" and one subset it is two back projections.
+        """
+        if self.is_transmission:
+            return TransmissionSolver(
+                self,
+                projector,
+                images,
+                photons=self.photons,
+                counts=self.counts,
+                n_subsets=self.n_subsets,
+                **problem,
+            )
+        return EmissionSolver(self, projector, images, **problem)
 
 
-class Osem(Solver):
-    """Expectation maximisation at work; an iteration is one projection and one back projection of all views."""
+class EmissionSolver(Solver):
+    """Expectation maximisation at work."""
 
-    name = "osem"
-    default_iterations = 20
-    settings: ClassVar = ("n_subsets",)
-
-    def __init__(self, projector: Projector, images: Tensor, n_subsets: int | None = None, **problem: Any) -> None:
-        super().__init__(projector, images, **problem)
+    def __init__(self, method: Osem, projector: Projector, images: Tensor, **problem: Any) -> None:
+        super().__init__(method, projector, images, nonnegative=True, **problem)
         if (lowest := float(self.images.amin())) < 0:
             raise ValueError(
                 f"Expected images that are not below 0, as the means of counts. Got {lowest:.4g}: "
                 "clamp them, or use statistics='transmission'."
             )
-        self.subsets = make_subsets(self.projector, n_subsets)
-        self.n_subsets = len(self.subsets)
+        self.subsets = make_subsets(self.projector, method.n_subsets)
         start_evenly(self, problem.get("start"))
         if not self.volume.any():
             raise ValueError("Expected a start with voxels above 0, which multiplication can change. Got none.")

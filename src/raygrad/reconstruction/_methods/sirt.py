@@ -1,5 +1,6 @@
 """SIRT: all views at once, every voxel by the mean of what its rays miss."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -8,55 +9,47 @@ from torch import Tensor
 from raygrad.projector import Projector
 from raygrad.reconstruction._checks import check_sight, reciprocal
 from raygrad.reconstruction._inner_products import inner_product
-from raygrad.reconstruction._iterate import iterate
-from raygrad.reconstruction._result import ReconstructionResult
+from raygrad.reconstruction._iterative_method import IterativeMethod
+from raygrad.reconstruction._method import Held
 from raygrad.reconstruction._solver import Solver, Step
 
 
-def sirt(
-    projector: Projector,
-    images: Tensor,
-    *,
-    relaxation: float | int = 1.0,
-    nonnegative: bool = True,
-    support: Any = None,
-    start: Tensor | None = None,
-    **control: Any,
-) -> ReconstructionResult:
+@dataclass(frozen=True, kw_only=True)
+class Sirt(IterativeMethod):
     """Simultaneous iterative reconstruction: x <- x + relaxation C A^T R (b - A x).
 
     R and C divide by the sums of A's rows and columns (Gilbert, J. Theor. Biol. 1972; Gregor & Benson, IEEE TMI 2008).
     It converges to a minimum of |A x - b| weighted by R, slowly but surely, for relaxations between 0 and 2.
 
     Args:
-        projector: whose views the images are.
-        images: line integrals (view, height, width).
         relaxation: length of a step, in (0, 2).
         nonnegative: keep every voxel at 0 or above.
-        support: (x, y, z) of the voxels that may differ from 0.
-        start: (x, y, z) to start from; zeros by default.
-        control: when to end, what to show and to keep: see `raygrad.reconstruction.iterate`.
 
     Raises:
-        ValueError: images, support or start that do not fit the projector, views that see nothing, or a relaxation out
-            of range.
+        ValueError: a relaxation out of range.
     """
-    solver = Sirt(projector, images, relaxation, nonnegative=nonnegative, support=support, start=start)
-    return iterate(solver, **control)
+
+    name: ClassVar[str] = "sirt"
+    held: ClassVar[Held] = Held(volumes=5.5, stacks=3.0)
+    default_iterations: ClassVar[int | None] = 100
+    relaxation: float | int = 1.0
+    nonnegative: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.relaxation < 2:
+            raise ValueError(f"Expected a relaxation between 0 and 2. Got {self.relaxation}.")
+
+    def solver(self, projector: Projector, images: Tensor, **problem: Any) -> "SirtSolver":
+        """The method at work: an iteration is one projection and one back projection of all views."""
+        return SirtSolver(self, projector, images, **problem)
 
 
-class Sirt(Solver):
-    """The method at work; an iteration is one projection and one back projection of all views."""
+class SirtSolver(Solver):
+    """The method at work."""
 
-    name = "sirt"
-    default_iterations = 100
-    settings: ClassVar = ("relaxation",)
-
-    def __init__(self, projector: Projector, images: Tensor, relaxation: float | int = 1.0, **problem: Any) -> None:
-        if not 0 < relaxation < 2:
-            raise ValueError(f"Expected a relaxation between 0 and 2. Got {relaxation}.")
-        super().__init__(projector, images, **problem)
-        self.relaxation = relaxation
+    def __init__(self, method: Sirt, projector: Projector, images: Tensor, **problem: Any) -> None:
+        super().__init__(method, projector, images, nonnegative=method.nonnegative, **problem)
+        self.relaxation = method.relaxation
         ray_lengths = self.projector(torch.ones_like(self.volume))
         check_sight(ray_lengths)
         self.by_ray = reciprocal(ray_lengths)

@@ -1,15 +1,15 @@
 """The most likely volume for the photons that X-rays have left behind the patient."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from raygrad.projector import Projector
-from raygrad.reconstruction._checkpoint import fingerprint
 from raygrad.reconstruction._checks import check_images
 from raygrad.reconstruction._inner_products import inner_product
+from raygrad.reconstruction._method import Method
 from raygrad.reconstruction._methods.poisson import divergence, start_evenly
 from raygrad.reconstruction._solver import Solver, Step
 from raygrad.reconstruction._subsets import make_subsets, steps_by_voxel
@@ -17,41 +17,36 @@ from raygrad.reconstruction._subsets import make_subsets, steps_by_voxel
 LEAST_PHOTONS = 0.5  # behind a ray that lost all of them, for its line integral
 
 
-class Transmission(Solver):
-    """Separable paraboloidal surrogates at work: see `raygrad.reconstruction.osem`.
-
-    An iteration is one projection and one back projection of all views, with one subset two back projections.
+class TransmissionSolver(Solver):
+    """Separable paraboloidal surrogates at work: see `raygrad.reconstruction.Osem`.
 
     Attributes:
         counts: (view, height, width) photons left; `images` are their line integrals.
         ray_lengths: the rays' lengths among the voxels that may differ from 0.
     """
 
-    name = "osem of transmission"
-    default_iterations = 20
-    settings: ClassVar = ("n_subsets", "photons_fingerprint")
-
     def __init__(
         self,
+        method: Method,
         projector: Projector,
         images: Tensor,
+        *,
         photons: float | int | Tensor | None,
-        counts: bool = False,
-        n_subsets: int | None = None,
+        counts: bool,
+        n_subsets: int | None,
         **problem: Any,
     ) -> None:
         images = check_images(projector, images)
-        self.photons = _check_photons(projector, images, photons)
-        self.photons_fingerprint = fingerprint(self.photons)
+        self.photons = _photons_beside(images, photons)
         if counts:
             if (lowest := float(images.amin())) < 0:
                 raise ValueError(f"Expected counts that are not below 0. Got {lowest:.4g}.")
             self.counts, images = images, torch.log(self.photons / images.clamp(min=LEAST_PHOTONS))
         else:
             self.counts = self.photons * torch.exp(-images)
-        super().__init__(projector, images, **problem)
+        super().__init__(method, projector, images, nonnegative=True, **problem)
+        self.name = f"{method.name} of transmission"
         self.subsets = make_subsets(self.projector, n_subsets)
-        self.n_subsets = len(self.subsets)
         self.ray_lengths = start_evenly(self, problem.get("start"))
         self.by_voxel = self._steps(self.images)
 
@@ -64,7 +59,7 @@ class Transmission(Solver):
             measured, expected = self.counts[positions], self.photons * torch.exp(-line_integrals)
             sums[0] += inner_product(residual, residual)
             sums[1] += divergence(measured, expected)
-            by_voxel = self._steps(line_integrals) if self.n_subsets == 1 else self.by_voxel
+            by_voxel = self._steps(line_integrals) if len(self.subsets) == 1 else self.by_voxel
             self.volume.addcmul_(projector.T(expected.sub_(measured)), by_voxel)
             self.constraint.apply_(self.volume)
         return self.said(*self.projector.processes.sum(sums))
@@ -86,18 +81,27 @@ def optimal_curvature(line_integrals: Tensor, photons: Tensor) -> Tensor:
     return photons * torch.where(length < 3e-2, near_zero, far)
 
 
-def _check_photons(projector: Projector, images: Tensor, photons: float | int | Tensor | None) -> Tensor:
-    """Photons without anything in the rays' way, as a tensor beside the images.
+def check_photons(photons: float | int | Tensor | None) -> None:
+    """See that there are photons where nothing is in the rays' way.
 
     Raises:
-        ValueError: there is none, not one for each pixel, or some are not positive.
+        ValueError: there is no number of them, or some are not positive.
     """
     if photons is None:
         raise ValueError("Expected photons, of a ray without anything in its way, for statistics='transmission'.")
+    lowest, highest = (float(value) for value in torch.as_tensor(photons, dtype=torch.float64).aminmax())
+    if not (lowest > 0 and highest < math.inf):
+        raise ValueError(f"Expected a positive number of photons. Got {lowest:.4g}.")
+
+
+def _photons_beside(images: Tensor, photons: float | int | Tensor | None) -> Tensor:
+    """Photons without anything in the rays' way, as a tensor beside the images.
+
+    Raises:
+        ValueError: there is not one number of them, nor one for each pixel.
+    """
     values = torch.as_tensor(photons, dtype=images.dtype, device=images.device)
-    if tuple(values.shape) not in ((), projector.range_shape[1:]):
-        expected = f"a number or shape {projector.range_shape[1:]}"
+    if tuple(values.shape) not in ((), tuple(images.shape[1:])):
+        expected = f"a number or shape {tuple(images.shape[1:])}"
         raise ValueError(f"Expected photons as {expected}. Got shape {tuple(values.shape)}.")
-    if not (float(values.amin()) > 0 and float(values.amax()) < math.inf):
-        raise ValueError(f"Expected a positive number of photons. Got {float(values.amin()):.4g}.")
     return values

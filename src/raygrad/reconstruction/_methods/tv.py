@@ -1,16 +1,17 @@
 """Total variation: the non-negative volume with least edges among those that explain noisy or few images."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from raygrad.projector import Projector
-from raygrad.reconstruction._checkpoint import fingerprint_of_all
 from raygrad.reconstruction._checks import check_sight, norm_over_views, reciprocal
 from raygrad.reconstruction._inner_products import inner_product
-from raygrad.reconstruction._iterate import iterate
+from raygrad.reconstruction._iterative_method import IterativeMethod
+from raygrad.reconstruction._method import Held, check_subsets
 from raygrad.reconstruction._methods.total_variation import (
     add_gradient_,
     divergence,
@@ -18,7 +19,6 @@ from raygrad.reconstruction._methods.total_variation import (
     limit_,
     total_variation,
 )
-from raygrad.reconstruction._result import ReconstructionResult
 from raygrad.reconstruction._solver import Solver, Step
 from raygrad.reconstruction._subsets import make_subsets
 
@@ -34,19 +34,8 @@ NORMAL_QUARTILE = 0.6745
 """Half of a normal distribution's values are within so many standard deviations of its mean."""
 
 
-def tv(
-    projector: Projector,
-    images: Tensor,
-    *,
-    strength: float | int = 1.0,
-    penalty: float | int | None = None,
-    weights: Tensor | None = None,
-    n_subsets: int | None = None,
-    nonnegative: bool = True,
-    support: Any = None,
-    start: Tensor | None = None,
-    **control: Any,
-) -> ReconstructionResult:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TotalVariation(IterativeMethod):
     """Minimise 1/2 |A x - b|^2 + penalty * TV(x), where TV sums the gradient's length over all voxels.
 
     A primal-dual method for problems of this kind (Chambolle & Pock, J. Math. Imaging Vis. 2011; for CT: Sidky,
@@ -55,37 +44,44 @@ def tv(
     step lengths are those proven for subsets drawn at random; here each has its turn, which converges as well in our
     tests and needs no random numbers. About 20 passes over the views suffice.
 
+    In the history, residual and objective join those of the subsets, each before its own step.
+
     Args:
-        projector: whose views the images are.
-        images: line integrals (view, height, width).
         strength: how much edges cost. 1 sets the penalty by the noise in the images, as it is estimated from
             neighbouring pixels, whatever the units and the geometry; less keeps more detail and more noise; 0 is the
             plain least-squares problem.
         penalty: the penalty itself, in mm^3 if the volume is in 1/mm, in place of `strength`.
-        weights: (view, height, width) of the squares, at least 0: the inverse variances of the images up to a factor,
+        weights: (view, height, width) of the squares, at least 0: the inverse variances of all images up to a factor,
             such as `torch.exp(-images)` for counted photons. All the same by default.
         n_subsets: of how many subsets; default: a fourth of the number of views, but at most 8.
         nonnegative: keep every voxel at 0 or above.
-        support: (x, y, z) of the voxels that may differ from 0.
-        start: (x, y, z) to start from; zeros by default.
-        control: when to end, what to show and to keep: see `raygrad.reconstruction.iterate`.
-
-    Returns:
-        The result. In its history, residual and objective join those of the subsets, each before its own step.
 
     Raises:
-        TypeError: images, weights or a number of subsets of another type.
-        ValueError: images, weights, support or start that do not fit the projector, views that see nothing, or numbers
-            out of range.
+        TypeError, ValueError: numbers of another kind, or out of range.
     """
-    solver = TotalVariation(
-        projector, images, strength, penalty, weights, n_subsets, nonnegative=nonnegative, support=support, start=start
-    )
-    return iterate(solver, **control)
+
+    name: ClassVar[str] = "tv"
+    held: ClassVar[Held] = Held(volumes=14.0, stacks=2.0)
+    default_iterations: ClassVar[int | None] = 30
+    strength: float | int = 1.0
+    penalty: float | int | None = None
+    weights: Tensor | None = None
+    n_subsets: int | None = None
+    nonnegative: bool = True
+
+    def __post_init__(self) -> None:
+        check_subsets(self.n_subsets)
+        if not (0 <= self.strength < math.inf and (self.penalty is None or 0 <= self.penalty < math.inf)):
+            got = f"{self.strength} and {self.penalty}"
+            raise ValueError(f"Expected a strength, or penalty, of at least 0. Got {got}.")
+
+    def solver(self, projector: Projector, images: Tensor, **problem: Any) -> "TotalVariationSolver":
+        """The method at work: an iteration is one projection and one back projection of all views."""
+        return TotalVariationSolver(self, projector, images, **problem)
 
 
-class TotalVariation(Solver):
-    """The method at work; an iteration is one projection and one back projection of all views.
+class TotalVariationSolver(Solver):
+    """The method at work.
 
     It looks for a saddle point of <A x - b, W u> - 1/2 <u, W u> + <D x, e> over volumes x, misfits u (which end as
     A x - b) and edges e no longer than the penalty, where D is the gradient and W the weights.
@@ -98,40 +94,22 @@ class TotalVariation(Solver):
         extrapolated: that sum, ahead of time by the latest change: what the next step goes down.
     """
 
-    name = "tv"
-    default_iterations = 30
     volumes: ClassVar = ("volume", "edges", "data_slope", "edge_slope", "extrapolated")
     by_view: ClassVar = ("misfits",)
-    settings: ClassVar = ("strength", "given_penalty", "n_subsets", "weighting")
 
-    def __init__(
-        self,
-        projector: Projector,
-        images: Tensor,
-        strength: float | int = 1.0,
-        penalty: float | int | None = None,
-        weights: Tensor | None = None,
-        n_subsets: int | None = None,
-        **problem: Any,
-    ) -> None:
-        if not (0 <= strength < math.inf and (penalty is None or 0 <= penalty < math.inf)):
-            raise ValueError(f"Expected a strength, or penalty, of at least 0. Got {strength} and {penalty}.")
-        super().__init__(projector, images, **problem)
-        self.strength = float(strength) if penalty is None else float("nan")
-        # A penalty that is made of the images has other last digits from another number of processes.
-        self.given_penalty = None if penalty is None else float(penalty)
-        if penalty is None and strength > 0 and self.images.shape[-1] < 3:
+    def __init__(self, method: TotalVariation, projector: Projector, images: Tensor, **problem: Any) -> None:
+        super().__init__(method, projector, images, nonnegative=method.nonnegative, **problem)
+        self.strength = float(method.strength)
+        if method.penalty is None and method.strength > 0 and self.images.shape[-1] < 3:
             raise ValueError("Expected images of at least 3 columns to estimate noise from. Give the penalty itself.")
-        self.weights = _check_weights(self.projector, self.images, weights)
-        self.weighting = (
-            "none" if weights is None else fingerprint_of_all(self.projector, [[own] for own in self.weights])
-        )
+        self.weights = _check_weights(self.projector, self.images, method.weights)
         self.spacing = self.projector.volume_geometry.spacing
-        self.subsets = make_subsets(self.projector, n_subsets, MOST_SUBSETS)
+        self.subsets = make_subsets(self.projector, method.n_subsets, MOST_SUBSETS)
         self.n_subsets = len(self.subsets)
         curvature = self._curvature()
         seen = curvature > 0
-        self.penalty = self._penalty_of_noise(int(seen.sum())) if self.given_penalty is None else self.given_penalty
+        given = method.penalty
+        self.penalty = self._penalty_of_noise(int(seen.sum())) if given is None else float(given)
         # With steps s of misfits and t of edges, steps of the volume up to 1 / (s curvature + t |D|^2) converge.
         edge_curvature = EDGE_STEP * DATA_STEP * float(curvature.sum(dtype=torch.float64)) / int(seen.sum())
         self.edge_step = edge_curvature / gradient_bound(self.spacing)
@@ -207,14 +185,14 @@ class TotalVariation(Solver):
 
 
 def _check_weights(projector: Projector, images: Tensor, weights: Tensor | None) -> Tensor:
-    """The weights beside the images, or ones (which take no memory).
+    """The weights of this process's images, beside them; ones (which take no memory) without any.
 
     Raises:
         ValueError: they do not fit the images, are not finite, below 0, or 0 altogether.
     """
     if weights is None:
         return images.new_ones(()).expand(images.shape)
-    weights = weights.detach().to(images)
+    weights = projector.processes.own(weights.detach()).to(images)
     if weights.shape != images.shape:
         raise ValueError(f"Expected weights of the images' shape {tuple(images.shape)}. Got {tuple(weights.shape)}.")
     if not (weights >= 0).all() or not weights.isfinite().all() or norm_over_views(projector, weights) == 0:
