@@ -14,6 +14,7 @@ from raygrad.cli._drr import drr
 from raygrad.cli._evaluate import registration as evaluate_registration
 from raygrad.cli._info import info
 from raygrad.cli._landscape import landscape
+from raygrad.cli._method_options import command_class
 from raygrad.cli._project import project
 from raygrad.cli._reconstruct import reconstruct
 from raygrad.cli._register import register
@@ -41,7 +42,8 @@ app = typer.Typer(
     "`raygrad drr example -o xray.png`.",
 )
 for command in (demo, info, drr, landscape, register, project, reconstruct):
-    app.command()(mistakes_in_one_sentence()(command))
+    guard = mistakes_in_one_sentence()
+    app.command(cls=command_class(command, guard))(guard(command))
 
 evaluations = typer.Typer(no_args_is_help=True, help="Measure how well raygrad works, under conditions you can rerun.")
 evaluations.command()(mistakes_in_one_sentence()(evaluate_registration))

@@ -1,23 +1,31 @@
 """`raygrad reconstruct`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from raygrad.cli import _options as given
+from raygrad.cli._method_options import with_options_of
 from raygrad.cli._options import HOW
 
 if TYPE_CHECKING:
     from raygrad._processes import Processes
 
-IMAGES, GRID, METHOD = "The images", "Where the voxels lie", "Options of a method"
+IMAGES, GRID = "The images", "Where the voxels lie"
 KEEPING, COMPARING = "When it ends, and what is kept", "How good it is"
 
 
+def _methods() -> Mapping[str, type]:
+    from raygrad.reconstruction import METHODS
+
+    return METHODS
+
+
+@with_options_of(_methods)
 def reconstruct(
     views: Annotated[
         Path,
@@ -42,7 +50,7 @@ def reconstruct(
         str,
         typer.Option(
             help="fdk (one pass over a circular scan), os_sart, sirt, cgls, osem (photon statistics), tv (few or noisy "
-            "views) or adam.",
+            "views), adam. Each has options of its own: `--method tv --help`.",
             rich_help_panel=HOW,
         ),
     ] = "os_sart",
@@ -51,15 +59,6 @@ def reconstruct(
         typer.Option(help="What the iterative methods invert: joseph, siddon or trilinear.", rich_help_panel=HOW),
     ] = "joseph",
     device: given.Device = "auto",
-    nonnegative: Annotated[
-        bool | None,
-        typer.Option(
-            "--nonnegative/--no-nonnegative",
-            help="Keep voxels at 0 or above.",
-            show_default="the method's own",
-            rich_help_panel=HOW,
-        ),
-    ] = None,
     support: Annotated[
         Path | None,
         typer.Option(help="A volume that is 0 where the reconstruction is to be 0.", rich_help_panel=HOW),
@@ -163,39 +162,6 @@ def reconstruct(
     checkpoint_every: Annotated[
         float, typer.Option(metavar="S", help="Seconds between two checkpoints.", rich_help_panel=KEEPING)
     ] = 30.0,
-    relaxation: Annotated[
-        float | None, typer.Option(help="sirt, os_sart: length of a step, in (0, 2).", rich_help_panel=METHOD)
-    ] = None,
-    subsets: Annotated[
-        int | None,
-        typer.Option(help="os_sart, osem, tv, adam: number of ordered subsets of views.", rich_help_panel=METHOD),
-    ] = None,
-    photons: Annotated[
-        float | None,
-        typer.Option(help="osem: photons that a pixel gets without a patient.", rich_help_panel=METHOD),
-    ] = None,
-    strength: Annotated[
-        float | None,
-        typer.Option(
-            help="tv: how much edges cost; 1 is set by the noise in the images, less keeps more detail and noise.",
-            rich_help_panel=METHOD,
-        ),
-    ] = None,
-    damping: Annotated[
-        float | None, typer.Option(help="cgls: weight of the volume's size, in mm.", rich_help_panel=METHOD)
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="adam: length of a step, in the volume's units.", rich_help_panel=METHOD)
-    ] = None,
-    filter: Annotated[
-        str | None,
-        typer.Option(
-            help="fdk: ram-lak, or shepp-logan, cosine, hann for ever less noise and detail.", rich_help_panel=METHOD
-        ),
-    ] = None,
-    cutoff: Annotated[
-        float | None, typer.Option(help="fdk: highest frequency that passes, in (0, 1].", rich_help_panel=METHOD)
-    ] = None,
     held_out: Annotated[
         int | None,
         typer.Option(
@@ -216,6 +182,7 @@ def reconstruct(
         Path | None, typer.Option(help="Write residual and time of every iteration as .csv.", rich_help_panel=COMPARING)
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what is wrong.")] = False,
+    **options: Any,
 ) -> None:
     """Reconstruct a volume from X-ray images.
 
@@ -234,30 +201,15 @@ def reconstruct(
     --like ct.nii.gz -o volume.nii.gz
     """
     from raygrad.cli._parsing import parse_device
-    from raygrad.cli._reconstruct_inputs import Grid, check_outputs, parse_unknowns, read_problem
-    from raygrad.cli._reconstruct_run import Outputs, plan, reconstruct_to_files
+    from raygrad.cli._reconstruct_inputs import Grid, check_outputs, parse_unknowns, plan, read_problem
+    from raygrad.cli._reconstruct_run import Outputs, reconstruct_to_files
     from raygrad.formats import beside
 
     outputs = Outputs(output, beside(output, ".checkpoint") if checkpoint is None else checkpoint, history, preview)
-    options = {
-        "iterations": iterations,
-        "tolerance": tolerance,
-        "residual": residual,
-        "nonnegative": nonnegative,
-        "support": support,
-        "start": start,
-        "relaxation": relaxation,
-        "n_subsets": subsets,
-        "photons": photons,
-        "strength": strength,
-        "damping": damping,
-        "learning_rate": learning_rate,
-        "filter": filter,
-        "cutoff": cutoff,
-    }
+    options |= {"iterations": iterations, "tolerance": tolerance, "residual": residual}
     with _joined(outputs.checkpoint) as processes:
         check_outputs(output, history=history, preview=preview, checkpoint=outputs.checkpoint)
-        planned, unknowns = plan(method, options), parse_unknowns(calibrate)
+        planned, unknowns = plan(method, options | {"start": start}), parse_unknowns(calibrate)
         computing_device = parse_device(device)  # of the processes that torchrun starts each has its own GPU
         problem = read_problem(
             views,
@@ -289,8 +241,8 @@ def reconstruct(
 @contextmanager
 def _joined(checkpoint: Path) -> "Iterator[Processes]":
     """The processes that torchrun started, or this one; the first one alone says how they end, once for all."""
-    from raygrad.cli._reconstruct_run import describe_checkpoint
     from raygrad.distributed import WorkerLostError, join_processes
+    from raygrad.reconstruction import Resumption
 
     rank = 0
     try:
@@ -312,7 +264,8 @@ def _joined(checkpoint: Path) -> "Iterator[Processes]":
     except KeyboardInterrupt:
         kept = "no checkpoint was kept yet"
         if checkpoint.exists():
-            kept = f"the same command goes on from {describe_checkpoint(checkpoint)}"
+            resumed = Resumption.of(checkpoint)
+            kept = f"the same command goes on from iteration {resumed.iterations}, kept in '{checkpoint}'"
         if rank == 0:
             typer.echo(f"raygrad: interrupted; {kept}.", err=True)
         raise typer.Exit(130) from None

@@ -1,8 +1,7 @@
 """What `raygrad reconstruct` is given, read and checked before anything is computed."""
 
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from raygrad.cli._method_options import flag_of, flags_of
 from raygrad.cli._parsing import UserError, parse_numbers
 from raygrad.data import Volume, VolumeGeometry, check_writable, read_volume, resample
 from raygrad.formats import Stack, is_matrix_file, read_geometry, read_stack
-from raygrad.geometry import ConeViews, blind_views, choose_grid
+from raygrad.geometry import INTRINSICS, ConeViews, blind_views, choose_grid
+from raygrad.reconstruction import METHODS
 
-CALIBRATED = ("poses", "sdd", "x0", "y0", "pixel_size")
-
-# Options whose names say less than the arguments of the methods, or more.
-_FLAGS = {"n_subsets": "--subsets", "learning_rate": "--learning-rate"}
+CALIBRATED = ("poses", *INTRINSICS)
+CONTROL = ("iterations", "tolerance", "residual", "start")
+"""Options of all methods that iterate."""
 
 
 @dataclass(frozen=True)
@@ -147,19 +147,21 @@ def has_centred_world(geometry: Path) -> bool:
     return geometry.suffix.lower() == ".json" and not is_matrix_file(geometry)
 
 
-def choose_options(method: Callable[..., Any], name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those options that were given (not None), as arguments of the method.
+def plan(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given (not None), as arguments of `raygrad.reconstruct`; not the start, a file's name.
 
     Raises:
-        UserError: the method has no such option.
+        UserError: there is no such method, or it has no such option.
     """
-    parameters = inspect.signature(method).parameters
-    control = ("iterations", "tolerance", "residual") if "control" in parameters else ()
-    options = {argument: value for argument, value in given.items() if value is not None}
-    for argument in options:
-        if argument not in parameters and argument not in control:
-            flag = _FLAGS.get(argument, f"--{argument}")
-            raise UserError(f"{flag} is nothing that --method {name} knows: leave it out, or take another method.")
+    if method not in METHODS:
+        raise UserError(f"--method is one of {', '.join(METHODS)}, not '{method}'.")
+    kind = METHODS[method]
+    known = [*flags_of(kind), *(() if kind.default_iterations is None else CONTROL)]
+    options = {option: value for option, value in given.items() if value is not None}
+    if unknown := [flag_of(option) for option in options if option not in known]:
+        flags = ", ".join(map(flag_of, known))
+        raise UserError(f"{unknown[0]} is nothing that --method {method} knows: it has {flags}.")
+    options.pop("start", None)
     return options
 
 

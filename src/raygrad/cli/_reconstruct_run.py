@@ -1,12 +1,11 @@
 """`raygrad reconstruct`: from images and their geometry to a volume in a file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from raygrad._processes import Processes
 from raygrad.cli._parsing import UserError
@@ -16,14 +15,12 @@ from raygrad.cli._reconstruct_files import (
     write_history,
     write_preview,
 )
-from raygrad.cli._reconstruct_inputs import Problem, choose_options, select
+from raygrad.cli._reconstruct_inputs import Problem, select
 from raygrad.data import VolumeGeometry, write_volume
-from raygrad.distributed import shard
 from raygrad.formats import beside, write_geometry
 from raygrad.geometry import ConeViews
 from raygrad.pose import RigidTransform
-from raygrad.projector import Projector
-from raygrad.reconstruction import METHODS, ReconstructionResult, calibrate, check_images, default_iterations, estimate
+from raygrad.reconstruction import METHODS, Calibration, ReconstructionResult, reconstruct
 
 Say = Callable[[str], None]
 
@@ -36,22 +33,6 @@ class Outputs:
     checkpoint: Path
     history: Path | None = None
     preview: Path | None = None
-
-
-def plan(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a method that were given, as its arguments; not the volumes, which `read_problem` reads.
-
-    Raises:
-        UserError: there is no such method, or it has no such option.
-    """
-    if method not in METHODS:
-        raise UserError(f"--method is one of {', '.join(METHODS)}, not '{method}'.")
-    options = choose_options(METHODS[method], method, given)
-    for volume in ("support", "start"):  # paths, whose volumes the problem has
-        options.pop(volume, None)
-    if "photons" in options:
-        options["statistics"] = "transmission"
-    return options
 
 
 def reconstruct_to_files(
@@ -89,69 +70,56 @@ def reconstruct_to_files(
         OSError: a file cannot be written.
     """
     processes = Processes() if processes is None else processes
-    speaker = say if processes.rank == 0 else _silent
-    projector = Projector(problem.grid, problem.views[problem.used], renderer).to(device)
-    images = check_images(projector, select(problem.images, problem.used)).to(device)
+    is_first = processes.rank == 0
+    images, every = select(problem.images, problem.used), problem.views
     if method == "osem" and "photons" not in options and images.min() < 0:
-        speaker("line integrals below 0 are taken for 0: with --photons they need not be")
+        if is_first:
+            say("line integrals below 0 are taken for 0: with --photons they need not be")
         images = images.clamp(min=0)
-    _check_memory(projector, method)
-    speaker(_describe(problem, outputs.volume))
-    if processes.rank == 0:
-        expected = estimate(projector, method, options.get("iterations"), processes=processes.count)
-        shared = "" if processes.count == 1 else f", shared by {processes.count} processes"
-        say(f"{method}{shared}: {expected}")
-
-    every = problem.views
-    if unknowns is not None:
-        found = calibrate(projector, images, unknowns, progress=progress and processes.rank == 0)
-        every = _with_refined(problem, found.views.to("cpu"))
-        projector = projector.with_views(found.views)
-        speaker(f"{found}, residual {float(found.residual.norm() / len(found.residual) ** 0.5):.3g}")
-        if processes.rank == 0:
-            write_geometry(beside(outputs.volume, ".geometry.json"), every, problem.names)
-
+    if is_first:
+        say(_describe(problem, outputs.volume))
     settings = dict(options)
-    if default_iterations(method) > 1:
-        if fresh and processes.rank == 0:
+    if METHODS[method].default_iterations is not None:
+        if fresh and is_first:
             outputs.checkpoint.unlink(missing_ok=True)
-        if processes.agree(outputs.checkpoint.exists()):
-            kept = describe_checkpoint(outputs.checkpoint)
-            speaker(f"going on from {kept}")
-        settings |= {"checkpoint": outputs.checkpoint, "checkpoint_every": checkpoint_every}
-        settings |= {"progress": progress and processes.rank == 0}
-    volumes = {"support": problem.support, "start": problem.start}
-    settings |= {name: volume for name, volume in volumes.items() if volume is not None}
-    own_projector, own_images = shard(projector, images, processes)
+        settings |= {"checkpoint": outputs.checkpoint, "checkpoint_every": checkpoint_every, "start": problem.start}
+
+    def tell(event: Any) -> None:
+        nonlocal every
+        if isinstance(event, Calibration):
+            every = _with_refined(problem, event.views.to("cpu"))
+            write_geometry(beside(outputs.volume, ".geometry.json"), every, problem.names)
+        say(str(event))
+
     try:
-        result = METHODS[method](own_projector, own_images, **settings)
+        result = reconstruct(
+            images,
+            problem.views[problem.used],
+            problem.grid,
+            method=method,
+            renderer=renderer,
+            support=problem.support,
+            calibrate=unknowns,
+            device=device,
+            processes=processes,
+            progress=progress,
+            say=tell,
+            **settings,
+        )
     except FloatingPointError as error:
         raise UserError(str(error)) from error
+    except MemoryError as error:
+        raise UserError(f"{error} Say so with --spacing, --shape and --method.") from error
 
-    if processes.rank == 0:
+    if is_first:
         write_volume(result.to_volume().moved(problem.world_to_file), outputs.volume)
         outputs.checkpoint.unlink(missing_ok=True)
         say(f"{outputs.volume}: {_how_it_ended(result)}")
-        _write_what_else(replace(problem, views=every), outputs, result, projector, say)
+        _write_what_else(replace(problem, views=every), outputs, result, say)
     return result
 
 
-def describe_checkpoint(path: Path) -> str:
-    """How many iterations a checkpoint holds, and its name.
-
-    Raises:
-        UserError: it is no checkpoint.
-    """
-    try:
-        count = len(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["history"])
-    except Exception as error:  # whatever unpickling a file of another kind raises
-        raise UserError(f"'{path}' is no checkpoint of a reconstruction: remove it, or name another file.") from error
-    return f"iteration {count}, kept in '{path}'"
-
-
-def _write_what_else(
-    problem: Problem, outputs: Outputs, result: ReconstructionResult, projector: Projector, say: Say
-) -> None:
+def _write_what_else(problem: Problem, outputs: Outputs, result: ReconstructionResult, say: Say) -> None:
     if outputs.history is not None:
         write_history(result, outputs.history)
         say(f"{outputs.history}: residual, change and time of every iteration")
@@ -159,15 +127,10 @@ def _write_what_else(
         write_preview(result, problem.world_to_file, outputs.preview)
         say(f"{outputs.preview}: three slices")
     if problem.held_out:
-        rendered = _project(projector.with_views(problem.views[problem.held_out]), result.volume)
+        rendered = result.project(problem.views[problem.held_out]).cpu()
         say(describe_novel_views(rendered, select(problem.images, problem.held_out), problem.held_out))
     if problem.truth is not None:
         say(describe_truth(result.volume.cpu(), problem.truth))
-
-
-def _project(projector: Projector, volume: Tensor) -> Tensor:
-    with torch.no_grad():
-        return projector(volume).cpu()
 
 
 def _describe(problem: Problem, output: Path) -> str:
@@ -192,19 +155,9 @@ def _how_it_ended(result: ReconstructionResult) -> str:
         return f"{result.method}, {result.seconds:.1f} s"
     last = result.history[-1]
     return (
-        f"{result.method}, {result.status.value} after {last.number} iteration(s) and {last.seconds:.1f} s, residual "
+        f"{result.method}, {result.status} after {last.number} iteration(s) and {last.seconds:.1f} s, residual "
         f"{last.residual:.4g}"
     )
-
-
-def _check_memory(projector: Projector, method: str) -> None:
-    wanted = estimate(projector, method, trial=False)
-    if wanted.available is not None and wanted.memory > wanted.available:
-        shape = " x ".join(map(str, projector.domain_shape))
-        raise UserError(
-            f"{method} of {shape} voxels takes {wanted}: take larger voxels (--spacing: twice as "
-            "large takes an eighth), a smaller grid (--shape), fewer pixels, or --method fdk, which needs less."
-        )
 
 
 def _with_refined(problem: Problem, refined: ConeViews) -> ConeViews:
@@ -217,7 +170,3 @@ def _with_refined(problem: Problem, refined: ConeViews) -> ConeViews:
         calibration = given.calibration.clone()
         calibration[problem.used] = refined.calibration
     return ConeViews(refined.detector, RigidTransform(pose), calibration)
-
-
-def _silent(sentence: str) -> None:
-    """Nothing: another process says it."""
