@@ -57,3 +57,8 @@ def test_targets_move_in_these_directions(column):
     frame = detector.camera_to_world(poses).matrix
     found = directions(frame, adjusted(given, start), target(start), [column])[:, :, 0]
     torch.testing.assert_close(found, by_differences, rtol=1e-6, atol=1e-6)
+
+
+def test_a_mapping_is_refused_whose_numbers_would_be_dropped():
+    with pytest.raises(TypeError, match="UnknownGeometry"):
+        UnknownGeometry.of({"sdd": 5.0})

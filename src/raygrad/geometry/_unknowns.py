@@ -57,9 +57,12 @@ class UnknownGeometry:
 
         Raises:
             ValueError: a name that is not "poses" or among `INTRINSICS`, or none at all.
+            TypeError: a mapping of names to numbers.
         """
         if isinstance(unknowns, cls):
             return unknowns
+        if isinstance(unknowns, Mapping):
+            raise TypeError(f"Expected deviations as UnknownGeometry(sdd_mm=..., ...). Got a mapping: {unknowns}.")
         names = [unknowns] if isinstance(unknowns, str) else list(unknowns)
         if not names or (unknown := [name for name in names if name not in USUAL]):
             raise ValueError(f"Expected unknowns among {', '.join(USUAL)}. Got {unknown if names else 'none'}.")
