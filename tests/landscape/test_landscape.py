@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -17,7 +18,7 @@ from raygrad.data import load_example_ct
 from raygrad.drr import DRR
 from raygrad.landscape import Landscape, PoseParameters, Slice, compute_landscape, measure_slice
 from raygrad.metrics import MultiscaleNormalizedCrossCorrelation2d, NormalizedCrossCorrelation2d
-from raygrad.pose import RigidTransform, convert
+from raygrad.pose import RigidTransform, convert, find_parameterization
 from raygrad.visualization import plot_landscape, plot_landscape_maps, plot_landscape_profiles, plot_profile
 
 ROTATION, TRANSLATION = torch.tensor([[0.1, -0.2, 0.05]]), torch.tensor([[3.0, 850.0, -5.0]])
@@ -305,6 +306,13 @@ def test_csv_has_a_row_for_every_image(drr, tmp_path):
     assert (rows[11]["slice"], rows[11]["name_1"], rows[11]["unit_1"], rows[11]["name_2"]) == ("1", "beta", "rad", "")
 
 
+def test_files_that_say_degrees_of_quaternions_are_read(seeds_landscape, tmp_path):
+    quaternion = PoseParameters(torch.tensor([1.0, 0, 0, 0, 0, 850, 0]).double(), "quaternion", None, True)
+    replace(seeds_landscape, truth=quaternion).save(tmp_path / "a.npz")  # as the command wrote them once
+    truth = Landscape.load(tmp_path / "a.npz").truth
+    assert truth.to_poses(truth.values[None]).matrix[0, 1, 3] == 850
+
+
 def test_files_are_written_whole_or_not_at_all(seeds_landscape, tmp_path, monkeypatch):
     (tmp_path / "a.csv").write_text("yesterday's")
 
@@ -353,6 +361,7 @@ MISTAKES = {
     "no batch": ({"batch_size": 0}, ValueError, "batch size"),
     "matrix": ({"parameterization": "matrix", "convention": None}, ValueError, "'matrix'"),
     "convention": ({"convention": "ABC"}, ValueError, "ABC"),
+    "degrees": ({"parameterization": "quaternion", "degrees": True}, ValueError, "angles.*'quaternion'"),
 }
 
 
@@ -378,7 +387,8 @@ def test_poses_that_are_not_one_are_told(drr):
 def test_parameters_of_a_pose_lead_back_to_it():
     pose = convert(ROTATION, TRANSLATION, parameterization="euler_angles", convention="ZXY")
     for name in ("euler_angles", "axis_angle", "se3_log_map", "quaternion", "quaternion_adjugate", "rotation_10d"):
-        parameters = PoseParameters.of(pose, parameterization=name, convention="ZXY", degrees=True)
+        degrees = find_parameterization(name).has_angles
+        parameters = PoseParameters.of(pose, parameterization=name, convention="ZXY", degrees=degrees)
         assert len(parameters.names) == len(parameters.values)
         back = parameters.to_poses(parameters.values[None])
         torch.testing.assert_close(back.matrix.float(), pose.matrix, atol=1e-4, rtol=0)

@@ -16,6 +16,7 @@ from raygrad.pose import (
     PARAMETERIZATIONS,
     RigidTransform,
     convert,
+    find_parameterization,
     make_matrix,
     random_rigid_transform,
     se3_exp_map,
@@ -127,12 +128,42 @@ def test_euler_angles_survive_gimbal_lock(convention, offset, dtype):
     assert gradient.isfinite().all()
 
 
-def test_degrees():
-    angles = torch.tensor([[30.0, -20.0, 110.0]], dtype=torch.float64)
-    kind = {"parameterization": "euler_angles", "convention": "YXZ"}
-    pose = convert(angles, torch.ones(1, 3, dtype=torch.float64), **kind, degrees=True)
-    close(pose.matrix, convert(torch.deg2rad(angles), torch.ones(1, 3, dtype=torch.float64), **kind).matrix)
-    close(pose.convert(**kind, degrees=True)[0], angles)
+@pytest.mark.parametrize("name", ["euler_angles", "axis_angle", "se3_log_map"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_degrees_are_degrees_wherever_there_are_angles(name, dtype):
+    pose = random_pose(5, dtype=dtype)
+    radians, xyz = pose.convert(**arguments(name))
+    degrees, same_xyz = pose.convert(**arguments(name), degrees=True)
+    assert torch.equal(degrees, torch.rad2deg(radians))
+    assert torch.equal(same_xyz, xyz)
+    again = convert(degrees, xyz, **arguments(name), degrees=True)
+    assert torch.equal(again.matrix, convert(torch.deg2rad(degrees), xyz, **arguments(name)).matrix)
+    torch.testing.assert_close(again.matrix, pose.matrix, rtol=0, atol=2e-3)  # random poses are orthonormal to float32
+
+
+def test_a_quarter_turn_is_90_degrees():
+    for name, angles in (("euler_angles", [90.0, 0, 0]), ("axis_angle", [0, 0, 90.0]), ("se3_log_map", [0, 0, 90.0])):
+        pose = convert(torch.tensor([angles]).double(), torch.zeros(1, 3).double(), **arguments(name), degrees=True)
+        close(pose.rotation[0], torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", [name for name in PARAMETERIZATIONS if not find_parameterization(name).has_angles])
+def test_degrees_of_what_has_no_angles_are_refused(name):
+    pose = random_pose()
+    with pytest.raises(ValueError, match=f"angles: axis_angle, euler_angles, se3_log_map. Got '{name}'"):
+        pose.convert(name, degrees=True)
+    with pytest.raises(ValueError, match=f"Got '{name}'"):
+        convert(*pose.convert(name), parameterization=name, degrees=True)
+    with pytest.raises(ValueError, match="Got 'matrix'"):
+        convert(pose.matrix, parameterization="matrix", degrees=True)
+
+
+@pytest.mark.parametrize("name", PARAMETERIZATIONS)
+def test_the_table_says_what_convert_takes(name):
+    row = find_parameterization(name)
+    assert row.name == name
+    assert random_pose().convert(**arguments(name))[0].shape[1:] == row.shape
+    assert row.names == () if name == "matrix" else (len(row.names),) == row.shape
 
 
 def test_quaternions_need_no_unit_length():

@@ -93,14 +93,15 @@ def landscape(
     from raygrad.cli._landscape_run import parse_metric, parse_ranges, parse_slices, save_landscape
     from raygrad.cli._parsing import load_subject, parse_device, parse_labels, parse_pose
     from raygrad.drr import DRR
+    from raygrad.pose import find_parameterization
 
     computing_device = parse_device(device)
     camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
-    euler = parameterization in ("euler_angles", "matrix")
+    named = "euler_angles" if parameterization == "matrix" else parameterization
     options = {
-        "parameterization": "euler_angles" if euler else parameterization,
-        "convention": convention if euler else None,
-        "degrees": True,
+        "parameterization": named,
+        "convention": convention if named == "euler_angles" else None,
+        "degrees": find_parameterization(named).has_angles,
         "slices": parse_slices(pairs, parameters),
         "ranges": parse_ranges(ranges),
         "steps": steps,

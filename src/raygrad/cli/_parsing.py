@@ -8,22 +8,10 @@ import torch
 from raygrad._errors import UserError as UserError
 from raygrad.data import Subject, load_example_ct, read
 from raygrad.kernels import GPU_DEVICES, find_triton
-from raygrad.pose import RigidTransform, convert
+from raygrad.pose import PARAMETERIZATIONS, RigidTransform, convert, find_parameterization
 
 EXAMPLES = {"example": "thorax", "chest": "chest"}
 
-# How many numbers make a rotation; "matrix" is a whole pose, 4 x 4, row by row.
-ROTATION_NUMBERS = {
-    "euler_angles": 3,
-    "axis_angle": 3,
-    "se3_log_map": 3,
-    "quaternion": 4,
-    "quaternion_adjugate": 10,
-    "rotation_6d": 6,
-    "rotation_9d": 9,
-    "rotation_10d": 10,
-}
-IN_DEGREES = ("euler_angles", "axis_angle", "se3_log_map")
 DEFAULT_TRANSLATION = (0.0, 850.0, 0.0)
 
 
@@ -64,24 +52,23 @@ def parse_pose(
 ) -> RigidTransform:
     """The pose that --rotation and --translation, or --pose, stand for.
 
-    Angles come in degrees (Euler angles, axis_angle and se3_log_map), lengths in mm.
+    Angles come in degrees, lengths in mm.
 
     Raises:
         UserError: numbers missing or too many, an unknown parameterization, options that exclude each other.
     """
     if parameterization == "matrix":
         return _matrix_pose(rotation, translation, pose)
-    if parameterization not in ROTATION_NUMBERS:
-        names = ", ".join([*ROTATION_NUMBERS, "matrix"])
-        raise UserError(f"--parameterization is one of {names}, not '{parameterization}'.")
-    count = ROTATION_NUMBERS[parameterization]
+    if parameterization not in PARAMETERIZATIONS:
+        raise UserError(f"--parameterization is one of {', '.join(PARAMETERIZATIONS)}, not '{parameterization}'.")
+    count = len(find_parameterization(parameterization).names)
     if pose is not None:
         if rotation is not None or translation is not None:
             raise UserError("--pose already says it all; leave out --rotation and --translation, or --pose.")
         numbers = _numbers(pose, "--pose", count + 3, f"{count} of the rotation ({parameterization}) and 3 in mm")
         return _convert(numbers[:count], numbers[count:], parameterization, convention)
     if rotation is None:
-        if parameterization not in IN_DEGREES:
+        if not find_parameterization(parameterization).has_angles:
             raise UserError(f"--parameterization {parameterization} needs --rotation with {count} numbers.")
         turn = [0.0] * count
     else:
@@ -109,11 +96,13 @@ def _matrix_pose(rotation: str | None, translation: str | None, pose: str | None
 
 
 def _convert(rotation: list[float], xyz: list[float], parameterization: str, convention: str) -> RigidTransform:
-    turn = torch.tensor([rotation])
-    if parameterization in IN_DEGREES:
-        turn = torch.deg2rad(turn)
-    euler = convention if parameterization == "euler_angles" else None
-    return convert(turn, torch.tensor([xyz]), parameterization=parameterization, convention=euler)
+    return convert(
+        torch.tensor([rotation]),
+        torch.tensor([xyz]),
+        parameterization=parameterization,
+        convention=convention if parameterization == "euler_angles" else None,
+        degrees=find_parameterization(parameterization).has_angles,
+    )
 
 
 def parse_device(text: str) -> torch.device:

@@ -54,7 +54,7 @@ def compute_landscape(
             rx, ry, rz (axis_angle, se3_log_map), qw, qx, qy, qz (quaternion), a0 ... a9 (quaternion_adjugate) or
             r0, r1, ... (rotation_6d, 9d and 10d), and x, y, z.
         convention: for Euler angles; see `convert`.
-        degrees: angles, given and returned, are in degrees: Euler angles, axis_angle and the rotation of se3_log_map.
+        degrees: angles, given and returned, are in degrees; see `convert`.
         slices: the parameters that move in each slice, one, such as "x", or two, such as ("x", "y"). By default all
             pairs of x, y, z and all pairs of a rotation's three parameters, or each by itself if it has more.
         ranges: for each parameter how far it moves to both sides of the truth, the two ends of its deviations as a

@@ -1,26 +1,16 @@
 """A pose as named numbers, which move one or two at a time."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from raygrad.pose import RigidTransform, convert
+from raygrad.pose import PARAMETERIZATIONS, RigidTransform, convert, find_parameterization
 
-ROTATION_NAMES = {
-    "euler_angles": ("alpha", "beta", "gamma"),
-    "axis_angle": ("rx", "ry", "rz"),
-    "se3_log_map": ("rx", "ry", "rz"),
-    "quaternion": ("qw", "qx", "qy", "qz"),
-    "quaternion_adjugate": tuple(f"a{i}" for i in range(10)),
-    "rotation_6d": tuple(f"r{i}" for i in range(6)),
-    "rotation_9d": tuple(f"r{i}" for i in range(9)),
-    "rotation_10d": tuple(f"r{i}" for i in range(10)),
-}
 TRANSLATION_NAMES = ("x", "y", "z")
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
-_ANGLES = ("euler_angles", "axis_angle", "se3_log_map")
 
 
 @dataclass(frozen=True)
@@ -31,7 +21,7 @@ class PoseParameters:
         values: those of the rotation, then x, y, z in mm, in float64.
         parameterization: its name, any but "matrix", whose entries cannot move one by one.
         convention: for Euler angles, see `convert`.
-        degrees: angles (Euler angles, axis_angle and the rotation of se3_log_map) are in degrees, not radians.
+        degrees: angles are in degrees, not radians: see `convert`.
     """
 
     values: Float[Tensor, " parameter"]
@@ -51,20 +41,19 @@ class PoseParameters:
 
         Raises:
             TypeError: other kinds of arguments.
-            ValueError: unknown parameterization or convention, other shapes, several poses, or one not finite.
+            ValueError: unknown parameterization or convention, degrees of one without angles, other shapes, several
+                poses, or one not finite.
         """
-        if parameterization not in ROTATION_NAMES:
-            raise ValueError(
-                f"Expected a parameterization among {', '.join(ROTATION_NAMES)}. Got {parameterization!r}."
-            )
+        known = [name for name in PARAMETERIZATIONS if find_parameterization(name).names]
+        if parameterization not in known:
+            raise ValueError(f"Expected a parameterization among {', '.join(known)}. Got {parameterization!r}.")
+        angles: dict[str, Any] = {"parameterization": parameterization, "convention": convention, "degrees": degrees}
         if len(pose) == 1 and isinstance(pose[0], RigidTransform):
             camera_to_world = pose[0].detach().cpu().to(torch.float64)
-            rotation, translation = camera_to_world.convert(parameterization, convention)
-            if degrees and parameterization in _ANGLES:
-                rotation = torch.rad2deg(rotation)
+            rotation, translation = camera_to_world.convert(**angles)
         elif len(pose) == 2 and isinstance(pose[0], Tensor) and isinstance(pose[1], Tensor):
             rotation, translation = pose[0], pose[1]
-            convert(rotation, translation, parameterization=parameterization, convention=convention)  # checks them
+            convert(rotation, translation, **angles)  # checks them
             rotation, translation = (part.detach().cpu().to(torch.float64) for part in (rotation, translation))
         else:
             kinds = ", ".join(type(part).__name__ for part in pose) or "nothing"
@@ -79,13 +68,13 @@ class PoseParameters:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all parameters, such as alpha, beta, gamma, x, y, z."""
-        return ROTATION_NAMES[self.parameterization] + TRANSLATION_NAMES
+        return find_parameterization(self.parameterization).names + TRANSLATION_NAMES
 
     def unit(self, name: str) -> str:
         """The unit of a parameter: "mm", "rad", "degrees", or "" for numbers such as a quaternion's."""
         if name in TRANSLATION_NAMES:
             return "mm"
-        if self.parameterization not in _ANGLES:
+        if not find_parameterization(self.parameterization).has_angles:
             return ""
         return "degrees" if self.degrees else "rad"
 
@@ -101,7 +90,10 @@ class PoseParameters:
 
     def to_poses(self, values: Float[Tensor, "batch parameter"]) -> RigidTransform:
         """The poses of other values of the same parameters."""
-        rotation, translation = values[:, :-3], values[:, -3:]
-        if self.degrees and self.parameterization in _ANGLES:
-            rotation = torch.deg2rad(rotation)
-        return convert(rotation, translation, parameterization=self.parameterization, convention=self.convention)
+        return convert(
+            values[:, :-3],
+            values[:, -3:],
+            parameterization=self.parameterization,
+            convention=self.convention,
+            degrees=self.degrees,
+        )

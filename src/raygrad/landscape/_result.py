@@ -15,6 +15,7 @@ import torch
 from raygrad.landscape._measures import Measures, measure_slice
 from raygrad.landscape._parameters import SYMBOLS, PoseParameters
 from raygrad.landscape._slices import Slice
+from raygrad.pose import find_parameterization
 
 _RISE = 0.01
 
@@ -172,8 +173,9 @@ class Landscape:
                     names, key = tuple(piece["names"]), "_".join(piece["names"])
                     deviations = tuple(file[f"{key}/{name}"] for name in names)
                     slices.append(Slice(names, tuple(piece["units"]), deviations, file[f"{key}/loss"]))
-                pose = [about[field] for field in ("parameterization", "convention", "degrees")]
-                truth = PoseParameters(torch.from_numpy(file["truth"]), *pose)
+                kind = about["parameterization"]
+                degrees = about["degrees"] and find_parameterization(kind).has_angles  # the command wrote it of all
+                truth = PoseParameters(torch.from_numpy(file["truth"]), kind, about["convention"], degrees)
                 return cls(tuple(slices), truth, float(file["loss_at_truth"]), about["metric"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"Expected a landscape saved as .npz. Got '{path}', which lacks {error}.") from error

@@ -1,8 +1,9 @@
 """Poses of the X-ray camera: rigid transforms in SE(3) and their parameterizations.
 
 Conventions. A pose is camera_to_world: a 4 x 4 matrix [[R, t], [0, 1]] that acts on column vectors, lengths in
-millimetres, angles in radians. Every parameterization but a whole matrix and se3_log_map is a pair (rotation, xyz)
-that puts the camera's centre at t = R @ xyz: first move along the camera's own axes, then turn about the isocentre.
+millimetres, angles in radians unless `degrees=True` is said. Every parameterization but a whole matrix and
+se3_log_map is a pair (rotation, xyz) that puts the camera's centre at t = R @ xyz: first move along the camera's own
+axes, then turn about the isocentre.
 """
 
 from raygrad.pose._euler import euler_angles_to_matrix as euler_angles_to_matrix
@@ -13,7 +14,9 @@ from raygrad.pose._exponential import so3_exp_map as so3_exp_map
 from raygrad.pose._exponential import so3_log_map as so3_log_map
 from raygrad.pose._orientation import make_reorient as make_reorient
 from raygrad.pose._parameterizations import PARAMETERIZATIONS as PARAMETERIZATIONS
+from raygrad.pose._parameterizations import Parameterization as Parameterization
 from raygrad.pose._parameterizations import check_batches as check_batches
+from raygrad.pose._parameterizations import find_parameterization as find_parameterization
 from raygrad.pose._rotations import matrix_to_quaternion as matrix_to_quaternion
 from raygrad.pose._rotations import matrix_to_rotation_6d as matrix_to_rotation_6d
 from raygrad.pose._rotations import matrix_to_rotation_9d as matrix_to_rotation_9d

@@ -1,9 +1,8 @@
 """The table of rotation parameterizations, and the checks of their arguments."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from raygrad.pose._euler import euler_angles_to_matrix, matrix_to_euler_angles
@@ -23,69 +22,107 @@ from raygrad.pose._rotations import (
 from raygrad.types import Rotations
 
 
-class _Maps(NamedTuple):
+@dataclass(frozen=True)
+class Parameterization:
+    """What the numbers of a rotation are.
+
+    Attributes:
+        name: what `convert` calls it.
+        shape: of the parameters of one rotation.
+        names: of its numbers one by one; none for a matrix, whose entries are not free to move by themselves.
+        has_angles: its numbers are angles, or vectors as long as an angle: they may be given in degrees.
+    """
+
+    name: str
     shape: tuple[int, ...]
-    to_matrix: Callable[[Tensor], Tensor]
-    from_matrix: Callable[[Tensor], Tensor]
+    names: tuple[str, ...]
+    has_angles: bool
+    _to_matrix: Callable[[Tensor], Tensor] = field(repr=False)
+    _from_matrix: Callable[[Tensor], Tensor] = field(repr=False)
 
 
-# Euler angles also need a convention, and the twist its translation: they have their own lines where they are used.
-_MAPS = {
-    "axis_angle": _Maps((3,), so3_exp_map, so3_log_map),
-    "matrix": _Maps((3, 3), lambda matrix: matrix, lambda matrix: matrix),
-    "quaternion": _Maps((4,), quaternion_to_matrix, matrix_to_quaternion),
-    "quaternion_adjugate": _Maps(
-        (10,),
-        lambda vector: quaternion_to_matrix(quaternion_adjugate_to_quaternion(vector)),
-        lambda matrix: quaternion_to_quaternion_adjugate(matrix_to_quaternion(matrix)),
-    ),
-    "rotation_6d": _Maps((6,), rotation_6d_to_matrix, matrix_to_rotation_6d),
-    "rotation_9d": _Maps((9,), rotation_9d_to_matrix, matrix_to_rotation_9d),
-    "rotation_10d": _Maps(
-        (10,),
-        lambda vector: quaternion_to_matrix(rotation_10d_to_quaternion(vector)),
-        lambda matrix: quaternion_to_rotation_10d(matrix_to_quaternion(matrix)),
-    ),
+def _numbered(letter: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{letter}{number}" for number in range(count))
+
+
+def _unused(_: Tensor) -> Tensor:
+    """Euler angles need a convention too, and the twist its translation: they have lines of their own below."""
+    raise AssertionError
+
+
+def _itself(matrix: Tensor) -> Tensor:
+    return matrix
+
+
+_TABLE = {
+    row.name: row
+    for row in (
+        Parameterization("axis_angle", (3,), ("rx", "ry", "rz"), True, so3_exp_map, so3_log_map),
+        Parameterization("euler_angles", (3,), ("alpha", "beta", "gamma"), True, _unused, _unused),
+        Parameterization("matrix", (3, 3), (), False, _itself, _itself),
+        Parameterization(
+            "quaternion", (4,), ("qw", "qx", "qy", "qz"), False, quaternion_to_matrix, matrix_to_quaternion
+        ),
+        Parameterization(
+            "quaternion_adjugate",
+            (10,),
+            _numbered("a", 10),
+            False,
+            lambda vector: quaternion_to_matrix(quaternion_adjugate_to_quaternion(vector)),
+            lambda matrix: quaternion_to_quaternion_adjugate(matrix_to_quaternion(matrix)),
+        ),
+        Parameterization("rotation_6d", (6,), _numbered("r", 6), False, rotation_6d_to_matrix, matrix_to_rotation_6d),
+        Parameterization("rotation_9d", (9,), _numbered("r", 9), False, rotation_9d_to_matrix, matrix_to_rotation_9d),
+        Parameterization(
+            "rotation_10d",
+            (10,),
+            _numbered("r", 10),
+            False,
+            lambda vector: quaternion_to_matrix(rotation_10d_to_quaternion(vector)),
+            lambda matrix: quaternion_to_rotation_10d(matrix_to_quaternion(matrix)),
+        ),
+        Parameterization("se3_log_map", (3,), ("rx", "ry", "rz"), True, _unused, _unused),
+    )
 }
-PARAMETERIZATIONS = [
-    "axis_angle",
-    "euler_angles",
-    "matrix",
-    "quaternion",
-    "quaternion_adjugate",
-    "rotation_6d",
-    "rotation_9d",
-    "rotation_10d",
-    "se3_log_map",
-]
+PARAMETERIZATIONS = list(_TABLE)
+"""The names that `convert` knows."""
 
 
-def rotation_to_matrix(rotation: Tensor, parameterization: str, convention: str | None, degrees: bool) -> Rotations:
+def find_parameterization(name: str) -> Parameterization:
+    """The parameterization of a name.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    if name not in _TABLE:
+        raise ValueError(f"Expected a parameterization among {', '.join(_TABLE)}. Got {name!r}.")
+    return _TABLE[name]
+
+
+def rotation_to_matrix(rotation: Tensor, parameterization: str, convention: str | None) -> Rotations:
     """The rotations (B, 3, 3) of checked parameters, for every parameterization but se3_log_map."""
     if parameterization == "euler_angles":
-        angles = torch.deg2rad(rotation) if degrees else rotation
-        return euler_angles_to_matrix(angles, _checked_convention(convention))
-    return _MAPS[parameterization].to_matrix(rotation)
+        return euler_angles_to_matrix(rotation, _checked_convention(convention))
+    return _TABLE[parameterization]._to_matrix(rotation)
 
 
-def matrix_to_rotation(matrix: Rotations, parameterization: str, convention: str | None, degrees: bool) -> Tensor:
+def matrix_to_rotation(matrix: Rotations, parameterization: str, convention: str | None) -> Tensor:
     """The parameters of rotations: the inverse of :func:`rotation_to_matrix`."""
-    check_parameterization(parameterization)
     if parameterization == "euler_angles":
-        angles = matrix_to_euler_angles(matrix, _checked_convention(convention))
-        return torch.rad2deg(angles) if degrees else angles
-    return _MAPS[parameterization].from_matrix(matrix)
+        return matrix_to_euler_angles(matrix, _checked_convention(convention))
+    return _TABLE[parameterization]._from_matrix(matrix)
 
 
-def check_parameterization(name: str) -> None:
-    """Raise ValueError unless the name is one of a parameterization."""
-    if name not in PARAMETERIZATIONS:
-        raise ValueError(f"Expected a parameterization among {', '.join(PARAMETERIZATIONS)}. Got {name!r}.")
+def check_degrees(parameterization: str, degrees: bool) -> None:
+    """Raise ValueError unless the parameterization is known, and has angles if they are to be in degrees."""
+    if not find_parameterization(parameterization).has_angles and degrees:
+        known = ", ".join(name for name, row in _TABLE.items() if row.has_angles)
+        raise ValueError(f"Expected degrees of a parameterization with angles: {known}. Got {parameterization!r}.")
 
 
 def check_parameters(parameterization: str, rotation: Tensor, translation: Tensor) -> None:
     """Raise TypeError or ValueError unless the tensors are parameters of this parameterization."""
-    shape = _MAPS[parameterization].shape if parameterization in _MAPS else (3,)
+    shape = find_parameterization(parameterization).shape
     for label, value, expected in (("rotation", rotation, shape), ("translation", translation, (3,))):
         if not isinstance(value, Tensor) or not value.is_floating_point():
             raise TypeError(

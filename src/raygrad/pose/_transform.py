@@ -11,7 +11,7 @@ from raygrad._precision import at_least_single, full_precision
 from raygrad.pose._exponential import Twists, homogeneous, se3_exp_map, se3_log_map
 from raygrad.pose._parameterizations import (
     check_batches,
-    check_parameterization,
+    check_degrees,
     check_parameters,
     describe,
     matrix_to_rotation,
@@ -128,13 +128,15 @@ class RigidTransform:
         Arguments are those of the function. For "matrix" the rotation is (B, 3, 3) and xyz is R' t.
 
         Raises:
-            ValueError: unknown parameterization or convention.
+            ValueError: unknown parameterization or convention, or degrees of a parameterization without angles.
         """
+        check_degrees(parameterization, degrees)
         if parameterization == "se3_log_map":
-            twist = self.get_se3_log()
-            return twist[:, 3:], twist[:, :3]
-        rotation = matrix_to_rotation(self.rotation, parameterization, convention, degrees)
-        return rotation, (self.rotation.mT @ self.matrix[:, :3, 3:]).squeeze(-1)
+            xyz, rotation = self.get_se3_log().split(3, dim=-1)
+        else:
+            rotation = matrix_to_rotation(self.rotation, parameterization, convention)
+            xyz = (self.rotation.mT @ self.matrix[:, :3, 3:]).squeeze(-1)
+        return torch.rad2deg(rotation) if degrees else rotation, xyz
 
     def get_se3_log(self) -> Twists:
         """The twists (B, 6) = [translation part | rotation part] whose exponential is this transform."""
@@ -215,24 +217,26 @@ def convert(
             "se3_log_map" (3): rotation and translation parts of the twist whose exponential is the pose.
         convention: for Euler angles, three axes with neighbours unlike: upper case turns about the moving axes
             (R = R_1 @ R_2 @ R_3), lower case about the fixed ones.
-        degrees: Euler angles are given in degrees.
+        degrees: angles are given in degrees: Euler angles, the length of axis_angle and of se3_log_map's rotation part.
 
     Raises:
         TypeError: an argument is not a floating-point tensor, or dtypes differ.
-        ValueError: unknown parameterization or convention, or a wrong number or shape of arguments.
+        ValueError: unknown parameterization or convention, a wrong number or shape of arguments, or degrees of a
+            parameterization without angles.
     """
+    check_degrees(parameterization, degrees)
     if parameterization == "matrix" and len(args) == 1:
         return RigidTransform(args[0])
-    check_parameterization(parameterization)
     if len(args) != 2:
         raise ValueError(f"Expected rotation and translation for {parameterization!r}. Got {len(args)} argument(s).")
     rotation, translation = args
     check_parameters(parameterization, rotation, translation)
+    rotation = torch.deg2rad(rotation) if degrees else rotation
     if parameterization == "se3_log_map":
         batch = max(len(rotation), len(translation))
         twist = torch.cat([translation.expand(batch, 3), rotation.expand(batch, 3)], dim=-1)
         return RigidTransform(se3_exp_map(twist))
-    turn = rotation_to_matrix(rotation, parameterization, convention, degrees)
+    turn = rotation_to_matrix(rotation, parameterization, convention)
     return RigidTransform(homogeneous(turn, turn @ translation.unsqueeze(-1)))
 
 
