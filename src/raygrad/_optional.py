@@ -3,14 +3,16 @@
 import importlib
 from typing import Any
 
+from raygrad._errors import MissingLibraryError
+
 
 def require(module: str, purpose: str, extra: str = "io") -> Any:
     """Import a library, or say what it is needed for and how to install it.
 
     Raises:
-        ImportError: it is not installed.
+        MissingLibraryError: it is not installed.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f'{module} is needed for {purpose}: pip install "raygrad[{extra}]"') from error
+        raise MissingLibraryError(f'{module} is needed for {purpose}: pip install "raygrad[{extra}]"') from error

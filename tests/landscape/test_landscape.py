@@ -325,8 +325,8 @@ def test_files_are_written_whole_or_not_at_all(seeds_landscape, tmp_path, monkey
         seeds_landscape.save(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "yesterday's"
     assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(ValueError, match=r"\.npz or \.csv"):
-        seeds_landscape.save(tmp_path / "a.txt")
+    with pytest.raises(ValueError, match=r"\.npz, \.csv, \.txt"):
+        seeds_landscape.save(tmp_path / "a.json")
 
 
 def test_other_npz_files_are_refused(tmp_path):

@@ -3,13 +3,13 @@
 import importlib
 from typing import Any
 
+from raygrad._simpleitk import quiet as quiet
 from raygrad.data._density import hu_to_attenuation as hu_to_attenuation
 from raygrad.data._density import hu_to_density as hu_to_density
 from raygrad.data._density import transform_hu_to_density as transform_hu_to_density
 from raygrad.data._io import read_volume as read_volume
 from raygrad.data._read import read as read
 from raygrad.data._resample import resample as resample
-from raygrad.data._simpleitk import quiet as quiet
 from raygrad.data._subject import Subject as Subject
 from raygrad.data._volume import Volume as Volume
 from raygrad.data._write import check_writable as check_writable

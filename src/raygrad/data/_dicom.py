@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from raygrad._optional import require
-from raygrad.data._simpleitk import LPS_TO_RAS, from_simpleitk, quiet, without_float64
+from raygrad._simpleitk import quiet
+from raygrad.data._simpleitk import LPS_TO_RAS, from_simpleitk, without_float64
 from raygrad.data._volume import Volume
 
 _POSITION, _ORIENTATION, _PIXEL_SPACING, _DESCRIPTION = "0020|0032", "0020|0037", "0028|0030", "0008|103e"

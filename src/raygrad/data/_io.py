@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from raygrad._files import suffix_of
 from raygrad._optional import require
 from raygrad.data._dicom import read_series
 from raygrad.data._simpleitk import from_simpleitk, without_float64
+from raygrad.data._suffixes import VOLUME_FILES, VolumeFile
 from raygrad.data._volume import Volume
 
-_NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz", ".mgh", ".mgz")
 _MM_PER_UNIT = {"meter": 1e3, "micron": 1e-3}
 
 
@@ -39,7 +40,7 @@ def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> 
     try:
         if path.is_dir():
             volume = read_series(path, series_uid)
-        elif path.name.lower().endswith(_NIBABEL_SUFFIXES):
+        elif VOLUME_FILES.get(suffix_of(path, VOLUME_FILES) or "", VolumeFile()).by_nibabel:
             volume = _read_with_nibabel(path)
         else:
             volume = _read_with_simpleitk(path)

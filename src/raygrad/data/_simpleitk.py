@@ -1,7 +1,5 @@
 """SimpleITK images as volumes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,15 +34,3 @@ def from_simpleitk(image: Any) -> Volume:
 def without_float64(array: np.ndarray) -> np.ndarray:
     """The array, in float32 if it was in float64."""
     return array.astype(np.float32) if array.dtype == np.float64 else array
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep ITK's own remarks off the terminal: what matters of them is raised or warned of in Python."""
-    sitk = require("SimpleITK", "reading images")
-    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(shown)

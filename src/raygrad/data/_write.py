@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from raygrad._files import written_whole
+from raygrad._files import suffix_of
 from raygrad._optional import require
+from raygrad._simpleitk import write_simpleitk
 from raygrad.data._simpleitk import LPS_TO_RAS
+from raygrad.data._suffixes import VOLUME_FILES
 from raygrad.data._volume import Volume
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+_WRITTEN = {suffix: file for suffix, file in VOLUME_FILES.items() if file.written}
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
@@ -21,8 +23,8 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
         FileNotFoundError: there is no such folder.
     """
     path = Path(path).expanduser()
-    if not path.name.lower().endswith(SUFFIXES):
-        raise ValueError(f"Expected a file name that ends in {', '.join(SUFFIXES)}. Got {path.name}.")
+    if suffix_of(path, _WRITTEN) is None:
+        raise ValueError(f"Expected a file name that ends in {', '.join(_WRITTEN)}. Got {path.name}.")
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.absolute().parent} to write {path.name} to.")
     return path
@@ -34,9 +36,11 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: another kind of file, or a volume whose axes are not at right angles, which these files cannot say.
         FileNotFoundError: there is no such folder.
+        OSError: the disk is full or the folder closed to us.
         ImportError: SimpleITK is not installed.
     """
     path = check_writable(path)
+    suffix = suffix_of(path, _WRITTEN) or ""
     sitk = require("SimpleITK", "writing volumes")
     voxel_to_lps = LPS_TO_RAS @ volume.affine
     spacing = np.linalg.norm(voxel_to_lps[:3, :3], axis=0)
@@ -47,5 +51,4 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
     image.SetSpacing(spacing.tolist())
     image.SetDirection(direction.ravel().tolist())
     image.SetOrigin(voxel_to_lps[:3, 3].tolist())
-    with written_whole(path) as unfinished:
-        sitk.WriteImage(image, str(unfinished), useCompression=path.name.lower().endswith((".gz", ".nrrd", ".mha")))
+    write_simpleitk(image, path, _WRITTEN[suffix].compressed)

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from raygrad._files import written_whole
 from raygrad.landscape._measures import Measures, measure_slice
 from raygrad.landscape._parameters import SYMBOLS, PoseParameters
 from raygrad.landscape._slices import Slice
@@ -114,20 +114,21 @@ class Landscape:
         """Write the landscape, the whole file or none.
 
         .npz holds everything, for `load`; .csv has a row for each image: its slice, both parameters' names, units
-        and deviations (the second empty in a profile), and the loss.
+        and deviations (the second empty in a profile), and the loss; .txt is the summary.
 
         Raises:
             ValueError: another suffix.
             OSError: the file cannot be written.
         """
         target = Path(path)
-        write = {".npz": self._write_npz, ".csv": self._write_csv}.get(target.suffix.lower())
-        if write is None:
-            raise ValueError(f"Expected a file name ending in .npz or .csv. Got '{target}'.")
-        with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".raygrad-") as folder:
-            whole = Path(folder) / f"landscape{target.suffix.lower()}"
-            write(whole)
-            os.replace(whole, target)
+        writers = {".npz": self._write_npz, ".csv": self._write_csv, ".txt": self._write_txt}
+        if target.suffix.lower() not in writers:
+            raise ValueError(f"Expected a file name ending in {', '.join(writers)}. Got '{target}'.")
+        with written_whole(target) as unfinished:
+            writers[target.suffix.lower()](unfinished)
+
+    def _write_txt(self, path: Path) -> None:
+        path.write_text(self.summary() + "\n", encoding="utf-8")
 
     def _write_npz(self, path: Path) -> None:
         about = {

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from raygrad._files import written_whole
 from raygrad._optional import require
 
 
@@ -54,12 +54,5 @@ def _load(file: Path) -> Phantom:
 
 def _save(file: Path, phantom: Phantom) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=file.stem, suffix=".part", delete=False) as part:
-        try:
-            np.savez(part, hu=phantom.hu, labels=phantom.labels, structures=np.array(json.dumps(phantom.structures)))
-            part.close()
-            os.replace(part.name, file)
-        except BaseException:
-            part.close()
-            os.unlink(part.name)
-            raise
+    with written_whole(file) as unfinished:
+        np.savez(unfinished, hu=phantom.hu, labels=phantom.labels, structures=np.array(json.dumps(phantom.structures)))
