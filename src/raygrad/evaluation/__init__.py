@@ -2,12 +2,21 @@
 
 from raygrad.evaluation._conditions import CONDITIONS as CONDITIONS
 from raygrad.evaluation._conditions import Case as Case
+from raygrad.evaluation._conditions import Condition as Condition
+from raygrad.evaluation._conditions import conditions_of as conditions_of
 from raygrad.evaluation._conditions import make_case as make_case
+from raygrad.evaluation._exposure import Exposure as Exposure
+from raygrad.evaluation._exposure import count_photons as count_photons
+from raygrad.evaluation._exposure import expose as expose
 from raygrad.evaluation._plots import plot_capture_range as plot_capture_range
 from raygrad.evaluation._plots import plot_cases as plot_cases
 from raygrad.evaluation._report import list_failures as list_failures
 from raygrad.evaluation._report import markdown as markdown
+from raygrad.evaluation._report import read_rows as read_rows
+from raygrad.evaluation._report import summarise as summarise
+from raygrad.evaluation._report import wilson_interval as wilson_interval
 from raygrad.evaluation._report import write_rows as write_rows
+from raygrad.evaluation._run import METHODS as METHODS
 from raygrad.evaluation._run import Outcome as Outcome
 from raygrad.evaluation._run import Row as Row
 from raygrad.evaluation._run import Start as Start

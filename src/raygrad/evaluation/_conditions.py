@@ -59,13 +59,19 @@ CONDITIONS = {
 }
 
 
+def conditions_of(subject: Subject) -> list[str]:
+    """The letters of all conditions that a CT allows: the spine moves only where a labelmap names it."""
+    named = subject.mask is not None and subject.structures is not None
+    return [letter for letter, condition in CONDITIONS.items() if named or not condition.spine_moves]
+
+
 @dataclass(frozen=True)
 class Case:
     """X-rays of one condition and view, and the truth about them.
 
     Attributes:
         condition: its letter in `CONDITIONS`.
-        view: its name in `starts.VIEWS`.
+        view: its name in `VIEWS`.
         drr: renders the CT for this X-ray system.
         xrays: line integrals (1, 1, height, width) of every view: for "a" in the DRR's unit, else in nepers.
         masks: pixels within the collimator (height, width) of every view; None where there is no collimator.

@@ -94,6 +94,30 @@ def expose(
     return (exposure.densest * (image.clamp_min(0.0) / exposure.densest) ** exposure.gamma).to(line_integrals)
 
 
+def count_photons(
+    line_integrals: Float[Tensor, "view height width"], photons: float | int, generator: torch.Generator
+) -> Float[Tensor, "view height width"]:
+    """Line integrals of attenuation with the noise of so many photons a pixel, where nothing is in the way.
+
+    Counts are Poisson's, and a pixel that counts none is taken to have half a photon.
+
+    Args:
+        line_integrals: in nepers, on the CPU.
+        photons: expected in a pixel without a patient.
+        generator: of the noise, view by view.
+
+    Raises:
+        ValueError: a number of photons that is not positive and finite.
+    """
+    if not 0 < photons < math.inf:
+        raise ValueError(f"Expected a positive number of photons. Got {photons}.")
+    noisy = torch.empty_like(line_integrals)
+    for out, image in zip(noisy, line_integrals, strict=True):
+        counts = torch.poisson(photons * torch.exp(-image), generator=generator)
+        out.copy_(counts.clamp_(min=0.5).div_(photons).log_().neg_())
+    return noisy
+
+
 def aperture_mask(shape: tuple[int, int], pixel: float, aperture: float) -> Image:
     """1 on the pixels that lie wholly within the round collimator, 0 elsewhere."""
     return (distance_to_centre(torch.Size(shape), pixel) <= aperture / 2 - pixel).float()

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from raygrad import registration
+from raygrad._optional import require
 from raygrad.data import Subject
-from raygrad.evaluation._conditions import CONDITIONS, Case, make_case, make_drr
+from raygrad.evaluation._conditions import CONDITIONS, Case, conditions_of, make_case, make_drr
 from raygrad.evaluation._starts import VIEWS, Errors, draw_motions, make_generator, measure_errors
 from raygrad.pose import RigidTransform
-
-CONVERGED = "converged"
 
 
 @dataclass(frozen=True)
@@ -105,19 +105,15 @@ def register_from(case: Case, start: Start) -> Outcome:
 
 def search_around(case: Case, start: Start) -> Outcome:
     """Run `raygrad.registration.register` as a search of the ranges about the start, in which the true pose lies."""
-    from raygrad.registration import SearchRanges
-
-    return _call(case, start, ranges=SearchRanges(degrees=(start.degrees,) * 3, mm=(start.mm,) * 3))
+    return _call(case, start, ranges=registration.SearchRanges(degrees=(start.degrees,) * 3, mm=(start.mm,) * 3))
 
 
 def _call(case: Case, start: Start, **options: Any) -> Outcome:
-    from raygrad.registration import register
-
     if case.spine_labels:
         options["structures"] = {"spine": list(case.spine_labels)}
     drrs = [case.drr] * len(case.xrays)
     began = time.perf_counter()
-    result = register(
+    result = registration.register(
         list(case.xrays), drrs, list(start.poses), mask=None if case.masks is None else list(case.masks), **options
     )
     seconds = time.perf_counter() - began
@@ -164,7 +160,7 @@ def run_start(case: Case, start: Start, solver: Solver, method: str) -> Row:
         # A method that knows no structures takes the spine along with the body.
         spine = measure_errors(outcome.spine_pose or outcome.pose, case.spine_poses[0], case.spine_points)
     success = is_success(case.condition, errors, spine)
-    converged = outcome.status == CONVERGED
+    converged = outcome.status == str(registration.Status.CONVERGED)
     turn_x, turn_y, turn_z, shift_x, shift_y, shift_z = start.numbers
     return Row(
         method=method,
@@ -209,7 +205,7 @@ def is_success(condition: str, errors: Errors, spine: Errors | None = None) -> b
 
 def evaluate(
     subject: Subject,
-    conditions: Sequence[str] = tuple(CONDITIONS),
+    conditions: Sequence[str] | None = None,
     views: Sequence[str] = tuple(VIEWS),
     starts: int = 20,
     degrees: float | int = 20.0,
@@ -221,12 +217,13 @@ def evaluate(
     give_masks: bool = True,
     on_case: Callable[[Case], None] | None = None,
     device: torch.device | str = "cpu",
+    progress: bool = False,
 ) -> Iterator[Row]:
     """Register from seeded starts under every condition and view, one call for each start.
 
     Args:
         subject: the CT; for the condition "e" with a labelmap and named structures.
-        conditions: letters of `CONDITIONS`, in the order in which they run.
+        conditions: letters of `CONDITIONS`, in the order in which they run; by default all that the CT allows.
         views: names of `VIEWS`.
         starts: registrations for each condition and view.
         degrees, mm: how far starts are from the truth: uniform within +-degrees and +-mm on every axis.
@@ -236,6 +233,7 @@ def evaluate(
         give_masks: tell the registration where the collimator is.
         on_case: called with the X-rays of each condition and view before they are registered.
         device: what registers.
+        progress: show a progress bar that counts the successes.
 
     Yields:
         A row for every registration, when it is done.
@@ -245,6 +243,7 @@ def evaluate(
     """
     if solver is None and method not in METHODS:
         raise ValueError(f"Expected a method among {', '.join(METHODS)}. Got {method!r}.")
+    conditions = conditions_of(subject) if conditions is None else conditions
     for kind, known, given in (("condition", CONDITIONS, conditions), ("view", VIEWS, views)):
         for name in given:
             if name not in known:
@@ -252,7 +251,7 @@ def evaluate(
     if starts < 1 or degrees < 0 or mm < 0:
         raise ValueError(f"Expected at least 1 start and ranges of at least 0. Got {starts}, {degrees} and {mm}.")
     drr = make_drr(subject).to(device)
-    return _rows(
+    rows = _rows(
         (make_case(condition, view, subject, seed, drr) for condition in conditions for view in views),
         lambda case: draw_starts(case, starts, degrees, mm, seed, truth_in_range=method == "search"),
         solver or METHODS[method],
@@ -260,6 +259,18 @@ def evaluate(
         give_masks,
         on_case,
     )
+    return _with_progress(rows, len(conditions) * len(views) * starts) if progress else rows
+
+
+def _with_progress(rows: Iterator[Row], total: int) -> Iterator[Row]:
+    successes = 0
+    with require("tqdm", "progress bars", extra="cli").tqdm(total=total, ncols=90, unit="") as bar:
+        for number, row in enumerate(rows, start=1):
+            successes += row.success
+            bar.set_description(f"{row.method} {row.condition} {row.view}")
+            bar.set_postfix_str(f"{successes}/{number} right")
+            bar.update()
+            yield row
 
 
 def _rows(
