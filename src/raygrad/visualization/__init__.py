@@ -7,6 +7,7 @@ from raygrad.visualization._landscape import plot_landscape as plot_landscape
 from raygrad.visualization._landscape import plot_landscape_maps as plot_landscape_maps
 from raygrad.visualization._landscape import plot_landscape_profiles as plot_landscape_profiles
 from raygrad.visualization._landscape import plot_profile as plot_profile
+from raygrad.visualization._landscape import save_landscape as save_landscape
 from raygrad.visualization._registration import animate as animate
 from raygrad.visualization._registration import plot_convergence as plot_convergence
 from raygrad.visualization._registration import plot_difference as plot_difference

@@ -1,11 +1,14 @@
 """Plots of loss landscapes: surfaces, heat maps and profiles."""
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raygrad._files import written_whole
 from raygrad._optional import require
 from raygrad.landscape import SYMBOLS, Landscape, Slice, measure_slice
 
@@ -96,6 +99,36 @@ def plot_landscape_profiles(landscape: Landscape, figure: "Figure | None" = None
         axes.set(xlabel=f"deviation from the truth ({unit})" if unit else "deviation from the truth", ylabel="loss")
         axes.legend(title=None, frameon=False)
     return figure
+
+
+def save_landscape(landscape: Landscape, folder: "str | os.PathLike[str]") -> list[Path]:
+    """Write all there is of a landscape into a folder that exists, each file whole or not at all.
+
+    landscape.npz is what `Landscape.load` reads, landscape.csv has a row for each image and landscape.txt the summary.
+    landscape_profiles.png and, if two parameters move together anywhere, landscape.png and landscape_maps.png are the
+    plots of this module.
+
+    Returns:
+        The files.
+
+    Raises:
+        OSError: a file cannot be written.
+        ImportError: matplotlib is not installed.
+    """
+    folder, files = Path(folder), []
+    for suffix in (".npz", ".csv", ".txt"):
+        files.append(folder / f"landscape{suffix}")
+        landscape.save(files[-1])
+    plots = {"landscape_profiles.png": plot_landscape_profiles}
+    if any(len(piece.names) == 2 for piece in landscape.slices):
+        plots = {"landscape.png": plot_landscape, "landscape_maps.png": plot_landscape_maps, **plots}
+    for name, plot in plots.items():
+        figure = plot(landscape)
+        files.append(folder / name)
+        with written_whole(files[-1]) as unfinished:
+            figure.savefig(unfinished, dpi=150)
+        require("matplotlib.pyplot", "plots", extra="plot").close(figure)
+    return files
 
 
 def plot_profile(profile: Slice, axes: "Axes") -> None:
