@@ -13,10 +13,11 @@ from pretended_gpu import DEVICE, NAME, count_traffic, let_kernels_serve_it
 from reconstruction_cases import function_of, make_head, make_scene, make_views
 from typer.testing import CliRunner
 
-from raygrad import visualization
-from raygrad.cli import _info_run as info
+from raygrad import kernels, visualization
+from raygrad._errors import InputError
+from raygrad.cli import _info as info
 from raygrad.cli import app
-from raygrad.cli._parsing import UserError, parse_device
+from raygrad.cli._parsing import parse_device
 from raygrad.data import Subject, Volume, VolumeGeometry, read_volume, write_volume
 from raygrad.drr import DRR
 from raygrad.geometry._detector import Detector
@@ -509,13 +510,15 @@ def test_commands_draw_and_calibrate_what_was_computed_there(lopsided_ct):
 
 def test_landscapes_and_evaluations_get_the_device_too(lopsided_ct, tmp_path, monkeypatch):
     devices = []
-    monkeypatch.setattr(
-        "raygrad.cli._landscape_run.save_landscape", lambda drr, *_, **__: devices.append(drr.device) or []
-    )
-    monkeypatch.setattr("raygrad.cli._evaluate_run.evaluate_to_folder", lambda *given: devices.append(given[-1]) or [])
-    runner = CliRunner()
-    assert runner.invoke(app, ["landscape", lopsided_ct, "-o", str(tmp_path), "--device", NAME]).exit_code == 0
-    assert runner.invoke(app, ["evaluate", "registration", "--ct", lopsided_ct, "--device", NAME]).exit_code == 0
+
+    def stop_at(device):
+        devices.append(device)
+        raise InputError("far enough")
+
+    monkeypatch.setattr("raygrad.landscape.compute_landscape", lambda drr, *_, **__: stop_at(drr.device))
+    monkeypatch.setattr("raygrad.evaluation.evaluate", lambda *_, **given: stop_at(given["device"]))
+    for command in (["landscape", lopsided_ct, "-o", str(tmp_path)], ["evaluate", "registration", "--ct", lopsided_ct]):
+        assert "far enough" in CliRunner().invoke(app, [*command, "--device", NAME]).output
     assert devices == [DEVICE, DEVICE]
 
 
@@ -527,7 +530,7 @@ def test_auto_is_a_gpu_that_kernels_are_compiled_for(monkeypatch):
     assert parse_device("auto").type == "cuda"
     monkeypatch.setattr("raygrad.cli._parsing.find_triton", lambda: (False, "Triton is missing"))
     assert parse_device("auto").type == "cpu"
-    with pytest.raises(UserError, match="--device quantum is nothing that PyTorch can use here"):
+    with pytest.raises(InputError, match="--device quantum is nothing that PyTorch can use here"):
         parse_device("quantum")
 
 
@@ -538,7 +541,7 @@ def test_info_names_the_gpus_and_what_marches_on_them(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: card)
     for found, backend in ((True, "gpu"), (False, "reference")):
-        monkeypatch.setattr(info, "find_triton", lambda found=found: (found, ""))
+        monkeypatch.setattr(kernels, "find_triton", lambda found=found: (found, ""))
         rows = dict(info.describe_installation())
         assert rows["GPU cuda:1"] == f"NVIDIA H200, 150 GB: backend {backend}"
         assert "GPU" not in rows

@@ -1,8 +1,8 @@
 """Mistakes that the caller can mend."""
 
 
-class UserError(ValueError):
-    """A mistake of the user's; its message is all that they need to read."""
+class InputError(ValueError):
+    """A file or another input cannot be used; the message says what was expected and what came."""
 
 
 class MissingLibraryError(ImportError):

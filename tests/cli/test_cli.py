@@ -16,7 +16,8 @@ from raygrad.cli import app
 from raygrad.cli._parsing import parse_pose
 from raygrad.data import read
 from raygrad.drr import DRR
-from raygrad.formats._images import save_image, to_grey_levels
+from raygrad.formats import write_image
+from raygrad.formats._images import to_grey_levels
 from raygrad.pose import convert
 
 CAMERA = {"sdd": 600.0, "height": 12, "width": 16, "delx": 3.0, "dely": 4.0}
@@ -102,7 +103,7 @@ def test_examples_are_known_by_name(ct, tmp_path, monkeypatch):
         asked.append((name, options["labels"]))
         return read(ct)
 
-    monkeypatch.setattr("raygrad.cli._parsing.load_example_ct", load)
+    monkeypatch.setattr("raygrad.cli._loading.load_example_ct", load)
     assert run("drr", "example", "-o", tmp_path / "a.png", *OPTIONS).exit_code == 0
     assert run("drr", "chest", "-o", tmp_path / "b.png", *OPTIONS, "--labels", "1 2").exit_code == 0
     assert asked == [("thorax", None), ("chest", [1, 2])]
@@ -134,7 +135,7 @@ MISTAKES = {
     "no such CT": (["nowhere.nii.gz"], "nowhere.nii.gz"),
     "unknown suffix": (["CT", "-o", "DIR/xray.jpg"], ".png, .tif"),
     "no such folder": (["CT", "-o", "DIR/no/xray.png"], "no folder"),
-    "output is a folder": (["CT", "-o", "DIR/folder.png"], "is a folder"),
+    "output is a folder": (["CT", "-o", "DIR/folder.png"], "which is a folder"),
     "too few pose values": (["CT", "--pose", "0,0,0"], "6 numbers"),
     "too many angles": (["CT", "--rotation", "0,0,0,0"], "3 numbers"),
     "no number": (["CT", "--translation", "0,far,0"], "'0,far,0'"),
@@ -179,14 +180,14 @@ def test_nothing_is_half_overwritten(tmp_path, monkeypatch):
     output = tmp_path / "xray.tif"
     output.write_bytes(b"yesterday's image")
 
-    def fail_half_way(image, path):
+    def fail_half_way(image, path, **options):
         with open(path, "wb") as file:
             file.write(b"half")
         raise RuntimeError("sitk::ERROR: disk full")
 
     monkeypatch.setattr(sitk, "WriteImage", fail_half_way)
     with pytest.raises(OSError, match="disk full"):
-        save_image(np.ones((2, 3)), output, (1.0, 1.0))
+        write_image(output, torch.ones(2, 3), (1.0, 1.0))
     assert output.read_bytes() == b"yesterday's image"
     assert list(tmp_path.iterdir()) == [output]
 

@@ -7,9 +7,10 @@ import roma
 import SimpleITK as sitk
 import torch
 
-from raygrad.cli._demo import landscape, run_demo
+from raygrad.cli._demo import landscape
 from raygrad.cli._demo.reconstruction import reconstruct
 from raygrad.cli._demo.registration import draw_registration, make_poses
+from raygrad.cli._demo.run import run_demo
 from raygrad.data import load_example_ct
 from raygrad.drr import DRR
 from raygrad.pose import convert

@@ -8,8 +8,7 @@ from typer.testing import CliRunner
 
 from raygrad.cli import app
 from raygrad.data import VolumeGeometry, read, read_volume
-from raygrad.formats._geometry import read_geometry, write_geometry
-from raygrad.formats._stacks import read_stack
+from raygrad.formats import read_geometry, read_stack, write_geometry
 from raygrad.geometry.trajectories import c_arm_sweep, circular, helical, laminography, short_scan
 from raygrad.projector import Projector
 

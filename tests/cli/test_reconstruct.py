@@ -19,8 +19,7 @@ from typer.testing import CliRunner
 
 from raygrad.cli import app
 from raygrad.data import VolumeGeometry, read_volume
-from raygrad.formats._geometry import read_geometry, write_geometry
-from raygrad.formats._stacks import read_stack, write_stack
+from raygrad.formats import read_geometry, read_stack, write_geometry, write_stack
 from raygrad.geometry._views import ConeViews
 from raygrad.geometry.trajectories import circular
 from raygrad.pose import RigidTransform, convert

@@ -14,11 +14,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from raygrad import registration
+from raygrad._errors import InputError
 from raygrad.cli import app
-from raygrad.cli._parsing import UserError, parse_pose
+from raygrad.cli._parsing import parse_pose
 from raygrad.cli._register_inputs import CAMERA_OPTIONS, Starts, prepare
 from raygrad.data import load_example_ct, make_reorient, read
-from raygrad.formats._pose_json import Intrinsics, View, read_pose, write_pose
+from raygrad.formats import View, read_poses, write_poses
+from raygrad.geometry import Intrinsics
 from raygrad.pose import RigidTransform
 from raygrad.registration._result import Iteration, RegistrationResult, Status, Uncertainty
 
@@ -51,7 +53,8 @@ def save(path, pixels, spacing=None):
 @pytest.fixture
 def xray(ct, tmp_path):
     with torch.no_grad():
-        image = CAMERA.make_drr(read(ct))(pose_of(4, 2, -3, 5, 410, -6))[0, 0].numpy()
+        view = View(pose_of(4, 2, -3, 5, 410, -6), CAMERA)
+        image = view.make_drr(read(ct))(view.pose)[0, 0].numpy()
     return save(tmp_path / "xray.tif", image)
 
 
@@ -113,7 +116,7 @@ def test_everything_found_is_written(ct, xray, tmp_path, register):
     deviations = content["registration"]["standard_deviations"]
     assert deviations["depth (mm)"] == pytest.approx(5.0)
     assert deviations["about y (degrees)"] == pytest.approx(0.5)
-    (view,) = read_pose(tmp_path / "new" / "found" / "pose.json")
+    (view,) = read_poses(tmp_path / "new" / "found" / "pose.json")
     assert (view.xray, view.intrinsics) == ("xray.tif", CAMERA)
     expected = pose_of(0, 0, 0, 0, 400, 0).matrix @ pose_of(2, 0, 0, 0, 0, 0).matrix
     torch.testing.assert_close(view.pose.matrix, expected, atol=1e-4, rtol=0)
@@ -128,7 +131,7 @@ def test_register_gets_the_xray_the_camera_the_start_and_the_options(ct, xray, t
     assert result.exit_code == 0, result.output
     np.testing.assert_array_equal(register.xrays[0][0, 0], sitk.GetArrayFromImage(sitk.ReadImage(str(xray))))
     (drr,) = register.drrs
-    assert Intrinsics.of(drr) == Intrinsics(600.0, 24, 32, 3.0, 4.0, 5.0, -6.0)
+    assert drr.detector.intrinsics == Intrinsics(600.0, 24, 32, 3.0, 4.0, 5.0, -6.0)
     assert drr.renderer == "siddon"
     torch.testing.assert_close(register.inits[0].matrix, pose_of(0, 0, 0, 0, 400, 0).matrix)
     np.testing.assert_array_equal(register.options["mask"][0], mask / 255)
@@ -187,17 +190,17 @@ def test_calibrated_intrinsics_are_saved(ct, xray, tmp_path, monkeypatch):
     result = run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation")
     assert result.exit_code == 0, result.output
     assert "xray.tif: found sdd 612.5, x0 1.5 mm" in result.output
-    assert read_pose(tmp_path / "pose.json")[0].intrinsics == Intrinsics(612.5, 24, 32, 3.0, 4.0, 1.5)
+    assert read_poses(tmp_path / "pose.json")[0].intrinsics == Intrinsics(612.5, 24, 32, 3.0, 4.0, 1.5)
 
 
 def test_what_was_found_is_a_start_again(ct, xray, tmp_path, register):
     run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation", "--orientation", "pa")
-    (found,) = read_pose(tmp_path / "pose.json")
+    (found,) = read_poses(tmp_path / "pose.json")
     result = run(ct, xray, "-o", tmp_path / "again", "--init", tmp_path / "pose.json", "--no-animation")
     assert result.exit_code == 0, result.output
     torch.testing.assert_close(register.inits[0].matrix, found.pose.matrix)
-    assert Intrinsics.of(register.drrs[0]) == found.intrinsics
-    assert found.intrinsics.orientation == "PA"
+    assert register.drrs[0].detector.intrinsics == found.intrinsics
+    assert found.orientation == "PA"
 
 
 def test_remarks_of_the_registration_are_passed_on(ct, xray, tmp_path, monkeypatch):
@@ -217,7 +220,7 @@ def test_remarks_come_even_before_an_error(ct, xray, tmp_path, monkeypatch):
 
     def fail(*arguments, **options):
         warnings.warn("It looks inverted.", UserWarning, stacklevel=1)
-        raise ValueError("It is no X-ray.")
+        raise InputError("It is no X-ray.")
 
     monkeypatch.setattr(registration, "register", fail)
     result = run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation")
@@ -292,7 +295,7 @@ def test_every_xray_has_its_own_start_and_pixels(tmp_path):
 def test_relative_keeps_the_geometry_of_the_cameras(tmp_path):
     paths = [save(tmp_path / f"{name}.tif", np.eye(8, dtype=np.float32)) for name in "ab"]
     related = [View(pose_of(10, 20, 30, 1, 800, 2), CAMERA), View(pose_of(95, 4, 3, 5, 820, 6), CAMERA)]
-    write_pose(tmp_path / "rig.json", related)
+    write_poses(tmp_path / "rig.json", related)
     tasks = prepared(paths, Starts(pose=("-7,3,5,2,790,4",), relative=tmp_path / "rig.json"))
     reorient = RigidTransform(make_reorient("AP"))
 
@@ -308,13 +311,13 @@ def test_relative_keeps_the_geometry_of_the_cameras(tmp_path):
 def test_several_pose_files_are_the_views_in_order(tmp_path):
     paths = [save(tmp_path / f"{name}.tif", np.eye(24, 32, dtype=np.float32)) for name in "abc"]
     poses = [pose_of(angle, 0, 0, 0, 800, 0) for angle in (0, 45, 90)]
-    write_pose(tmp_path / "two.json", [View(pose, CAMERA) for pose in poses[:2]])
-    write_pose(tmp_path / "one.json", [View(poses[2], CAMERA)])
+    write_poses(tmp_path / "two.json", [View(pose, CAMERA) for pose in poses[:2]])
+    write_poses(tmp_path / "one.json", [View(poses[2], CAMERA)])
     starts = Starts(init=(tmp_path / "two.json", tmp_path / "one.json"))
     for task, pose in zip(prepare(paths, starts, NOTHING), poses, strict=True):
         torch.testing.assert_close(task.view.pose.matrix, pose.matrix)
         assert task.view.intrinsics == CAMERA
-    with pytest.raises(UserError, match="3 pose"):
+    with pytest.raises(InputError, match="3 pose"):
         prepare(paths[:2], starts, NOTHING)
 
 
@@ -322,7 +325,7 @@ def test_what_is_typed_comes_before_the_pose_file_and_that_before_the_header(tmp
     path = save(tmp_path / "a.nii.gz", np.eye(12, 16, dtype=np.float32)[None], spacing=(9.0, 8.0, 1.0))
     (task,) = prepare([path], Starts(), NOTHING | {"sdd": 600.0})
     assert (task.view.intrinsics.delx, task.view.intrinsics.dely) == (9.0, 8.0)
-    write_pose(tmp_path / "pose.json", [View(pose_of(0, 0, 0, 0, 800, 0), CAMERA)])
+    write_poses(tmp_path / "pose.json", [View(pose_of(0, 0, 0, 0, 800, 0), CAMERA)])
     init = Starts(init=(tmp_path / "pose.json",))
     (task,) = prepare([path], init, NOTHING)  # half the pixels over the same detector
     assert task.view.intrinsics == Intrinsics(600.0, 12, 16, 6.0, 8.0)
@@ -352,7 +355,7 @@ def thorax():
 
 @pytest.fixture
 def example(thorax, monkeypatch):
-    monkeypatch.setattr("raygrad.cli._parsing.load_example_ct", lambda name, **options: thorax)
+    monkeypatch.setattr("raygrad.cli._loading.load_example_ct", lambda name, **options: thorax)
 
 
 SMALL = Intrinsics(sdd=1020.0, height=50, width=50, delx=8.0, dely=8.0)
@@ -361,11 +364,11 @@ TRUTH = (6, 3, -4, 10, 860, -8)
 
 def test_an_xray_finds_its_pose(example, thorax, tmp_path):
     with torch.no_grad():
-        image = SMALL.make_drr(thorax)(pose_of(*TRUTH))[0, 0].numpy()
+        image = View(pose_of(*TRUTH), SMALL).make_drr(thorax)(pose_of(*TRUTH))[0, 0].numpy()
     path = save(tmp_path / "xray.tif", image)
     result = run("example", path, "-o", tmp_path, "--sdd", 1020, "--delx", 8)
     assert result.exit_code == 0, result.output
-    (view,) = read_pose(tmp_path / "pose.json")
+    (view,) = read_poses(tmp_path / "pose.json")
     to_truth = view.pose.inverse().compose(pose_of(*TRUTH)).matrix[0]
     assert (to_truth[:3, 3]).norm().item() < 1.0
     assert (to_truth[:3, :3] - torch.eye(3)).abs().max().item() < 0.01
@@ -373,7 +376,7 @@ def test_an_xray_finds_its_pose(example, thorax, tmp_path):
     again = run("example", path, "-o", tmp_path / "again", "--init", tmp_path / "pose.json", "--no-animation")
     assert again.exit_code == 0, again.output
     torch.testing.assert_close(
-        read_pose(tmp_path / "again" / "pose.json")[0].pose.matrix, view.pose.matrix, atol=0.2, rtol=0
+        read_poses(tmp_path / "again" / "pose.json")[0].pose.matrix, view.pose.matrix, atol=0.2, rtol=0
     )
 
     negative = save(tmp_path / "negative.tif", image.max() - image)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from raygrad.cli import app
 from raygrad.data import Subject, Volume
 from raygrad.drr import DRR
-from raygrad.evaluation import CONDITIONS, Outcome, evaluate, make_case
+from raygrad.evaluation import CONDITIONS, Outcome, conditions_of, evaluate, make_case
 from raygrad.evaluation import _conditions as conditions_module
 from raygrad.evaluation._conditions import make_drr
 from raygrad.evaluation._exposure import Exposure
@@ -402,7 +402,7 @@ def run(*arguments):
 
 
 def test_command_writes_what_it_found(subject, tmp_path, monkeypatch):
-    monkeypatch.setattr("raygrad.cli._parsing.load_example_ct", lambda name, **options: subject)
+    monkeypatch.setattr("raygrad.cli._loading.load_example_ct", lambda name, **options: subject)
     monkeypatch.setitem(__import__("raygrad.evaluation._run", fromlist=["METHODS"]).METHODS, "register", stub)
     out = tmp_path / "new" / "folder"
     result = run("--conditions", "ac", "--views", "ap", "--starts", 3, "-o", out)
@@ -415,24 +415,22 @@ def test_command_writes_what_it_found(subject, tmp_path, monkeypatch):
     assert "FALSE SUCCESS: register a ap start 2" in result.output
 
 
-def test_command_without_labelmap_leaves_the_spine_out(subject):
-    from raygrad.cli._evaluate_run import parse_conditions
-
-    assert parse_conditions(None, subject) == list("abcde")
-    assert parse_conditions(None, Subject(subject.volume, subject.density)) == list("abcd")
+def test_without_labelmap_the_spine_is_left_out(subject):
+    assert conditions_of(subject) == list("abcde")
+    assert conditions_of(Subject(subject.volume, subject.density)) == list("abcd")
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--conditions", "xyz"], "abcde"),
+        (["--conditions", "xyz"], "a, b, c, d, e"),
         (["--views", "top"], "ap, lateral"),
         (["--starts", "0"], "at least 1 start"),
         (["--ct", "nowhere.nii.gz"], "nowhere.nii.gz"),
     ],
 )
 def test_mistakes_of_the_command_are_one_sentence(subject, tmp_path, monkeypatch, arguments, reason):
-    monkeypatch.setattr("raygrad.cli._parsing.load_example_ct", lambda name, **options: subject)
+    monkeypatch.setattr("raygrad.cli._loading.load_example_ct", lambda name, **options: subject)
     result = run(*arguments, "-o", tmp_path / "out")
     assert result.exit_code == 2, result.output
     assert result.output.startswith("raygrad: ")

@@ -10,11 +10,16 @@ import torch
 from other_projects import import_peer
 
 from raygrad.data import make_reorient
-from raygrad.formats._geometry import Frames, read_geometry, write_geometry
-from raygrad.formats._pose_json import Intrinsics, View, read_pose, write_pose
-from raygrad.formats._projection_matrices import views_of_matrices
-from raygrad.geometry._detector import Detector
-from raygrad.geometry._views import ConeViews
+from raygrad.formats import (
+    Frames,
+    View,
+    read_geometry,
+    read_poses,
+    views_of_matrices,
+    write_geometry,
+    write_poses,
+)
+from raygrad.geometry import ConeViews, Detector, Intrinsics
 from raygrad.geometry.trajectories import c_arm_sweep, circular
 from raygrad.pose import RigidTransform, make_matrix
 
@@ -51,7 +56,7 @@ def test_views_are_read_as_they_were_written(tmp_path, views):
     found = read_geometry(tmp_path / "sweep.json", Frames((6, 9)))
     assert_same_rays(found, views)
     assert (found.calibration is None) == (views.calibration is None)
-    assert [view.xray for view in read_pose(tmp_path / "sweep.json")] == names
+    assert [view.xray for view in read_poses(tmp_path / "sweep.json")] == names
 
 
 def test_intrinsics_are_kept_to_the_last_digit(tmp_path):
@@ -69,26 +74,26 @@ def test_a_reorient_of_the_users_own_is_kept_in_the_pose(tmp_path):
 def test_what_registration_wrote_is_a_geometry(tmp_path):
     cameras = [Intrinsics(1000.0, 6, 9, 2.0, 2.5), Intrinsics(1010.0, 6, 9, 2.0, 2.5, 1.0)]
     views = [View(RigidTransform(circular(2, **SYSTEM).pose[i]), camera) for i, camera in enumerate(cameras)]
-    write_pose(tmp_path / "pose.json", views, {"status": "converged"})
+    write_poses(tmp_path / "pose.json", views, {"status": "converged"})
     found = read_geometry(tmp_path / "pose.json")
     for i, view in enumerate(views):
         c = view.intrinsics
-        single = Detector(c.sdd, 6, 9, c.delx, c.dely, c.x0, c.y0, make_reorient("AP"), reverse_x_axis=True)
+        single = Detector.of(c, make_reorient("AP"))
         assert_same_rays(found[[i]], ConeViews(single, view.pose))
 
 
 def test_views_that_do_not_go_together_are_refused_by_number(tmp_path):
     pose = RigidTransform(torch.eye(4))
     one, other = Intrinsics(1000.0, 6, 9, 2.0, 2.5), Intrinsics(1000.0, 6, 8, 2.0, 2.5)
-    write_pose(tmp_path / "pose.json", [View(pose, one), View(pose, one), View(pose, other)])
-    with pytest.raises(ValueError, match=r"View 3 .* width 8"):
+    write_poses(tmp_path / "pose.json", [View(pose, one), View(pose, one), View(pose, other)])
+    with pytest.raises(ValueError, match=r"width 8 in view 3 of "):
         read_geometry(tmp_path / "pose.json")
     write_geometry(tmp_path / "sweep.json", circular(2, **SYSTEM))
-    with pytest.raises(ValueError, match="9 x 6 pixels, but those given have 10 x 5"):
+    with pytest.raises(ValueError, match=r"images of 10 x 5 pixels\. Got .*, of 9 x 6"):
         read_geometry(tmp_path / "sweep.json", Frames((5, 10)))
     skewed = wobbling()
     skewed.calibration[1, 0, 1] = 0.1
-    with pytest.raises(ValueError, match=r"View 2 .* rectangles"):
+    with pytest.raises(ValueError, match=r"rectangles .* view 2"):
         write_geometry(tmp_path / "sweep.json", skewed)
     with pytest.raises(ValueError, match="name for each of 2"):
         write_geometry(tmp_path / "sweep.json", circular(2, **SYSTEM), ["a"])
@@ -139,7 +144,7 @@ def test_points_are_seen_where_rtk_projects_them(tmp_path, origin):
 
 RTK_DAMAGES = {
     "not XML": (lambda: "<RTK", "not XML"),
-    "another file": (lambda: "<a/>", "begins with <a>"),
+    "another file": (lambda: "<a/>", "with <a>"),
     "no views": (lambda: "<RTKThreeDCircularGeometry/>", "no projections"),
     "no distance": (
         lambda: rtk_xml().replace("<SourceToIsocenterDistance>1000</SourceToIsocenterDistance>", ""),
@@ -165,7 +170,7 @@ def test_damaged_files_of_rtk_are_refused_with_the_reason(tmp_path, damage):
 
 def test_rtk_leaves_pixels_to_the_images(tmp_path):
     (tmp_path / "geometry.xml").write_text(rtk_xml())
-    with pytest.raises(ValueError, match="size of pixels"):
+    with pytest.raises(ValueError, match="size of a pixel"):
         read_geometry(tmp_path / "geometry.xml", Frames((6, 9)))
 
 
@@ -255,7 +260,7 @@ def test_skew_is_kept():
 
 MATRIX_DAMAGES = {
     "no numbers": (lambda m: {"matrices": "none"}, "else than numbers"),
-    "no matrices": (lambda m: {"height": 6}, "should hold matrices"),
+    "no matrices": (lambda m: {"height": 6}, "Expected matrices.*Got height"),
     "another key": (lambda m: {"matrices": m, "kV": 70}, "kV"),
     "ragged": (lambda m: {"matrices": [m[0], m[1][:2]]}, "several sizes"),
     "4 x 4": (lambda m: {"matrices": [[[1.0] * 4] * 4]}, r"\(1, 4, 4\)"),
@@ -265,7 +270,7 @@ MATRIX_DAMAGES = {
         lambda m: {"matrices": [*m[:2], *(np.diag([-1.0, 1, 1]) @ np.array(m[2:])).tolist()]},
         "View 3 is a mirror",
     ),
-    "other size": (lambda m: {"matrices": m, "height": 6, "width": 8}, "8 x 6 pixels, but those given have 9 x 6"),
+    "other size": (lambda m: {"matrices": m, "height": 6, "width": 8}, "images of 9 x 6 pixels.*of 8 x 6"),
 }
 
 
@@ -282,10 +287,10 @@ def test_damaged_matrices_are_refused_with_the_reason(tmp_path, damage):
 
 
 def test_files_of_another_kind_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no geometry file"):
+    with pytest.raises(FileNotFoundError, match="There is no geometry file"):
         read_geometry(tmp_path / "none.json")
     (tmp_path / "a.txt").write_text("1 2 3")
-    with pytest.raises(ValueError, match="no geometry file"):
+    with pytest.raises(ValueError, match=r"JSON \(.json\), projection matrices .*, RTK's .*a.txt', which is"):
         read_geometry(tmp_path / "a.txt")
     (tmp_path / "a.npz").write_text("1 2 3")
     with pytest.raises(ValueError, match="damaged"):

@@ -10,7 +10,9 @@ import torch
 from raygrad._files import written_whole
 from raygrad.cli._parsing import parse_pose
 from raygrad.data import Subject, Volume
-from raygrad.formats._pose_json import Intrinsics, View, read_pose, write_pose
+from raygrad.formats import View, read_poses, write_poses
+from raygrad.geometry import Intrinsics
+from raygrad.pose import RigidTransform
 
 CAMERA = Intrinsics(sdd=600.0, height=24, width=32, delx=3.0, dely=4.0)
 
@@ -21,20 +23,58 @@ def pose_of(*numbers):
 
 @pytest.fixture
 def pose_file(tmp_path):
-    write_pose(tmp_path / "pose.json", [View(pose_of(10, -20, 30, 4, 800, -6), CAMERA, "x.png")], {"note": "test"})
+    write_poses(
+        tmp_path / "pose.json", [View(pose_of(10, -20, 30, 4, 800, -6), CAMERA, xray="x.png")], {"note": "test"}
+    )
     return tmp_path / "pose.json"
 
 
 @pytest.mark.parametrize("orientation", ["AP", "PA", None])
 def test_poses_are_read_as_they_were_written(tmp_path, orientation):
     views = tuple(
-        View(pose_of(angle, -20, 30, 4, 800, -6), Intrinsics(1e3, 5, 6, 0.1, 0.2, 1.0, -2.0, orientation, False), name)
+        View(pose_of(angle, -20, 30, 4, 800, -6), Intrinsics(1e3, 5, 6, 0.1, 0.2, 1.0, -2.0, False), orientation, name)
         for angle, name in ((10, "x.png"), (100, None))
     )
-    write_pose(tmp_path / "pose.json", views)
-    for found, view in zip(read_pose(tmp_path / "pose.json"), views, strict=True):
-        assert (found.intrinsics, found.xray) == (view.intrinsics, view.xray)
+    write_poses(tmp_path / "pose.json", views)
+    for found, view in zip(read_poses(tmp_path / "pose.json"), views, strict=True):
+        assert (found.intrinsics, found.orientation, found.xray) == (view.intrinsics, orientation, view.xray)
         torch.testing.assert_close(found.pose.matrix, view.pose.matrix, atol=1e-6, rtol=1e-7)
+
+
+def test_a_view_makes_the_drr_that_it_is_of():
+    subject = Subject(Volume(torch.zeros(4, 4, 4), np.eye(4)), orientation="PA")
+    view = View(pose_of(10, -20, 30, 4, 800, -6), Intrinsics(1e3, 5, 6, 0.1, 0.2, 1.0, -2.0, False), "PA", "x.png")
+    drr = view.make_drr(subject, renderer="joseph")
+    assert drr.renderer == "joseph"
+    assert View.of(drr, view.pose, "x.png") == view
+    with pytest.raises(ValueError, match="orientation AP"):
+        View(view.pose, view.intrinsics).make_drr(subject)
+
+
+def test_what_is_written_is_what_it_has_always_been(tmp_path):
+    """Other programs read these files, and files of every version are read."""
+    pose = RigidTransform(torch.tensor([[0.0, -1, 0, 5], [1, 0, 0, -7], [0, 0, 1, 800], [0, 0, 0, 1]]))
+    write_poses(tmp_path / "pose.json", [View(pose, Intrinsics(1020.0, 200, 100, 2.0, 4.0, 1.5))], {"score": 0.5})
+    content = json.loads((tmp_path / "pose.json").read_text())
+    assert list(content) == [
+        "format", "schema_version", "raygrad_version", "conventions", "views", "registration",
+    ]  # fmt: skip
+    assert content["views"] == [
+        {
+            "xray": None,
+            "pose": [[0, -1, 0, 5], [1, 0, 0, -7], [0, 0, 1, 800], [0, 0, 0, 1]],
+            "camera_to_world": [[0, 0, 1, 5], [1, 0, 0, -7], [0, 1, 0, 800], [0, 0, 0, 1]],
+            "euler_angles": [90, 0, 0],
+            "translation": [-7, -5, 800],
+            "intrinsics": {
+                "sdd": 1020, "height": 200, "width": 100, "delx": 2, "dely": 4, "x0": 1.5, "y0": 0,
+                "orientation": "AP", "reverse_x_axis": True,
+            },
+        }
+    ]  # fmt: skip
+    assert list(content["views"][0]["intrinsics"]) == [
+        "sdd", "height", "width", "delx", "dely", "x0", "y0", "orientation", "reverse_x_axis",
+    ]  # fmt: skip
 
 
 def test_pose_files_name_units_and_hold_the_whole_camera(pose_file):
@@ -45,18 +85,18 @@ def test_pose_files_name_units_and_hold_the_whole_camera(pose_file):
     assert view["euler_angles"] == pytest.approx([10, -20, 30], abs=1e-4)
     assert view["translation"] == pytest.approx([4, 800, -6], abs=1e-3)
     # A detector pixel found from camera_to_world alone is the one that the DRR projects to.
-    drr = CAMERA.make_drr(Subject(Volume(torch.zeros(4, 4, 4), np.eye(4))))
+    drr = View(pose_of(0, 0, 0, 0, 800, 0), CAMERA).make_drr(Subject(Volume(torch.zeros(4, 4, 4), np.eye(4))))
     point = torch.tensor([[[12.0, -7.0, 25.0]]])
     world_to_camera = np.linalg.inv(np.array(view["camera_to_world"]))
     x, y, z = (world_to_camera @ [12.0, -7.0, 25.0, 1.0])[:3]
     u, v = 16 - CAMERA.sdd * x / z / CAMERA.delx, 12 - CAMERA.sdd * y / z / CAMERA.dely
-    expected = drr.perspective_projection(read_pose(pose_file)[0].pose, point)[0, 0]
+    expected = drr.perspective_projection(read_poses(pose_file)[0].pose, point)[0, 0]
     assert expected.tolist() == pytest.approx([u, v], abs=1e-3)
 
 
 DAMAGES = {
     "not JSON": (lambda content: "{", "not JSON"),
-    "another file": (lambda content: {"some": "thing"}, "not a pose file"),
+    "another file": (lambda content: {"some": "thing"}, "pose file, which begins"),
     "later schema": (lambda content: content | {"schema_version": 2, "raygrad_version": "9.1"}, "raygrad 9.1"),
     "no views": (lambda content: content | {"views": []}, "no views"),
     "no pose": (lambda content: content | {"views": [{"intrinsics": {}}]}, "without 'pose'"),
@@ -83,14 +123,14 @@ def test_damaged_pose_files_are_refused_with_the_reason(pose_file, damage):
     changed = change(json.loads(pose_file.read_text()))
     pose_file.write_text(changed if isinstance(changed, str) else json.dumps(changed))
     with pytest.raises(ValueError, match=reason) as error:
-        read_pose(pose_file)
+        read_poses(pose_file)
     assert str(pose_file) in str(error.value)
 
 
 def test_a_pose_that_cannot_be_written_leaves_the_old_file(pose_file):
     before = pose_file.read_text()
     with pytest.raises(ValueError, match="JSON"):
-        write_pose(pose_file, [View(pose_of(0, 0, 0, 0, 850, 0), CAMERA)], {"score": math.nan})
+        write_poses(pose_file, [View(pose_of(0, 0, 0, 0, 850, 0), CAMERA)], {"score": math.nan})
 
     def write_half():
         with written_whole(pose_file) as unfinished:

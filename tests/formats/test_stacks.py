@@ -6,8 +6,7 @@ import SimpleITK as sitk
 import torch
 from radiographs import PIXELS, save_radiograph
 
-from raygrad.cli._parsing import UserError
-from raygrad.formats._stacks import estimate_air, read_stack, write_stack
+from raygrad.formats import InputError, check_stack_path, estimate_air, read_stack, write_stack
 
 IMAGES = np.arange(4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5) / 10
 
@@ -85,9 +84,25 @@ def test_stacks_are_read_as_they_were_written(tmp_path, suffix):
     np.testing.assert_array_equal(stack.images, IMAGES)
     if suffix not in (".tif", ".npy"):
         assert stack.frames.origin == pytest.approx((-1.0, -0.25))
-    with pytest.raises(UserError, match="must end in"):
+    with pytest.raises(InputError, match=r"ends in \.tif, \.tiff, \.nii\.gz"):
         write_stack(tmp_path / "a.png", stack.images, (1.0, 1.0))
     assert [path.name] == [file.name for file in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_folder_of_views(tmp_path, made):
+    if made:
+        (tmp_path / "views").mkdir()
+    images = torch.rand(11, 3, 5)
+    write_stack(str(tmp_path / "views"), images, (0.5, 0.25))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["views"]
+    stack = read_stack(tmp_path / "views")
+    assert stack.names[:2] == ("view01.tif", "view02.tif")
+    torch.testing.assert_close(stack.images, images)
+    with pytest.raises(InputError, match="not empty"):
+        write_stack(tmp_path / "views", images, (0.5, 0.25))
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        check_stack_path(tmp_path / "none" / "views")
 
 
 def test_intensities_become_line_integrals(tmp_path):
@@ -127,37 +142,38 @@ def test_mistakes_are_said_with_the_view(tmp_path):
     empty = IMAGES.copy()
     empty[3] = 0
     np.save(tmp_path / "zero.npy", empty)
-    np.save(tmp_path / "flat.npy", IMAGES[0])
+    np.save(tmp_path / "flat.npy", IMAGES[0, 0])
     np.save(tmp_path / "good.npy", IMAGES)
     (tmp_path / "text.npy").write_text("none")
     (tmp_path / "empty").mkdir()
     cases = [
-        ("nan.npy", {}, "view 3, has pixels that are not finite"),
-        ("negative.npy", {"values": "intensity"}, "view 2, has negative intensities, down to -5"),
-        ("zero.npy", {"values": "intensity"}, "view 4, is 0 everywhere"),
+        ("nan.npy", {}, "NaN or infinity in nan.npy, view 3"),
+        ("negative.npy", {"values": "intensity"}, "Got -5 in negative.npy, view 2"),
+        ("zero.npy", {"values": "intensity"}, "0 everywhere in zero.npy, view 4"),
         ("flat.npy", {}, "view, height, width"),
         ("text.npy", {}, "damaged"),
         ("none.npy", {}, "There is no"),
         ("none.mha", {}, "There is no"),
         ("empty", {}, "no images"),
-        ("good.npy", {"n_views": 5}, r"has 4 image\(s\), but the geometry 5"),
-        ("good.npy", {"values": "photons"}, "--values"),
-        ("good.npy", {"values": "intensity", "air": 0.0}, "I0"),
+        ("good.npy", {"n_views": 5}, "each of 5 views. Got 4"),
+        ("good.npy", {"values": "photons"}, "values among .* Got 'photons'"),
+        ("good.npy", {"values": "intensity", "air": 0.0}, "air"),
         ("good.npy", {"values": "intensity", "air": [1.0, 2.0]}, "each of 4"),
     ]
     for name, given, reason in cases:
-        with pytest.raises(UserError, match=reason):
+        error = FileNotFoundError if name.startswith("none") else InputError
+        with pytest.raises(error, match=reason):
             read_stack(tmp_path / name, **given)
 
 
 def test_folders_of_images_that_differ_are_refused(tmp_path):
     save(tmp_path / "1.mha", IMAGES[0], (1.0, 1.0))
     save(tmp_path / "2.mha", IMAGES[1], (1.0, 2.0))
-    with pytest.raises(UserError, match=r"View 2.*spacing \(1.0, 2.0\)"):
+    with pytest.raises(InputError, match=r"spacing \(1.0, 1.0\). Got \(1.0, 2.0\) in view 2"):
         read_stack(tmp_path)
     save(tmp_path / "2.mha", IMAGES[1, 1:], (1.0, 1.0))
-    with pytest.raises(UserError, match=r"View 2.* 5 x 2 pixels, but the first one 5 x 3"):
+    with pytest.raises(InputError, match=r"5 x 3 pixels\. Got 5 x 2 in view 2"):
         read_stack(tmp_path)
     save(tmp_path / "3.tif", IMAGES[1])
-    with pytest.raises(UserError, match="several kinds"):
+    with pytest.raises(InputError, match="several kinds"):
         read_stack(tmp_path)

@@ -6,10 +6,10 @@ import SimpleITK as sitk
 import torch
 from radiographs import PIXELS, save_radiograph
 
-from raygrad.cli._parsing import UserError, parse_pose
+from raygrad.cli._parsing import parse_pose
 from raygrad.cli._register_inputs import CAMERA_OPTIONS, Starts, prepare
-from raygrad.formats._pose_json import Intrinsics
-from raygrad.formats._xrays import as_line_integrals, read_mask, read_xray
+from raygrad.formats import InputError, line_integrals, read_mask, read_xray
+from raygrad.geometry import Intrinsics
 
 
 def save(path, pixels, spacing=None):
@@ -43,17 +43,17 @@ def test_grey_images_saved_in_colour_are_read_and_coloured_ones_refused(tmp_path
         np.testing.assert_array_equal(read_xray(tmp_path / "a.png").pixels, grey)
     colours = np.stack([grey, grey, 2 * grey], axis=-1)
     sitk.WriteImage(sitk.GetImageFromArray(colours, isVector=True), str(tmp_path / "a.png"))
-    with pytest.raises(UserError, match="colour"):
+    with pytest.raises(InputError, match="colour"):
         read_xray(tmp_path / "a.png")
 
 
 def test_volumes_and_numbers_that_are_none_are_refused(tmp_path):
-    with pytest.raises(UserError, match="4 x 3 x 2"):
+    with pytest.raises(InputError, match="4 x 3 x 2"):
         read_xray(save(tmp_path / "a.nii.gz", np.zeros((2, 3, 4), dtype=np.float32)))
-    with pytest.raises(UserError, match="finite"):
+    with pytest.raises(InputError, match="finite"):
         read_xray(save(tmp_path / "a.tif", np.full((3, 4), np.nan, dtype=np.float32)))
-    with pytest.raises(UserError, match="everywhere"):
-        as_line_integrals(read_xray(save(tmp_path / "b.tif", np.ones((3, 4), dtype=np.float32))))
+    with pytest.raises(InputError, match="everywhere"):
+        line_integrals(read_xray(save(tmp_path / "b.tif", np.ones((3, 4), dtype=np.float32))))
 
 
 DISTANCES = {(0x18, 0x1110): ("DS", "1015.5"), (0x18, 0x1111): ("DS", "720"), (0x28, 0x30): ("DS", "0.2\\0.4")}
@@ -95,7 +95,7 @@ def test_dicom_pixels_are_those_stored(tmp_path, photometric, rescale):
 def test_dicom_tells_what_its_numbers_are(tmp_path, tags, photometric, values, bone):
     found = read_xray(save_radiograph(tmp_path / "a.dcm", tags, photometric))
     assert found.values == values
-    assert PIXELS.flat[as_line_integrals(found).argmax()] == bone
+    assert PIXELS.flat[line_integrals(found).argmax()] == bone
 
 
 def test_values_become_line_integrals(tmp_path):
@@ -108,9 +108,19 @@ def test_values_become_line_integrals(tmp_path):
         "inverted-intensity": (65535 - intensity).astype(np.uint16),
     }
     for values, pixels in cases.items():
-        found = as_line_integrals(read_xray(save(tmp_path / "a.tif", pixels)), values)
+        found = line_integrals(read_xray(save(tmp_path / "a.tif", pixels)), values)
         scale = 60 if values == "display" else 1
         np.testing.assert_allclose(found / scale, integrals, atol=1e-3)
+
+
+def test_an_image_without_its_stack_in_numpy(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(6).reshape(2, 3))
+    xray = read_xray(tmp_path / "a.npy")
+    np.testing.assert_array_equal(xray.pixels, [[0, 1, 2], [3, 4, 5]])
+    assert xray.spacing is None
+    np.save(tmp_path / "b.npy", np.zeros((2, 2, 3)))
+    with pytest.raises(InputError, match="3 x 2 x 2"):
+        read_xray(tmp_path / "b.npy")
 
 
 def test_masks_are_weights(tmp_path):
@@ -118,5 +128,5 @@ def test_masks_are_weights(tmp_path):
     np.testing.assert_allclose(read_mask(path, (1, 3)), [[0.0, 0.2, 1.0]])
     path = save(tmp_path / "mask.tif", np.array([[0, 0.5, 0.8]], dtype=np.float32))
     np.testing.assert_allclose(read_mask(path, (1, 3)), [[0.0, 0.5, 0.8]])
-    with pytest.raises(UserError, match="0 everywhere"):
+    with pytest.raises(InputError, match="0 everywhere"):
         read_mask(save(tmp_path / "mask.png", np.zeros((1, 3), dtype=np.uint8)), (1, 3))

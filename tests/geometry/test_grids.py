@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from raygrad.cli._parsing import UserError
+from raygrad._errors import InputError
 from raygrad.data import VolumeGeometry
 from raygrad.geometry._field_of_view import blind_views, choose_grid, find_isocentre, find_seen
 from raygrad.geometry.trajectories import circular, helical, laminography
@@ -59,7 +59,7 @@ def test_the_isocentre_of_leaning_and_of_parallel_central_rays():
 
 
 def test_a_long_helix_needs_a_grid():
-    with pytest.raises(UserError, match="--shape, --spacing"):
+    with pytest.raises(InputError, match="--shape, --spacing"):
         choose_grid(helical(20, pitch=400, turns=4, **SYSTEM))
 
 

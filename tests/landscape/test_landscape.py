@@ -436,7 +436,7 @@ def test_plots_of_what_is_not_there_are_refused(drr, seeds_landscape):
 
 @pytest.fixture
 def command(drr, monkeypatch):
-    monkeypatch.setattr("raygrad.cli._parsing.load_example_ct", lambda *_, **__: drr.subject)
+    monkeypatch.setattr("raygrad.cli._loading.load_example_ct", lambda *_, **__: drr.subject)
 
     def run(*arguments):
         return CliRunner().invoke(app, ["landscape", "example", "--height", "24", "--delx", "16", *map(str, arguments)])

@@ -1,7 +1,5 @@
 """All commands together, and what they have in common."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 try:
@@ -9,26 +7,16 @@ try:
 except ImportError as error:
     raise ImportError('The raygrad command needs typer: pip install "raygrad[cli]"') from error
 
-from raygrad.cli._demo_command import demo
+from raygrad.cli._demo import demo
 from raygrad.cli._drr import drr
 from raygrad.cli._evaluate import registration as evaluate_registration
 from raygrad.cli._info import info
 from raygrad.cli._landscape import landscape
 from raygrad.cli._method_options import command_class
+from raygrad.cli._mistakes import mistakes_in_one_sentence
 from raygrad.cli._project import project
 from raygrad.cli._reconstruct import reconstruct
 from raygrad.cli._register import register
-
-
-@contextmanager
-def mistakes_in_one_sentence() -> Iterator[None]:
-    """Turn what a user can mend (a value, a file, a missing library) into one sentence and exit code 2."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        typer.echo(f"raygrad: {error}", err=True)
-        raise typer.Exit(2) from error
-
 
 app = typer.Typer(
     name="raygrad",

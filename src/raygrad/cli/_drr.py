@@ -1,5 +1,6 @@
-"""`raygrad drr`."""
+"""`raygrad drr`: one X-ray image of a CT."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -60,31 +61,30 @@ def drr(
 
     raygrad drr ct.nii.gz -o xray.tif --height 1024 --delx 0.4
     """
-    from raygrad.cli._drr_run import render_to_file
-    from raygrad.cli._parsing import UserError, load_subject, parse_device, parse_labels, parse_pose, parse_window
-    from raygrad.formats import check_output
+    import torch
+
+    from raygrad.cli._loading import load_subject
+    from raygrad.cli._parsing import parse_device, parse_labels, parse_pose, parse_window
+    from raygrad.drr import DRR
+    from raygrad.formats import InputError, check_image_path, write_image
 
     if bits not in (8, 16):
-        raise UserError(f"--bits is 8 or 16, not {bits}.")
-    check_output(output)  # before the CT is read, which may take a while
+        raise InputError(f"--bits is 8 or 16, not {bits}.")
+    check_image_path(output)  # before the CT is read, which may take a while
     camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
     grey_window, computing_device = parse_window(window), parse_device(device)
     subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid)
-    sentence = render_to_file(
-        subject,
-        camera_to_patient,
-        output,
-        window=grey_window,
-        bits=bits,
-        invert=invert,
-        device=computing_device,
-        sdd=sdd,
-        height=height,
-        width=width,
-        delx=delx,
-        dely=dely,
-        x0=x0,
-        y0=y0,
-        renderer=renderer,
+
+    system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer).to(computing_device)
+    start = time.perf_counter()
+    with torch.no_grad():
+        image = system(camera_to_patient.to(computing_device))[0, 0].cpu()
+    milliseconds = 1000 * (time.perf_counter() - start)
+
+    spacing = (float(system.detector.delx), float(system.detector.dely))
+    write_image(output, image, spacing, grey_window, bits, invert)
+    rows, columns = image.shape
+    typer.echo(
+        f"{output}: {columns} x {rows} pixels of {spacing[0]:g} x {spacing[1]:g} mm, line integrals "
+        f"{image.min():.3g} to {image.max():.3g}, rendered in {milliseconds:.0f} ms"
     )
-    typer.echo(sentence)

@@ -1,7 +1,7 @@
-"""`raygrad evaluate`."""
+"""`raygrad evaluate registration`: how often, how closely and how fast registration finds the true pose."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,15 +40,45 @@ def registration(
 
     raygrad evaluate registration --ct ct.nii.gz --starts 100
     """
-    from raygrad.cli._evaluate_run import evaluate_to_folder, parse_conditions, parse_views
-    from raygrad.cli._parsing import load_subject, parse_device
+    from raygrad.cli._loading import load_subject
+    from raygrad.cli._parsing import parse_device, parse_names
+    from raygrad.evaluation import (
+        CONDITIONS,
+        VIEWS,
+        evaluate,
+        list_failures,
+        markdown,
+        plot_capture_range,
+        plot_cases,
+        write_rows,
+    )
 
     computing_device = parse_device(device)
-    view_names = parse_views(views)
-    subject = load_subject(ct)
-    letters = parse_conditions(conditions, subject)
-    method = "search" if search else "register"
-    for text in evaluate_to_folder(
-        subject, out, letters, view_names, starts, degrees, mm, seed, method, masks, computing_device
-    ):
-        typer.echo(text + "\n")
+    view_names = parse_names(views, VIEWS, "--views")
+    letters = None if conditions is None else parse_names(" ".join(conditions), CONDITIONS, "--conditions")
+    cases: list[Any] = []
+    rows = evaluate(
+        load_subject(ct),
+        letters,
+        view_names,
+        starts,
+        degrees,
+        mm,
+        seed=seed,
+        method="search" if search else "register",
+        give_masks=masks,
+        on_case=cases.append,
+        device=computing_device,
+        progress=True,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    table, text, figure, xrays = (
+        out / name for name in ("registration.csv", "registration.md", "capture_range.png", "xrays.png")
+    )
+    done = list(write_rows(rows, table))
+    text.write_text(markdown(done) + "\n", encoding="utf-8")
+    plot_capture_range(done, figure)
+    plot_cases(cases, xrays)
+    typer.echo(markdown(done) + "\n")
+    typer.echo((list_failures(done) or "No failures.") + "\n")
+    typer.echo("\n".join(map(str, (table, text, figure, xrays))) + "\n")

@@ -1,4 +1,4 @@
-"""`raygrad landscape`."""
+"""`raygrad landscape`: how the loss falls off around a pose, in pictures, tables and words."""
 
 import sys
 from pathlib import Path
@@ -90,31 +90,39 @@ def landscape(
 
     raygrad landscape example -o landscape --pairs y,alpha --ranges "y=200 alpha=90" --steps 31
     """
-    from raygrad.cli._landscape_run import parse_metric, parse_ranges, parse_slices, save_landscape
-    from raygrad.cli._parsing import load_subject, parse_device, parse_labels, parse_pose
+    from raygrad._optional import require
+    from raygrad.cli._loading import load_subject
+    from raygrad.cli._parsing import parse_device, parse_labels, parse_metric, parse_pose, parse_ranges, parse_slices
     from raygrad.drr import DRR
+    from raygrad.formats import line_integrals, read_xray
+    from raygrad.landscape import compute_landscape
     from raygrad.pose import find_parameterization
+    from raygrad.visualization import save_landscape
 
+    require("matplotlib", "plots of landscapes", extra="cli").use("Agg")
     computing_device = parse_device(device)
     camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
     named = "euler_angles" if parameterization == "matrix" else parameterization
-    options = {
-        "parameterization": named,
-        "convention": convention if named == "euler_angles" else None,
-        "degrees": find_parameterization(named).has_angles,
-        "slices": parse_slices(pairs, parameters),
-        "ranges": parse_ranges(ranges),
-        "steps": steps,
-        "metric": parse_metric(metric),
-        "batch_size": batch_size,
-        "progress": sys.stderr.isatty(),
-    }
-    if xray is not None:
-        from raygrad.formats import as_line_integrals, read_xray
-
-        options["xray"] = as_line_integrals(read_xray(xray), "line-integrals")
+    moving, reach, similarity = parse_slices(pairs, parameters), parse_ranges(ranges), parse_metric(metric)
+    fixed = None if xray is None else line_integrals(read_xray(xray), "line-integrals")
     output.mkdir(parents=True, exist_ok=True)
     subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid)
+
     system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer).to(computing_device)
-    for text in save_landscape(system, camera_to_patient, output, **options):
-        typer.echo(text)
+    found = compute_landscape(
+        system,
+        camera_to_patient,
+        parameterization=named,
+        convention=convention if named == "euler_angles" else None,
+        degrees=find_parameterization(named).has_angles,
+        slices=moving,
+        ranges=reach,
+        steps=steps,
+        metric=similarity,
+        xray=fixed,
+        batch_size=batch_size,
+        progress=sys.stderr.isatty(),
+    )
+    typer.echo(found.summary() + "\n")
+    for path in save_landscape(found, output):
+        typer.echo(path)

@@ -1,17 +1,31 @@
-"""From what a user typed to a subject and a pose, and a sentence where that fails."""
+"""Texts that a user typed as values, and a sentence that names the option where that fails."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
+from torch import Tensor
 
-from raygrad._errors import UserError as UserError
-from raygrad.data import Subject, load_example_ct, read
+from raygrad._errors import InputError
 from raygrad.kernels import GPU_DEVICES, find_triton
+from raygrad.metrics import (
+    GradientDifference,
+    GradientNormalizedCrossCorrelation2d,
+    MultiscaleNormalizedCrossCorrelation2d,
+    NormalizedCrossCorrelation2d,
+)
 from raygrad.pose import PARAMETERIZATIONS, RigidTransform, convert, find_parameterization
 
-EXAMPLES = {"example": "thorax", "chest": "chest"}
+UserError = InputError
 
+Metric = Callable[[Tensor, Tensor], Tensor]
+
+METRICS: dict[str, Callable[[], Metric]] = {
+    "mncc": lambda: MultiscaleNormalizedCrossCorrelation2d([None, 9], [0.5, 0.5]),
+    "ncc": NormalizedCrossCorrelation2d,
+    "patch-ncc": lambda: NormalizedCrossCorrelation2d(9),
+    "gradient-ncc": GradientNormalizedCrossCorrelation2d,
+    "gradient-difference": GradientDifference,
+}
 DEFAULT_TRANSLATION = (0.0, 850.0, 0.0)
 
 
@@ -20,7 +34,7 @@ def parse_numbers(text: str, option: str) -> list[float]:
     try:
         return [float(word) for word in text.replace(",", " ").split()]
     except ValueError:
-        raise UserError(f"{option} takes numbers such as 0,850,0, not '{text}'.") from None
+        raise InputError(f"{option} takes numbers such as 0,850,0, not '{text}'.") from None
 
 
 def parse_window(text: str | None) -> tuple[float, float] | None:
@@ -29,7 +43,7 @@ def parse_window(text: str | None) -> tuple[float, float] | None:
         return None
     ends = parse_numbers(text, "--window")
     if len(ends) != 2 or not ends[0] < ends[1]:
-        raise UserError(f"--window takes two line integrals, the lower one first, such as 0,5; not '{text}'.")
+        raise InputError(f"--window takes two line integrals, the lower one first, such as 0,5; not '{text}'.")
     return ends[0], ends[1]
 
 
@@ -40,7 +54,7 @@ def parse_labels(text: str | None) -> list[int] | None:
     try:
         return [int(word) for word in text.replace(",", " ").split()]
     except ValueError:
-        raise UserError(f"--labels takes whole numbers such as 1,2,3, not '{text}'.") from None
+        raise InputError(f"--labels takes whole numbers such as 1,2,3, not '{text}'.") from None
 
 
 def parse_pose(
@@ -55,21 +69,21 @@ def parse_pose(
     Angles come in degrees, lengths in mm.
 
     Raises:
-        UserError: numbers missing or too many, an unknown parameterization, options that exclude each other.
+        InputError: numbers missing or too many, an unknown parameterization, options that exclude each other.
     """
     if parameterization == "matrix":
         return _matrix_pose(rotation, translation, pose)
     if parameterization not in PARAMETERIZATIONS:
-        raise UserError(f"--parameterization is one of {', '.join(PARAMETERIZATIONS)}, not '{parameterization}'.")
+        raise InputError(f"--parameterization is one of {', '.join(PARAMETERIZATIONS)}, not '{parameterization}'.")
     count = len(find_parameterization(parameterization).names)
     if pose is not None:
         if rotation is not None or translation is not None:
-            raise UserError("--pose already says it all; leave out --rotation and --translation, or --pose.")
+            raise InputError("--pose already says it all; leave out --rotation and --translation, or --pose.")
         numbers = _numbers(pose, "--pose", count + 3, f"{count} of the rotation ({parameterization}) and 3 in mm")
         return _convert(numbers[:count], numbers[count:], parameterization, convention)
     if rotation is None:
         if not find_parameterization(parameterization).has_angles:
-            raise UserError(f"--parameterization {parameterization} needs --rotation with {count} numbers.")
+            raise InputError(f"--parameterization {parameterization} needs --rotation with {count} numbers.")
         turn = [0.0] * count
     else:
         turn = _numbers(rotation, "--rotation", count, parameterization)
@@ -82,13 +96,13 @@ def parse_pose(
 def _numbers(text: str, option: str, count: int, meaning: str) -> list[float]:
     numbers = parse_numbers(text, option)
     if len(numbers) != count:
-        raise UserError(f"{option} takes {count} numbers ({meaning}), not {len(numbers)}: '{text}'.")
+        raise InputError(f"{option} takes {count} numbers ({meaning}), not {len(numbers)}: '{text}'.")
     return numbers
 
 
 def _matrix_pose(rotation: str | None, translation: str | None, pose: str | None) -> RigidTransform:
     if pose is None or rotation is not None or translation is not None:
-        raise UserError(
+        raise InputError(
             "--parameterization matrix goes with --pose alone: the 16 numbers of camera_to_world, row by row."
         )
     numbers = _numbers(pose, "--pose", 16, "camera_to_world, row by row")
@@ -109,7 +123,7 @@ def parse_device(text: str) -> torch.device:
     """The device of a name such as "cuda:1"; "auto" is a GPU that the GPU kernels run on, or else the CPU.
 
     Raises:
-        UserError: this machine's PyTorch has no such device.
+        InputError: this machine's PyTorch has no such device.
     """
     if text == "auto":
         found = [name for name in GPU_DEVICES if getattr(torch, name).is_available()]
@@ -118,43 +132,47 @@ def parse_device(text: str) -> torch.device:
         return torch.empty(0, device=text).device
     except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
         reason = str(error).splitlines()[0]
-        raise UserError(f"--device {text} is nothing that PyTorch can use here: {reason}") from None
+        raise InputError(f"--device {text} is nothing that PyTorch can use here: {reason}") from None
 
 
-def load_subject(
-    ct: str,
-    orientation: str = "AP",
-    labelmap: Path | None = None,
-    labels: list[int] | None = None,
-    bone_attenuation_multiplier: float = 1.0,
-    series_uid: str | None = None,
-    labels_needed: bool = True,
-) -> Subject:
-    """The CT of this name: "example", "chest", an image file or a folder with a DICOM series.
+def parse_names(text: str, known: Iterable[str], option: str) -> list[str]:
+    """The names of a text such as "ap,lateral", each once."""
+    names, known = text.lower().replace(",", " ").split(), list(known)
+    if not names or not set(names) <= set(known):
+        raise InputError(f"{option} takes names out of {', '.join(known)}, not '{text}'.")
+    return list(dict.fromkeys(names))
 
-    A labelmap is there to render some `labels` of it, unless these are not needed.
 
-    Raises:
-        UserError: no such file, or options that exclude each other.
-    """
-    view = None if orientation.lower() == "none" else orientation.upper()
-    if view not in ("AP", "PA", None):
-        raise UserError(f"--orientation is AP, PA or none, not '{orientation}'.")
-    common: dict[str, Any] = {
-        "orientation": view,
-        "labels": labels,
-        "bone_attenuation_multiplier": bone_attenuation_multiplier,
-    }
-    if ct in EXAMPLES:
-        if labelmap is not None:
-            raise UserError(f"The {ct} CT has its own labelmap; leave out --labelmap.")
-        return load_example_ct(EXAMPLES[ct], **common)
-    if labels is not None and labelmap is None:
-        raise UserError("--labels needs --labelmap, the image that says which voxel belongs to which structure.")
-    if labelmap is not None and labels is None and labels_needed:
-        raise UserError("--labelmap needs --labels, the numbers of the structures to render.")
-    for name in (ct, labelmap):
-        if name is not None and not Path(name).exists():
-            hint = " (or write 'example' for the built-in CT)" if name is ct else ""
-            raise UserError(f"There is no file or folder '{name}'{hint}.")
-    return read(ct, labelmap=labelmap, series_uid=series_uid, **common)
+def parse_metric(name: str) -> Metric:
+    """The metric that --metric names."""
+    if name not in METRICS:
+        raise InputError(f"--metric is one of {', '.join(METRICS)}, not '{name}'.")
+    return METRICS[name]()
+
+
+def parse_slices(pairs: str | None, parameters: str | None) -> list[str | tuple[str, ...]] | None:
+    """The slices of texts such as "x,y alpha,gamma" (pairs) and "x alpha" (single parameters); None for neither."""
+    if pairs is None and parameters is None:
+        return None
+    slices: list[str | tuple[str, ...]] = []
+    for word in (pairs or "").split():
+        pair = tuple(word.split(","))
+        if len(pair) != 2 or not all(pair):
+            raise InputError(f"--pairs takes pairs of parameters such as 'x,y alpha,gamma', not '{word}'.")
+        slices.append(pair)
+    slices += (parameters or "").replace(",", " ").split()
+    if not slices:
+        raise InputError("--pairs and --parameters name no parameter; leave them out for all pairs.")
+    return slices
+
+
+def parse_ranges(text: str | None) -> dict[str, tuple[float, float]]:
+    """The ranges of a text such as "x=30 alpha=-20:40", in mm and degrees."""
+    ranges = {}
+    for word in (text or "").split():
+        name, _, ends = word.partition("=")
+        numbers = parse_numbers(ends.replace(":", " "), "--ranges")
+        if not name or len(numbers) not in (1, 2):
+            raise InputError(f"--ranges takes ranges such as 'x=30 alpha=-20:40' (mm and degrees), not '{word}'.")
+        ranges[name] = (-numbers[0], numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
+    return ranges

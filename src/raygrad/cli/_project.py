@@ -1,6 +1,7 @@
-"""`raygrad project`."""
+"""`raygrad project`: the X-rays of a sweep around a CT."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -167,18 +168,28 @@ def project(
 
     raygrad project ct.nii.gz --c-arm 30 --lao-rao=-95,95 --photons 20000 -o views.nii.gz
     """
-    from raygrad.cli._parsing import UserError, parse_device
-    from raygrad.cli._project_run import check_output, load_attenuation, project_to_file
+    import torch
+
+    from raygrad._optional import require
+    from raygrad.cli._loading import load_attenuation
+    from raygrad.cli._parsing import parse_device
     from raygrad.cli._sweeps import read_or_make_views
     from raygrad.data import check_writable, write_volume
-    from raygrad.formats import beside, write_geometry
+    from raygrad.evaluation import count_photons
+    from raygrad.formats import InputError, beside, check_stack_path, split_views, write_geometry, write_stack
+    from raygrad.geometry import VolumeGeometry, blind_views
+    from raygrad.projector import Projector
 
     content = "as-is" if as_is else "attenuation" if attenuation else "density"
     if photons is not None and content == "density":
-        raise UserError("--photons needs line integrals of attenuation: leave out --density.")
+        raise InputError("--photons needs line integrals of attenuation: leave out --density.")
+    if photons is not None and not 0 < photons < float("inf"):
+        raise InputError(f"--photons is a positive number, not {photons:g}.")
     computing_device = parse_device(device)
+    check_stack_path(output)
     written = beside(output, ".geometry.json") if geometry is None else None
-    check_output(output, written)
+    if written is not None and written.is_dir():
+        raise InputError(f"'{written}' is a folder, where the geometry would be written.")
     if save_volume is not None:
         check_writable(save_volume)
     counts = {
@@ -201,23 +212,35 @@ def project(
     camera = {"sdd": sdd, "sid": sid, "height": height, "width": width}
     camera |= {"delx": delx, "dely": dely, "x0": x0, "y0": y0}
     views, centred = read_or_make_views(geometry, counts, path, camera)
-    if in_place is not None:
-        centred = not in_place
-    subject = load_attenuation(ct, content, energy, centred, series_uid)
-    project_to_file(
-        subject,
-        views,
-        output,
-        renderer=renderer,
-        device=computing_device,
-        photons=photons,
-        seed=seed,
-        progress=sys.stderr.isatty(),
-        say=typer.echo,
+    volume = load_attenuation(ct, content, energy, centred if in_place is None else not in_place, series_uid).density
+
+    if blind := blind_views(views, VolumeGeometry.of(volume)):
+        some = ", ".join(map(str, blind[:10]))
+        raise InputError(f"{len(blind)} of {len(views)} views see nothing of the CT: {some}.")
+    began = time.perf_counter()
+    projector, voxels = Projector(volume, views, renderer).to(computing_device), volume.voxels.to(computing_device)
+    images = torch.empty(projector.range_shape)
+    numbers = range(len(views))
+    if sys.stderr.isatty():
+        numbers = require("tqdm", "progress bars", extra="cli").tqdm(numbers, desc="views", ncols=90)
+    with torch.no_grad():
+        for number in numbers:
+            images[number] = projector[[number]](voxels)[0]
+    if photons is not None:
+        images = count_photons(images, photons, torch.Generator().manual_seed(seed))
+    seconds = time.perf_counter() - began
+
+    intrinsics = split_views(views)[0].intrinsics
+    spacing = (float(intrinsics.delx), float(intrinsics.dely))
+    write_stack(output, images, spacing)
+    count, rows, columns = images.shape
+    typer.echo(
+        f"{output}: {count} views of {columns} x {rows} pixels of {spacing[0]:.4g} x {spacing[1]:.4g} mm, line "
+        f"integrals {float(images.min()):.3g} to {float(images.max()):.3g}, in {seconds:.1f} s"
     )
     if written is not None:
         write_geometry(written, views)
         typer.echo(f"{written}: where they were taken from")
     if save_volume is not None:
-        write_volume(subject.density, save_volume)
+        write_volume(volume, save_volume)
         typer.echo(f"{save_volume}: what was projected")

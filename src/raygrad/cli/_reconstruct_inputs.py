@@ -14,7 +14,7 @@ from torch import Tensor
 from raygrad.cli._method_options import flag_of, flags_of
 from raygrad.cli._parsing import UserError, parse_numbers
 from raygrad.data import Volume, VolumeGeometry, check_writable, read_volume, resample
-from raygrad.formats import Stack, is_matrix_file, read_geometry, read_stack
+from raygrad.formats import Stack, has_centred_world, read_geometry, read_stack
 from raygrad.geometry import INTRINSICS, ConeViews, blind_views, choose_grid
 from raygrad.reconstruction import METHODS
 
@@ -140,11 +140,6 @@ def read_problem(
         on_grid(start),
         on_grid(truth, own_centre=True),
     )
-
-
-def has_centred_world(geometry: Path) -> bool:
-    """Whether the origin of a geometry file's world is a volume's centre, as in pose files, or that of its file."""
-    return geometry.suffix.lower() == ".json" and not is_matrix_file(geometry)
 
 
 def plan(method: str, given: Mapping[str, Any]) -> dict[str, Any]:

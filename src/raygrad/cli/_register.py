@@ -174,7 +174,8 @@ def register(
 
     raygrad register ct.nii.gz front.dcm side.dcm --rotation 0,0,0 --rotation 90,0,0 -o found
     """
-    from raygrad.cli._parsing import load_subject, parse_device, parse_labels
+    from raygrad.cli._loading import load_subject
+    from raygrad.cli._parsing import parse_device, parse_labels
     from raygrad.cli._register_inputs import Starts, parse_calibration, parse_search, parse_structures, prepare
     from raygrad.cli._register_run import describe, register_to_folder
 
@@ -186,7 +187,7 @@ def register(
     output.mkdir(parents=True, exist_ok=True)
     for task in tasks:
         typer.echo(describe(task))
-    view = tasks[0].view.intrinsics.orientation or "none"
+    view = tasks[0].view.orientation or "none"
     converged = register_to_folder(
         load_subject(ct, view, labelmap, rendered, bone, series_uid, labels_needed=not structures),
         tasks,

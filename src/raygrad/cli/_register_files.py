@@ -15,7 +15,7 @@ from raygrad.cli._register_inputs import Task
 from raygrad.data import Subject
 from raygrad.drr import DRR
 from raygrad.evaluation import select_labels
-from raygrad.formats import Intrinsics, View, write_pose
+from raygrad.formats import View, write_poses
 from raygrad.pose import RigidTransform
 from raygrad.registration import AXES, RegistrationResult, Status
 from raygrad.visualization import animate, plot_convergence, plot_difference, plot_overlay
@@ -54,7 +54,7 @@ def save_registration(
     require("matplotlib", "pictures of the registration", extra="cli")
     start = result.best
     found = [_found_view(view, task, result, start) for view, task in enumerate(tasks)]
-    write_pose(folder / "pose.json", found, describe_outcome(result, method))
+    write_poses(folder / "pose.json", found, describe_outcome(result, method))
     with written_whole(folder / "trace.csv") as unfinished:
         result.save_trace(unfinished)
     pictures = {
@@ -75,7 +75,7 @@ def save_registration(
 
 
 def describe_outcome(result: RegistrationResult, method: str) -> dict[str, Any]:
-    """How the best start ended, in numbers and texts for `write_pose`; None for a number that is not finite."""
+    """How the best start ended, in numbers and texts for `write_poses`; None for a number that is not finite."""
     start = result.best
     outcome: dict[str, Any] = {
         "method": method,
@@ -146,8 +146,8 @@ def _found_view(number: int, task: Task, result: RegistrationResult, start: int)
 
 def _render(drr: DRR, view: View) -> torch.Tensor:
     pose = view.pose.to(drr.density)
-    if view.intrinsics != Intrinsics.of(drr):
-        drr = view.intrinsics.make_drr(drr.subject, renderer=drr.renderer).to(drr.device)
+    if view.intrinsics != drr.detector.intrinsics.detached():
+        drr = view.make_drr(drr.subject, renderer=drr.renderer).to(drr.device)
     with torch.no_grad():
         return drr(pose).cpu()
 

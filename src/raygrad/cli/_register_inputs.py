@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from raygrad.cli._parsing import UserError, parse_numbers, parse_pose
-from raygrad.formats import Intrinsics, View, XRay, as_line_integrals, read_mask, read_pose, read_xray
+from raygrad.formats import View, XRay, line_integrals, read_mask, read_poses, read_xray
+from raygrad.geometry import Intrinsics
 from raygrad.pose import RigidTransform
 from raygrad.registration import Calibration, SearchRanges
 
@@ -65,7 +66,7 @@ def prepare(
         camera: the `CAMERA_OPTIONS` that were typed, the others None. They come before a pose file's, and these before
             those of the X-ray's header. Pixel sizes are the file's; other `height` and `width` resample the X-ray.
         orientation: "AP", "PA", "none", or None for a pose file's or else AP.
-        values: what the X-rays' numbers are, see `as_line_integrals`.
+        values: what the X-rays' numbers are, see `line_integrals`.
         masks: weights, none or one for every X-ray or one for all.
 
     Raises:
@@ -77,13 +78,13 @@ def prepare(
     mask_of = _for_each("--mask", masks, len(xrays), shared=True)
     tasks = []
     for xray, pose, known, mask_path in zip(xrays, poses, saved, mask_of, strict=True):
-        intrinsics = _choose_intrinsics(xray, camera, known, _view_name(orientation, known))
-        image = as_line_integrals(xray, values)
+        intrinsics = _choose_intrinsics(xray, camera, known)
+        image = line_integrals(xray, values)
         mask = None if mask_path is None else read_mask(mask_path, (image.shape[0], image.shape[1]))
         size = (intrinsics.height, intrinsics.width)
         image, mask = _resampled(image, size), None if mask is None else _resampled(mask, size)[0, 0].clamp(0, 1)
-        tasks.append(Task(image, mask, View(pose, intrinsics, xray.path.name)))
-    if len({task.view.intrinsics.orientation for task in tasks}) > 1:
+        tasks.append(Task(image, mask, View(pose, intrinsics, _view_name(orientation, known), xray.path.name)))
+    if len({task.view.orientation for task in tasks}) > 1:
         raise UserError("The pose files are of different orientations (AP, PA); make them anew with one.")
     return tasks
 
@@ -138,12 +139,12 @@ def _starting_poses(xrays: Sequence[XRay], starts: Starts) -> tuple[list[RigidTr
             "--init already says where every X-ray was taken from; leave out the other options of the pose."
         )
     if starts.init:
-        saved = [view for path in starts.init for view in read_pose(path)]
+        saved = [view for path in starts.init for view in read_poses(path)]
         if len(saved) != len(xrays):
             raise UserError(f"--init has {len(saved)} pose(s) for {len(xrays)} X-ray(s).")
         return [view.pose for view in saved], list(saved)
     if starts.relative is not None:
-        related = read_pose(starts.relative)
+        related = read_poses(starts.relative)
         if len(related) != len(xrays):
             raise UserError(f"--relative has {len(related)} view(s) for {len(xrays)} X-ray(s).")
         (first,) = _typed_poses(xrays[:1], starts)
@@ -183,18 +184,16 @@ def _for_each(option: str, given: Sequence[Any], count: int, shared: bool = Fals
 
 def _view_name(orientation: str | None, saved: View | None) -> str | None:
     if orientation is None:
-        return "AP" if saved is None else saved.intrinsics.orientation
+        return "AP" if saved is None else saved.orientation
     name = None if orientation.lower() == "none" else orientation.upper()
     if name not in ("AP", "PA", None):
         raise UserError(f"--orientation is AP, PA or none, not '{orientation}'.")
-    if saved is not None and saved.intrinsics.orientation != name:
-        raise UserError(f"--orientation {orientation}, but the pose file is for {saved.intrinsics.orientation}.")
+    if saved is not None and saved.orientation != name:
+        raise UserError(f"--orientation {orientation}, but the pose file is for {saved.orientation}.")
     return name
 
 
-def _choose_intrinsics(
-    xray: XRay, typed: dict[str, float | int | None], saved: View | None, orientation: str | None
-) -> Intrinsics:
+def _choose_intrinsics(xray: XRay, typed: dict[str, float | int | None], saved: View | None) -> Intrinsics:
     """What was typed, or else what the pose file says, or else what the X-ray's header says."""
     rows, columns = xray.pixels.shape
     known = None if saved is None else saved.intrinsics
@@ -223,7 +222,6 @@ def _choose_intrinsics(
         dely=dely * rows / height,
         x0=first(typed["x0"], known and known.x0, 0.0),
         y0=first(typed["y0"], known and known.y0, 0.0),
-        orientation=orientation,
         reverse_x_axis=True if known is None else known.reverse_x_axis,
     )
 

@@ -67,7 +67,7 @@ def register_to_folder(
     """
     if structures and subject.mask is None:
         raise UserError("--structure needs --labelmap, the image that says which voxel belongs to which structure.")
-    drrs = [task.view.intrinsics.make_drr(subject, renderer=renderer).to(device) for task in tasks]
+    drrs = [task.view.make_drr(subject, renderer=renderer).to(device) for task in tasks]
     xrays, inits = [task.image for task in tasks], [task.view.pose for task in tasks]
     masks = [task.mask for task in tasks] if any(task.mask is not None for task in tasks) else None
     options: dict[str, Any] = {"method": method, "mask": masks, "seed": seed, "progress": progress}

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from raygrad.cli._parsing import UserError, parse_numbers
-from raygrad.cli._reconstruct_inputs import has_centred_world
-from raygrad.formats import Frames, read_geometry
+from raygrad._errors import InputError
+from raygrad.cli._parsing import parse_numbers
+from raygrad.formats import Frames, has_centred_world, read_geometry
 from raygrad.geometry import ConeViews, trajectories
 
 # Trajectories, and which options each has beside the X-ray system.
@@ -41,7 +41,7 @@ def read_or_make_views(
     `height`, `width`, `delx` and `dely`.
 
     Raises:
-        UserError: both a file and a sweep, or neither.
+        InputError: both a file and a sweep, or neither.
         ValueError, OSError: see `read_geometry` and `make_sweep`.
     """
     asked = {name: value for name, value in system.items() if value is not None}
@@ -54,13 +54,15 @@ def read_or_make_views(
     flags += [flag_of(name) for name, value in path.items() if value is not None and value is not False]
     flags += [flag_of(name) for name in asked if name not in ("height", "width", "delx", "dely")]
     if flags:
-        raise UserError(f"'{geometry}' says where the views are taken from; leave out {', '.join(flags)}, or the file.")
+        raise InputError(
+            f"'{geometry}' says where the views are taken from; leave out {', '.join(flags)}, or the file."
+        )
     frames = None
     if "height" in asked and "delx" in asked:
         shape = (asked["height"], asked.get("width", asked["height"]))
         frames = Frames(shape, (asked["delx"], asked.get("dely", asked["delx"])))
     elif asked:
-        raise UserError("Beside a geometry file that leaves the detector open, give --height and --delx.")
+        raise InputError("Beside a geometry file that leaves the detector open, give --height and --delx.")
     return read_geometry(geometry, frames), has_centred_world(geometry)
 
 
@@ -74,21 +76,21 @@ def make_sweep(counts: Mapping[str, int | None], path: Mapping[str, Any], system
         system: sdd, sid, height, width, delx, dely, x0, y0.
 
     Raises:
-        UserError: not exactly one kind, options of another kind, or some that are missing.
+        InputError: not exactly one kind, options of another kind, or some that are missing.
         ValueError: numbers that make no such sweep.
     """
     chosen = [(kind, count) for kind, count in counts.items() if count is not None]
     if len(chosen) != 1:
         kinds = ", ".join(f"--{kind.replace('_', '-')} N" for kind in KINDS)
-        raise UserError(f"Say where the views are taken from: a geometry file, or one of {kinds}.")
+        raise InputError(f"Say where the views are taken from: a geometry file, or one of {kinds}.")
     kind, count = chosen[0]
     given = {name: value for name, value in path.items() if value is not None and value is not False}
     for name in given:
         if name not in KINDS[kind]:
-            raise UserError(f"{flag_of(name)} does not go with --{kind.replace('_', '-')}.")
+            raise InputError(f"{flag_of(name)} does not go with --{kind.replace('_', '-')}.")
     for name in _NEEDED.get(kind, ()):
         if name not in given:
-            raise UserError(f"--{kind.replace('_', '-')} needs {flag_of(name)}.")
+            raise InputError(f"--{kind.replace('_', '-')} needs {flag_of(name)}.")
     for name in ("lao_rao_deg", "cran_caud_deg"):
         if name in given:
             given[name] = _first_and_last(given[name], flag_of(name))
@@ -104,5 +106,5 @@ def flag_of(name: str) -> str:
 def _first_and_last(text: str, option: str) -> list[float]:
     angles = parse_numbers(text, option)
     if len(angles) not in (1, 2):
-        raise UserError(f"{option} takes the first and the last angle in degrees, such as -100,100; not '{text}'.")
+        raise InputError(f"{option} takes the first and the last angle in degrees, such as -100,100; not '{text}'.")
     return angles

@@ -3,7 +3,6 @@
 import importlib
 from typing import Any
 
-from raygrad._simpleitk import quiet as quiet
 from raygrad.data._density import hu_to_attenuation as hu_to_attenuation
 from raygrad.data._density import hu_to_density as hu_to_density
 from raygrad.data._density import transform_hu_to_density as transform_hu_to_density

@@ -1,21 +1,47 @@
-"""The files that geometry, poses and X-rays come in and go out by."""
+"""The files that geometry, poses and X-rays come in and go out by.
 
+Which format a file is of is told by its suffix, and by its content where suffixes are shared or lie. A format is one
+module, which adds itself to `GEOMETRIES` or to `IMAGES`: `IMAGES.add(ImageFormat(...))`.
+"""
+
+from raygrad._errors import InputError as InputError
 from raygrad.formats._beside import beside as beside
+from raygrad.formats._dicom_xray import DICOM as DICOM
+from raygrad.formats._geometry import GEOMETRIES as GEOMETRIES
 from raygrad.formats._geometry import Frames as Frames
-from raygrad.formats._geometry import intrinsics_of as intrinsics_of
+from raygrad.formats._geometry import GeometryFormat as GeometryFormat
+from raygrad.formats._geometry import has_centred_world as has_centred_world
 from raygrad.formats._geometry import read_geometry as read_geometry
 from raygrad.formats._geometry import write_geometry as write_geometry
-from raygrad.formats._images import check_output as check_output
-from raygrad.formats._images import save_image as save_image
-from raygrad.formats._pose_json import Intrinsics as Intrinsics
-from raygrad.formats._pose_json import View as View
-from raygrad.formats._pose_json import read_pose as read_pose
-from raygrad.formats._pose_json import write_pose as write_pose
-from raygrad.formats._projection_matrices import is_matrix_file as is_matrix_file
+from raygrad.formats._images import IMAGES as IMAGES
+from raygrad.formats._images import ImageFormat as ImageFormat
+from raygrad.formats._images import Pixels as Pixels
+from raygrad.formats._images import check_image_path as check_image_path
+from raygrad.formats._images import write_image as write_image
+from raygrad.formats._itk_images import META_IMAGE as META_IMAGE
+from raygrad.formats._itk_images import NIFTI as NIFTI
+from raygrad.formats._itk_images import NRRD as NRRD
+from raygrad.formats._itk_images import PNG as PNG
+from raygrad.formats._itk_images import TIFF as TIFF
+from raygrad.formats._line_integrals import VALUES as VALUES
+from raygrad.formats._line_integrals import estimate_air as estimate_air
+from raygrad.formats._numpy import NUMPY as NUMPY
+from raygrad.formats._pose_json import POSE_JSON as POSE_JSON
+from raygrad.formats._pose_json import read_poses as read_poses
+from raygrad.formats._pose_json import write_poses as write_poses
+from raygrad.formats._projection_matrices import PROJECTION_MATRICES as PROJECTION_MATRICES
+from raygrad.formats._projection_matrices import views_of_matrices as views_of_matrices
+from raygrad.formats._registry import Format as Format
+from raygrad.formats._registry import Formats as Formats
+from raygrad.formats._rtk import RTK as RTK
 from raygrad.formats._stacks import Stack as Stack
+from raygrad.formats._stacks import check_stack_path as check_stack_path
 from raygrad.formats._stacks import read_stack as read_stack
 from raygrad.formats._stacks import write_stack as write_stack
+from raygrad.formats._views import View as View
+from raygrad.formats._views import join_views as join_views
+from raygrad.formats._views import split_views as split_views
 from raygrad.formats._xrays import XRay as XRay
-from raygrad.formats._xrays import as_line_integrals as as_line_integrals
+from raygrad.formats._xrays import line_integrals as line_integrals
 from raygrad.formats._xrays import read_mask as read_mask
 from raygrad.formats._xrays import read_xray as read_xray

@@ -1,11 +1,14 @@
 """Names of files that belong to another one and lie beside it."""
 
+import os
 from pathlib import Path
 
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".tif", ".tiff", ".npy", ".npz")
+from raygrad._files import suffix_of
+from raygrad.formats._images import IMAGES
 
 
-def beside(path: Path, ending: str) -> Path:
+def beside(path: str | os.PathLike[str], ending: str) -> Path:
     """`views.geometry.json` for `views.nii.gz` and the ending `.geometry.json`; folders count as files."""
-    suffix = next((known for known in _SUFFIXES if path.name.lower().endswith(known)), "")
+    path = Path(path)
+    suffix = suffix_of(path, IMAGES.suffixes) or ""
     return path.with_name(path.name[: len(path.name) - len(suffix)] + ending)

@@ -1,33 +1,108 @@
-"""Writes one X-ray image as PNG, TIFF or NIfTI: the whole file, or none."""
+"""Files of images: what a reader of one hands over, and images as they are written."""
 
 import os
-import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
-from raygrad._errors import UserError
-from raygrad._optional import require
+from raygrad._errors import InputError
+from raygrad._files import suffix_of
+from raygrad.formats._registry import Format, Formats
 
-SUFFIXES = (".png", ".tif", ".tiff", ".nii", ".nii.gz")
+Lengths = tuple[float, float]
+Writer = Callable[[Path, np.ndarray, Lengths, Lengths | None], None]
 
 
-def check_output(path: Path) -> str:
-    """The suffix that says how `path` will be written.
+@dataclass(frozen=True)
+class Pixels:
+    """What one file of images holds, and what its header says of it; None where it says nothing.
+
+    Attributes:
+        images: float32 (..., row, column), with the rescaling that the header asks for.
+        spacing: width and height of a pixel on the detector in mm.
+        origin: centre of the first pixel along columns and rows in mm.
+        sdd: source-to-detector distance in mm.
+        source_to_patient: distance in mm.
+        values: one of `raygrad.formats.VALUES`: what the numbers are.
+        bone_is_low: of grey levels, that bone has the low ones.
+        full_scale: the greatest number that the file could hold; None for floating-point numbers.
+    """
+
+    images: Float[Tensor, "*frames height width"]
+    spacing: Lengths | None = None
+    origin: Lengths | None = None
+    sdd: float | None = None
+    source_to_patient: float | None = None
+    values: str | None = None
+    bone_is_low: bool = False
+    full_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class ImageFormat(Format):
+    """A kind of file that holds X-ray images.
+
+    Attributes:
+        read: the pixels of a file.
+        write: writes an image (row, column) or a stack (view, row, column) to a file: name, numbers, spacing and
+            origin, see `Pixels`; None if such files are only read.
+        written: those of the suffixes under which files are written.
+        one_by_one: the views of a folder may be files of this format, one each.
+        grey: what is written are grey levels for the eye, of one image, and not the numbers themselves.
+    """
+
+    read: Callable[[Path], Pixels]
+    write: Writer | None = None
+    written: tuple[str, ...] = ()
+    one_by_one: bool = True
+    grey: bool = False
+
+
+IMAGES: Formats[ImageFormat] = Formats("X-ray")
+"""The formats of X-rays, stacks and images; `IMAGES.add(ImageFormat(...))` adds one."""
+
+
+def writer_of(path: Path, stack: bool = False) -> tuple[Writer, bool] | None:
+    """What writes an image, or a stack, under this name, and whether as grey levels; None if nothing does."""
+    suffix = suffix_of(path, writable_suffixes(stack))
+    return next(((kind.write, kind.grey) for kind in IMAGES if kind.write and suffix in kind.written), None)
+
+
+def writable_suffixes(stack: bool = False) -> list[str]:
+    """The suffixes under which images, or stacks, are written."""
+    return [suffix for kind in IMAGES if not (stack and kind.grey) for suffix in kind.written]
+
+
+def check_image_path(path: str | os.PathLike[str]) -> Path:
+    """The path, if `write_image` can write there: to be called before a long computation.
 
     Raises:
-        UserError: no such folder, or a suffix of another format.
+        InputError: a suffix of no format that is written, or a folder's name.
+        FileNotFoundError: there is no such folder.
     """
-    suffix = next(
-        (known for known in sorted(SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(known)), None
-    )
-    if suffix is None:
-        raise UserError(f"The output's name must end in {', '.join(SUFFIXES)}; got '{path}'.")
+    path = Path(path).expanduser()
+    _checked_writer(path)
+    return path
+
+
+def _checked_writer(path: Path) -> tuple[Writer, bool]:
+    writer = writer_of(path)
+    if writer is None:
+        raise InputError(f"Expected a file name that ends in {', '.join(writable_suffixes())}. Got '{path}'.")
     if path.is_dir():
-        raise UserError(f"'{path}' is a folder; give the name of a file.")
+        raise InputError(f"Expected the name of a file. Got '{path}', which is a folder.")
+    check_parent(path)
+    return writer
+
+
+def check_parent(path: Path) -> None:
+    """Raise FileNotFoundError unless the folder that a file or folder is to be in exists."""
     if not path.absolute().parent.is_dir():
-        raise UserError(f"There is no folder '{path.parent}' to write '{path.name}' into.")
-    return suffix
+        raise FileNotFoundError(f"There is no folder '{path.parent}' to write '{path.name}' into.")
 
 
 def to_grey_levels(
@@ -44,36 +119,38 @@ def to_grey_levels(
     return np.round(share * (2**bits - 1)).astype({8: np.uint8, 16: np.uint16}[bits])
 
 
-def save_image(
-    image: np.ndarray,
-    path: Path,
-    spacing: tuple[float, float],
-    window: tuple[float, float] | None = None,
+def write_image(
+    path: str | os.PathLike[str],
+    image: Float[Tensor, "height width"],
+    spacing: tuple[float | int, float | int],
+    window: tuple[float | int, float | int] | None = None,
     bits: int = 8,
     invert: bool = False,
 ) -> None:
-    """Write an image (row, column) of line integrals.
+    """Write one X-ray image of line integrals, the whole file or none.
 
-    PNG holds grey levels (`to_grey_levels`), TIFF and NIfTI the line integrals themselves as float32. `spacing` is
-    the size of a pixel along a row and along a column in mm; NIfTI keeps it, with the axes column, row, 1.
+    Args:
+        path: .png holds grey levels; .tif, .nii.gz, .nrrd, .mha and .npy hold the line integrals as float32.
+        image: rows and columns.
+        spacing: width and height of a pixel in mm; PNG and NPY do not keep it. NIfTI has the axes column, row, 1.
+        window: of grey levels: the line integrals that become black and white; by default those of the image.
+        bits: of grey levels: 8 or 16.
+        invert: of grey levels: dark bone on a bright background.
 
     Raises:
-        UserError: the folder is missing or the suffix unknown.
-        OSError: the disk is full or the folder closed to us.
+        InputError: a suffix of no format that is written, or another number of bits.
+        OSError: the folder is missing or closed to us, or the disk is full.
+        ImportError: SimpleITK is not installed.
     """
-    suffix = check_output(path)
-    sitk = require("SimpleITK", "writing images", extra="cli")
-    if suffix == ".png":
-        picture = sitk.GetImageFromArray(to_grey_levels(image, window, bits, invert))
-    else:
-        picture = sitk.GetImageFromArray(image.astype(np.float32))
-    picture.SetSpacing(spacing)
-    if suffix.startswith(".nii"):
-        picture = sitk.JoinSeries(picture)  # viewers expect three axes
-    try:
-        with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".raygrad-") as folder:
-            written = Path(folder) / f"image{suffix}"
-            sitk.WriteImage(picture, str(written))
-            os.replace(written, path)
-    except RuntimeError as error:  # SimpleITK's only kind
-        raise OSError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error
+    path = Path(path).expanduser()
+    write, grey = _checked_writer(path)
+    if bits not in (8, 16):
+        raise InputError(f"Expected 8 or 16 bits. Got {bits}.")
+    numbers = image.detach().cpu().numpy()
+    numbers = to_grey_levels(numbers, window, bits, invert) if grey else numbers.astype(np.float32)
+    write(path, numbers, (float(spacing[0]), float(spacing[1])), None)
+
+
+def full_scale_of(dtype: np.dtype) -> float | None:
+    """The greatest number of an integer type."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else None

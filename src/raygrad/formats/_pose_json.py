@@ -1,19 +1,21 @@
-"""Poses as JSON files that name their units and conventions."""
+"""Poses, and the geometry of a sweep, as JSON files that name their units and conventions."""
 
 import json
-import math
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from raygrad import __version__
+from raygrad._errors import InputError
 from raygrad._files import written_whole
-from raygrad.data import Subject, make_reorient
-from raygrad.drr import DRR
+from raygrad.data import make_reorient
+from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
+from raygrad.formats._views import View, join_views, split_views
+from raygrad.geometry import ConeViews, Intrinsics
 from raygrad.pose import RigidTransform
 
 FORMAT, SCHEMA_VERSION = "raygrad pose", 1
@@ -35,72 +37,21 @@ CONVENTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Intrinsics:
-    """An X-ray system: the arguments of `raygrad.drr.DRR`, and the orientation of the subject that it sees."""
-
-    sdd: float
-    height: int
-    width: int
-    delx: float
-    dely: float
-    x0: float = 0.0
-    y0: float = 0.0
-    orientation: str | None = "AP"
-    reverse_x_axis: bool = True
-
-    @classmethod
-    def of(cls, drr: DRR) -> "Intrinsics":
-        """The intrinsics of a DRR module."""
-        detector = drr.detector
-        lengths = (detector.delx, detector.dely, detector.centre_x, detector.centre_y)
-        delx, dely, x0, y0 = (float(length) for length in lengths)
-        return cls(
-            float(detector.sdd),
-            detector.height,
-            detector.width,
-            delx,
-            dely,
-            x0,
-            y0,
-            drr.subject.orientation,
-            detector.reverse_x_axis,
-        )
-
-    def make_drr(self, subject: Subject, **options: Any) -> DRR:
-        """The DRR module of this X-ray system; `options` are further arguments of it.
-
-        Raises:
-            ValueError: they make no X-ray system, or the subject has another orientation.
-        """
-        if subject.orientation != self.orientation:
-            raise ValueError(f"Expected a subject of orientation {self.orientation}. Got {subject.orientation}.")
-        camera = {name: value for name, value in asdict(self).items() if name != "orientation"}
-        return DRR(subject, **camera, **options)
+# In the order in which they are written.
+_LENGTHS = ("sdd", "height", "width", "delx", "dely", "x0", "y0")
+_INTRINSICS = (*_LENGTHS, "orientation", "reverse_x_axis")
 
 
-@dataclass(frozen=True)
-class View:
-    """Where one X-ray was taken from, and with what.
+def write_poses(path: str | os.PathLike[str], views: Sequence[View], outcome: Mapping[str, Any] | None = None) -> None:
+    """Write views as JSON that names its units and conventions, whole or not at all; `read_poses` reads it back.
 
-    Attributes:
-        pose: one pose, as `DRR` takes it.
-        intrinsics: the X-ray system.
-        xray: the name of the X-ray's file, if it has one.
-    """
-
-    pose: RigidTransform
-    intrinsics: Intrinsics
-    xray: str | None = None
-
-
-def write_pose(path: Path, views: Sequence[View], outcome: Mapping[str, Any] | None = None) -> None:
-    """Write views as JSON; `outcome` says how they were found (numbers, texts, lists and mappings of them).
-
-    The file is written whole or not at all. `read_pose` reads it back.
+    Args:
+        path: of the file.
+        views: one pose each.
+        outcome: how they were found: numbers, texts, lists and mappings of them.
 
     Raises:
-        ValueError: a pose holds several, or a number is not finite.
+        ValueError: a view holds several poses, or a number is not finite.
         OSError: the file cannot be written.
     """
     content = {
@@ -113,55 +64,79 @@ def write_pose(path: Path, views: Sequence[View], outcome: Mapping[str, Any] | N
     if outcome is not None:
         content["registration"] = dict(outcome)
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
-    with written_whole(path) as unfinished:
+    with written_whole(Path(path).expanduser()) as unfinished:
         unfinished.write_text(_rows_on_one_line(text) + "\n", encoding="utf-8")
 
 
-def read_pose(path: Path) -> tuple[View, ...]:
-    """Read the views of a file that `write_pose` wrote.
+def read_poses(path: str | os.PathLike[str]) -> tuple[View, ...]:
+    """Read the views of a file that `write_poses` or `write_geometry` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not such a file, of a later schema, or holds what is no pose or X-ray system.
+        InputError: it is not such a file, of a later schema, or holds what is no pose or X-ray system.
     """
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"There is no pose file '{path}'.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"'{path}' is not a pose file: it is not JSON ({error}).") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f'\'{path}\' is not a pose file: those begin with "format": "{FORMAT}".')
+        raise InputError(f"Expected a pose file. Got '{path}', which is not JSON ({error}).") from error
+    if not _is_ours(content):
+        raise InputError(f'Expected a pose file, which begins with "format": "{FORMAT}". Got \'{path}\'.')
     version = content.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise ValueError(
+        raise InputError(
             f"'{path}' has schema_version {version!r}; raygrad {__version__} reads {SCHEMA_VERSION}. It was written by "
             f"raygrad {content.get('raygrad_version', 'of unknown version')}: use that, or a later one."
         )
     views = content.get("views")
     if not isinstance(views, list) or not views:
-        raise ValueError(f"'{path}' has no views.")
+        raise InputError(f"'{path}' has no views.")
     try:
         return tuple(_from_json(view) for view in views)
     except KeyError as error:
-        raise ValueError(f"'{path}' has a view without {error}.") from error
+        raise InputError(f"'{path}' has a view without {error}.") from error
     except (TypeError, ValueError) as error:
-        raise ValueError(f"'{path}' has a view that is not as it should be. {error}") from error
+        raise InputError(f"'{path}' has a view that is not as it should be. {error}") from error
+
+
+def _sniff(path: Path) -> bool:
+    try:
+        return _is_ours(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        return False
+
+
+def _is_ours(content: Any) -> bool:
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
+def _read(path: Path, frames: Frames | None) -> ConeViews:
+    return join_views(read_poses(path), f"'{path}'")
+
+
+def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> None:
+    write_poses(path, split_views(views, names))
+
+
+POSE_JSON = GEOMETRIES.add(GeometryFormat("raygrad's JSON", (".json",), _sniff, _read, _write, centred=True))
 
 
 def _to_json(view: View) -> dict[str, Any]:
     if len(view.pose) != 1:
         raise ValueError(f"Expected one pose for every view. Got {len(view.pose)}.")
     pose = RigidTransform(view.pose.matrix.detach().cpu().double())
-    reorient = RigidTransform(make_reorient(view.intrinsics.orientation))
+    reorient = RigidTransform(make_reorient(view.orientation))
     angles, xyz = pose.convert("euler_angles", "ZXY", degrees=True)
+    system = {**vars(view.intrinsics.detached()), "orientation": view.orientation}
     return {
         "xray": view.xray,
         "pose": _rounded(pose.matrix[0]),
         "camera_to_world": _rounded(reorient.compose(pose).matrix[0]),
         "euler_angles": _rounded(angles[0]),
         "translation": _rounded(xyz[0]),
-        "intrinsics": asdict(view.intrinsics),
+        "intrinsics": {name: system[name] for name in _INTRINSICS},
     }
 
 
@@ -175,24 +150,24 @@ def _from_json(view: Any) -> View:
     deviation = (rotation @ rotation.T - torch.eye(3)).abs().max().item()
     if last_row != [0, 0, 0, 1] or deviation > 1e-3 or torch.linalg.det(rotation) < 0:
         raise ValueError(f"Expected a rigid pose: a rotation, a translation in mm and the row 0 0 0 1. Got {matrix}.")
-    return View(RigidTransform(matrix.float()), _intrinsics(view["intrinsics"]), view.get("xray"))
+    intrinsics, orientation = _system(view["intrinsics"])
+    return View(RigidTransform(matrix.float()), intrinsics, orientation, view.get("xray"))
 
 
-def _intrinsics(values: Any) -> Intrinsics:
-    names = [field.name for field in fields(Intrinsics)]
-    if not isinstance(values, dict) or sorted(values) != sorted(names):
-        raise ValueError(f"Expected intrinsics {', '.join(names)}. Got {values}.")
-    for name in ("sdd", "height", "width", "delx", "dely", "x0", "y0"):
+def _system(values: Any) -> tuple[Intrinsics, str | None]:
+    """Intrinsics and orientation, of types that JSON tells apart and Python does not; `Intrinsics` checks the rest."""
+    if not isinstance(values, dict) or sorted(values) != sorted(_INTRINSICS):
+        raise ValueError(f"Expected intrinsics {', '.join(_INTRINSICS)}. Got {values}.")
+    for name in _LENGTHS:
         number = values[name]
         whole = name in ("height", "width")
         if isinstance(number, bool) or not isinstance(number, int if whole else (int, float)):
             raise TypeError(f"Expected {name} as a {'whole ' if whole else ''}number. Got {number!r}.")
-        if not math.isfinite(number) or (name not in ("x0", "y0") and number <= 0):
-            raise ValueError(f"Expected {name} as a positive number. Got {number!r}.")
-    make_reorient(values["orientation"])  # says which there are
     if not isinstance(values["reverse_x_axis"], bool):
         raise TypeError(f"Expected reverse_x_axis as true or false. Got {values['reverse_x_axis']!r}.")
-    return Intrinsics(**values)
+    orientation = values["orientation"]
+    make_reorient(orientation)  # says which there are
+    return Intrinsics(**{name: value for name, value in values.items() if name != "orientation"}), orientation
 
 
 def _rounded(numbers: torch.Tensor) -> Any:

@@ -3,25 +3,25 @@
 import json
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from raygrad._errors import UserError
-from raygrad.geometry import ConeViews, Detector
+from raygrad._errors import InputError
+from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
+from raygrad.formats._numpy import is_numpy, load_arrays
+from raygrad.geometry import ConeViews, Detector, Intrinsics
 from raygrad.pose import RigidTransform, make_matrix
 
 _NUMBERS = ("height", "width", "delx")
 _NAMES = ("matrices", *_NUMBERS)
 
 
-def is_matrix_file(path: Path) -> bool:
-    """Whether it is a JSON file of matrices; ill-formed JSON is not."""
-    if path.suffix.lower() != ".json":
-        return False
+def _sniff(path: Path) -> bool:
+    if is_numpy(path):
+        return True
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
@@ -29,58 +29,55 @@ def is_matrix_file(path: Path) -> bool:
     return isinstance(content, list) or (isinstance(content, dict) and "matrices" in content)
 
 
-def read_projection_matrices(
-    path: Path, image_shape: tuple[int, int] | None = None, spacing: tuple[float, float] | None = None
-) -> ConeViews:
-    """Read 3 x 4 matrices, one a view, that map (x, y, z, 1) in world RAS+ mm to (u w, v w, w).
+def _read(path: Path, frames: Frames | None) -> ConeViews:
+    """3 x 4 matrices, one a view, that map (x, y, z, 1) in world RAS+ mm to (u w, v w, w).
 
     u and v count columns and rows from the outer corner of the image's first pixel (so its centre is at 0.5, 0.5); the
     factor and its sign are free. The file holds an array `matrices` (view, 3, 4), and may hold `height`, `width` and
     `delx` (of the detector, in mm): as arrays of an NPZ file, or as keys of a JSON file. A NPY file or a JSON list is
-    the matrices alone.
-
-    Args:
-        path: the file.
-        image_shape: rows and columns of the images, if the file does not say.
-        spacing: width and height of a pixel in mm, if the file does not say. The height follows from the matrices.
+    the matrices alone, and the rest is in the frames. A pixel's height follows from the matrices.
 
     Raises:
-        ValueError: it is not such a file, numbers are missing, or a matrix (whose number is said) is that of no camera.
+        InputError: it is not such a file, numbers are missing, or a matrix (whose number is said) is that of no camera.
     """
-    content = _read(path)
+    content = _content(path)
     unknown = sorted(set(content) - set(_NAMES))
     if "matrices" not in content or unknown:
-        raise UserError(f"'{path}' should hold {', '.join(_NAMES)}; it holds {', '.join(sorted(content))}.")
+        raise InputError(f"Expected {', '.join(_NAMES)}. Got {', '.join(sorted(content))} in '{path}'.")
     try:
         matrices = torch.from_numpy(np.asarray(content["matrices"], dtype=np.float64))
-        rows, columns, delx = (np.asarray(content[n]).item() if n in content else None for n in _NUMBERS)
+        rows, columns, delx = (float(np.asarray(content[n]).item()) if n in content else None for n in _NUMBERS)
     except (TypeError, ValueError) as error:
-        raise UserError(f"'{path}' has something else than numbers, or matrices of several sizes.") from error
+        raise InputError(
+            f"Expected numbers, and matrices of one size. Got something else than numbers or several sizes in '{path}'."
+        ) from error
     if matrices.ndim != 3 or matrices.shape[1:] != (3, 4) or len(matrices) == 0:
-        raise UserError(f"'{path}' should hold matrices of shape (view, 3, 4), not {tuple(matrices.shape)}.")
-    in_file = None if rows is None or columns is None else (int(rows), int(columns))
-    if in_file is not None and image_shape is not None and in_file != image_shape:
-        sizes = [f"{width} x {height}" for height, width in (in_file, image_shape)]
-        raise UserError(f"'{path}' is of images of {sizes[0]} pixels, but those given have {sizes[1]}.")
-    shape = in_file or image_shape
-    delx = delx if delx is not None or spacing is None else spacing[0]
+        raise InputError(f"Expected matrices of shape (view, 3, 4). Got {tuple(matrices.shape)} in '{path}'.")
+    shape = None if frames is None else frames.image_shape
+    if rows is not None and columns is not None:
+        shape = (int(rows), int(columns))
+    if delx is None and frames is not None and frames.spacing is not None:
+        delx = frames.spacing[0]
     if shape is None or delx is None:
-        raise UserError(f"'{path}' leaves open {'height and width' if shape is None else 'delx'}: give them.")
+        missing = "height and width" if shape is None else "delx"
+        raise InputError(f"Expected {missing} of the images in the file or beside it. '{path}' leaves open {missing}.")
     try:
         return views_of_matrices(matrices, *shape, delx)
     except ValueError as error:
-        raise UserError(f"'{path}': {error}") from error
+        raise InputError(f"'{path}': {error}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _content(path: Path) -> dict[str, Any]:
+    if path.suffix.lower() != ".json" or is_numpy(path):
+        return load_arrays(path, "matrices")
     try:
-        if path.suffix.lower() == ".json":
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return content if isinstance(content, dict) else {"matrices": content}
-        loaded = np.load(path, allow_pickle=False)
-        return {"matrices": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise UserError(f"Cannot read '{path}': it is damaged or holds no numbers ({error}).") from error
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"Expected projection matrices. Got '{path}', which is not JSON ({error}).") from error
+    return content if isinstance(content, dict) else {"matrices": content}
+
+
+PROJECTION_MATRICES = GEOMETRIES.add(GeometryFormat("projection matrices", (".npz", ".npy", ".json"), _sniff, _read))
 
 
 def views_of_matrices(matrices: Float[Tensor, "view 3 4"], height: int, width: int, delx: float) -> ConeViews:
@@ -120,7 +117,8 @@ def views_of_matrices(matrices: Float[Tensor, "view 3 4"], height: int, width: i
     calibration = _calibrations(intrinsic, flip, height, width, delx)
     _, down, normal, origin = calibration[:, :3].unbind(-1)
     sdd, dely, x0, y0 = (value[0].item() for value in (normal[:, 2], down[:, 1], origin[:, 0], origin[:, 1]))
-    system = Detector(sdd, height, width, delx, dely, x0, y0, torch.eye(4), reverse_x_axis=not bool(mirrored[0]))
+    intrinsics = Intrinsics(sdd, height, width, delx, dely, x0, y0, reverse_x_axis=not bool(mirrored[0]))
+    system = Detector.of(intrinsics, torch.eye(4))
     # To a thousandth of a pixel at the image's edge all views have one detector.
     corners = torch.tensor([width, height, 2.0, 2.0], dtype=torch.float64) / 2
     apart = (calibration - system.calibration.matrix.double())[:, :3] * corners

@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from raygrad._errors import UserError
-from raygrad.geometry import ConeViews, Detector
+from raygrad._errors import InputError
+from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
+from raygrad.geometry import ConeViews, Detector, Intrinsics
 from raygrad.pose import RigidTransform, convert, make_matrix
 
 # What a view has, in degrees and mm, and what it is if the file does not say.
@@ -40,27 +41,30 @@ _IGNORED = ("CollimationUInf", "CollimationUSup", "CollimationVInf", "Collimatio
 LPS_TO_RAS = torch.diag(torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64))
 
 
-def read_rtk_geometry(
-    path: Path,
-    image_shape: tuple[int, int],
-    spacing: tuple[float, float],
-    origin: tuple[float, float] | None = None,
-) -> ConeViews:
-    """Read the views of RTK's file.
+_ROOT = "RTKThreeDCircularGeometry"
 
-    Args:
-        path: the XML file.
-        image_shape: rows and columns of the images.
-        spacing: of columns and of rows in mm, as the images' file has them.
-        origin: u and v of the first pixel's centre in mm, likewise; by default (0, 0) is in the middle of the images.
 
-    Returns:
-        Views in RAS+ mm; their calibrations differ where distances or offsets do.
+def _sniff(path: Path) -> bool:
+    try:
+        _, root = next(ElementTree.iterparse(path, events=("start",)))
+    except (ElementTree.ParseError, StopIteration):
+        return False
+    return root.tag == _ROOT
+
+
+def _read(path: Path, frames: Frames | None) -> ConeViews:
+    """The views of RTK's file, whose calibrations differ where distances or offsets do.
 
     Raises:
-        ValueError: it is not such a file, its detector is curved or its beam parallel, or a view (whose number is said)
-            has a number missing or wrong, or a matrix that does not follow from its numbers.
+        InputError: it is not such a file, its detector is curved or its beam parallel, the size of pixels is not in the
+            frames, or a view (whose number is said) has a number missing or wrong, or a matrix that does not follow
+            from its numbers.
     """
+    if frames is None or frames.spacing is None:
+        raise InputError(
+            f"Expected the size of a pixel, which RTK's XML leaves to the images' file. Got none for '{path}'."
+        )
+    (rows, columns), spacing, origin = frames.image_shape, frames.spacing, frames.origin
     views = _read_parameters(path)
     values = torch.tensor([[view[name] for name in _PARAMETERS] for view in views], dtype=torch.float64)
     gantry, sid, sdd, source_x, source_y, offset_x, offset_y, out_of_plane, in_plane = values.T
@@ -75,7 +79,6 @@ def read_rtk_geometry(
     source = LPS_TO_RAS @ fixed_to_tube.mT @ torch.stack([source_x, source_y, sid], dim=-1)[:, :, None]
     pose = RigidTransform(make_matrix(camera_to_world, source[:, :, 0])).to(torch.float32)
 
-    rows, columns = image_shape
     middle_u, middle_v = (0.0, 0.0)
     if origin is not None:
         middle_u, middle_v = origin[0] + (columns - 1) / 2 * spacing[0], origin[1] + (rows - 1) / 2 * spacing[1]
@@ -83,7 +86,7 @@ def read_rtk_geometry(
     lengths = torch.stack([sdd, x0, y0], dim=-1)
     reorient = torch.eye(4)
     system = [
-        Detector(length, rows, columns, *spacing, x, y, reorient, reverse_x_axis=False)
+        Detector.of(Intrinsics(length, rows, columns, *spacing, x, y, reverse_x_axis=False), reorient)
         for length, x, y in lengths.tolist()
     ]
     if (lengths == lengths[0]).all():
@@ -91,37 +94,38 @@ def read_rtk_geometry(
     return ConeViews(system[0], pose, torch.cat([detector.calibration.matrix for detector in system]))
 
 
+RTK = GEOMETRIES.add(GeometryFormat("RTK's XML", (".xml",), _sniff, _read))
+
+
 def _read_parameters(path: Path) -> list[dict[str, Any]]:
     """The parameters of every view, and its "Matrix" (12 numbers) if the file has one."""
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
-        raise UserError(f"'{path}' is not XML: {error}.") from error
-    if root.tag != "RTKThreeDCircularGeometry":
-        raise UserError(
-            f"'{path}' is not RTK's geometry: it begins with <{root.tag}>, not <RTKThreeDCircularGeometry>."
-        )
+        raise InputError(f"Expected RTK's XML. Got '{path}', which is not XML: {error}.") from error
+    if root.tag != _ROOT:
+        raise InputError(f"Expected RTK's geometry, which begins with <{_ROOT}>. Got '{path}', with <{root.tag}>.")
     shared = {name: default for name, default in _PARAMETERS.items() if default is not None}
     shared |= _numbers_in(root, f"'{path}'")
     projections = root.findall("Projection")
     if not projections:
-        raise UserError(f"'{path}' has no projections.")
+        raise InputError(f"'{path}' has no projections.")
     views = []
     for number, projection in enumerate(projections, start=1):
         where = f"View {number} of '{path}'"
         view = shared | _numbers_in(projection, where)
         missing = [name for name in _PARAMETERS if name not in view]
         if missing:
-            raise UserError(f"{where} has no {', '.join(missing)}.")
+            raise InputError(f"{where} has no {', '.join(missing)}.")
         if view.get(_CURVATURE, 0.0) != 0:
-            raise UserError(
+            raise InputError(
                 f"{where} has a curved detector ({_CURVATURE} {view[_CURVATURE]:g} mm); raygrad's are flat."
             )
         if view["SourceToDetectorDistance"] == 0:
-            raise UserError(f"{where} is by parallel beams (SourceToDetectorDistance 0), which are not read.")
+            raise InputError(f"{where} is by parallel beams (SourceToDetectorDistance 0), which are not read.")
         if not 0 < view["SourceToIsocenterDistance"] < view["SourceToDetectorDistance"]:
             distances = f"{view['SourceToIsocenterDistance']:g} and {view['SourceToDetectorDistance']:g} mm"
-            raise UserError(f"{where} has distances of the isocentre and the detector of {distances} from the source.")
+            raise InputError(f"{where} has distances of the isocentre and the detector of {distances} from the source.")
         views.append(view)
     return views
 
@@ -133,13 +137,13 @@ def _numbers_in(element: ElementTree.Element, where: str) -> dict[str, Any]:
         if child.tag in ("Projection", *_IGNORED):
             continue
         if child.tag not in (*_PARAMETERS, _CURVATURE, "Matrix"):
-            raise UserError(f"{where} has <{child.tag}>, which raygrad does not know.")
+            raise InputError(f"{where} has <{child.tag}>, which raygrad does not know.")
         try:
             found = [float(word) for word in (child.text or "").split()]
         except ValueError:
             found = []
         if len(found) != (12 if child.tag == "Matrix" else 1) or not all(map(math.isfinite, found)):
-            raise UserError(f"{where} has a <{child.tag}> that is not as it should be: {child.text!r}.")
+            raise InputError(f"{where} has a <{child.tag}> that is not as it should be: {child.text!r}.")
         numbers[child.tag] = found if child.tag == "Matrix" else found[0]
     return numbers
 
@@ -160,6 +164,6 @@ def _check_matrices(
         found = torch.tensor(view["Matrix"], dtype=torch.float64).reshape(3, 4)
         factor = (found * matrix).sum() / matrix.square().sum()
         if (found - factor * matrix).norm() > 1e-5 * found.norm():
-            raise UserError(
+            raise InputError(
                 f"View {number} of '{path}' has a matrix that does not follow from its angles and distances."
             )

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from raygrad._errors import UserError
+from raygrad._errors import InputError
 from raygrad.geometry._grid import VolumeGeometry
 from raygrad.geometry._views import ConeViews
 
@@ -62,13 +62,13 @@ def find_seen(views: ConeViews) -> Seen:
     The box is found by following 4000 directions from the isocentre to where the first view loses sight of them.
 
     Raises:
-        UserError: a view does not see the isocentre.
+        InputError: a view does not see the isocentre.
     """
     world_to_pixel, isocentre = views.world_to_pixel.detach(), find_isocentre(views)
     edges = _edges_of_sight(views, world_to_pixel)
     inside = edges[:, :3] @ isocentre + edges[:, 3]
     if not inside.min() > 0:
-        raise UserError(
+        raise InputError(
             "There is no point that all views see, to lay the grid about: give --like, or --shape, --spacing and "
             "--centre."
         )

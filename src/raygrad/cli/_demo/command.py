@@ -1,4 +1,4 @@
-"""`raygrad demo`."""
+"""The command and its options."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ def demo(
 
     Takes about a minute and writes four PNGs.
     """
-    from raygrad.cli._demo import run_demo
+    from raygrad.cli._demo.run import run_demo
 
     for path, meaning in run_demo(out, quick=quick):
         typer.echo(f"{path}\n    {meaning}")

@@ -1,0 +1,93 @@
+"""Line integrals of what the numbers in X-rays' files are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from raygrad._errors import InputError
+from raygrad.registration import to_line_integrals
+
+VALUES = ("line-integrals", "intensity", "inverted-intensity", "display")
+"""What the numbers of a file can be, see `line_integrals`."""
+
+# Below this share of I0 detectors measure noise: a count of 0 has no logarithm.
+_DARKEST = 1e-5
+
+Images = Float[Tensor, "view height width"]
+Air = float | int | Sequence[float | int]
+
+
+def choose_values(*values: str | None) -> str:
+    """The first that is not None, by default "line-integrals".
+
+    Raises:
+        InputError: it is none of `VALUES`.
+    """
+    kind = next((kind for kind in values if kind is not None), "line-integrals")
+    if kind not in VALUES:
+        raise InputError(f"Expected values among {', '.join(VALUES)}. Got {kind!r}.")
+    return kind
+
+
+def of_one_image(
+    pixels: Float[Tensor, "height width"], values: str, bone_is_low: bool, full_scale: float | None
+) -> Float[Tensor, "height width"]:
+    """Line integrals up to scale and offset: the brightest that there can be is taken for air."""
+    if values == "display":
+        return pixels.max() - pixels if bone_is_low else pixels
+    if values == "line-integrals":
+        return pixels
+    top = pixels.max() if full_scale is None else full_scale
+    return to_line_integrals(pixels if values == "intensity" else top - pixels)
+
+
+def of_many_images(
+    images: Images,
+    values: str,
+    bone_is_low: bool,
+    full_scale: float | None,
+    air: Air | None,
+    names: Sequence[str],
+) -> Images:
+    """Line integrals -log(I / I0) of all images alike.
+
+    Raises:
+        InputError: an intensity that is negative, or an image that is 0 throughout; `air` that is not positive, or of
+            another number of views.
+    """
+    if values == "line-integrals" or (values == "display" and not bone_is_low):
+        return images
+    if values == "display":
+        return images.max() - images
+    if values == "inverted-intensity":
+        images = (images.max() if full_scale is None else full_scale) - images
+    for name, image in zip(names, images, strict=True):
+        if image.min() < 0:
+            raise InputError(
+                f"Expected intensities of at least 0. Got {image.min():g} in {name}: subtract less dark current."
+            )
+        if image.max() == 0:
+            raise InputError(f"Expected intensities, of which some are positive. Got 0 everywhere in {name}.")
+    given = [estimate_air(images)] if air is None else [float(level) for level in np.ravel(air)]
+    if len(given) not in (1, len(images)) or not min(given) > 0 or not np.isfinite(given).all():
+        raise InputError(
+            f"Expected as air (I0) one positive intensity for all views, or one for each of {len(images)}. Got {air}."
+        )
+    levels = torch.tensor(given).expand(len(images))
+    integrals = torch.empty_like(images)
+    for out, image, level in zip(integrals, images, levels, strict=True):
+        torch.log((image / level).clamp_min_(_DARKEST), out=out).neg_()
+    return integrals
+
+
+def estimate_air(intensity: Images) -> float:
+    """I0 of a stack: the median of all pixels that are at least 0.8 times as bright as its 99.9th percentile.
+
+    That is the level of air, rather than the top of its noise, if the images show air and 600 photons a pixel or more.
+    """
+    sample = intensity.flatten()[:: max(1, intensity.numel() // 2**22)]
+    bright = sample.kthvalue(max(1, round(0.999 * len(sample)))).values
+    return float(sample[sample >= 0.8 * bright].median())

@@ -1,0 +1,121 @@
+"""What single images were taken with, and the views of a sweep as many of these."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from raygrad._errors import InputError
+from raygrad.data import Subject, make_reorient
+from raygrad.drr import DRR
+from raygrad.geometry import ConeViews, Detector, Intrinsics
+from raygrad.pose import RigidTransform
+
+# How far, in mm, a calibration may be from one of the intrinsics that a view holds.
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class View:
+    """Where one X-ray was taken from, and with what.
+
+    Attributes:
+        pose: one pose, as `raygrad.DRR` takes it: camera-to-world in mm, after the orientation has turned the camera.
+        intrinsics: rows, columns and lengths in mm of the X-ray system.
+        orientation: the view that poses start from, "AP", "PA" or None: that of the `Subject`.
+        xray: the name of the X-ray's file, if it has one.
+    """
+
+    pose: RigidTransform
+    intrinsics: Intrinsics
+    orientation: str | None = "AP"
+    xray: str | None = None
+
+    @classmethod
+    def of(cls, drr: DRR, pose: RigidTransform, xray: str | None = None) -> "View":
+        """The view of a `DRR` from a pose, in plain numbers."""
+        return cls(pose, drr.detector.intrinsics.detached(), drr.subject.orientation, xray)
+
+    def make_drr(self, subject: Subject, **options: Any) -> DRR:
+        """The `DRR` of this X-ray system; `options` are further arguments of it.
+
+        Raises:
+            ValueError: the subject has another orientation.
+        """
+        if subject.orientation != self.orientation:
+            raise ValueError(f"Expected a subject of orientation {self.orientation}. Got {subject.orientation}.")
+        i = self.intrinsics
+        camera: dict[str, Any] = {"sdd": i.sdd, "height": i.height, "width": i.width, "delx": i.delx, "dely": i.dely}
+        return DRR(subject, **camera, x0=i.x0, y0=i.y0, reverse_x_axis=i.reverse_x_axis, **options)
+
+
+def join_views(views: Sequence[View], name: str = "the geometry") -> ConeViews:
+    """Single views as those of a sweep; each has a calibration of its own where their intrinsics differ.
+
+    Args:
+        views: at least one.
+        name: of what they are from, for messages.
+
+    Raises:
+        InputError: their images differ in size, orientation or `reverse_x_axis`; which view does is said.
+    """
+    first = views[0]
+    for number, view in enumerate(views, start=1):
+        for attribute in ("height", "width", "orientation", "reverse_x_axis"):
+            found, expected = (
+                getattr(of if attribute == "orientation" else of.intrinsics, attribute) for of in (view, first)
+            )
+            if found != expected:
+                raise InputError(
+                    f"Expected views of one size and orientation. Got {attribute} {found} in view {number} of {name}, "
+                    f"but {expected} in the first one."
+                )
+    reorient = make_reorient(first.orientation)
+    pose = RigidTransform(torch.cat([view.pose.matrix for view in views]))
+    detectors = [Detector.of(view.intrinsics, reorient) for view in views]
+    if all(view.intrinsics == first.intrinsics for view in views):
+        return ConeViews(detectors[0], pose)
+    return ConeViews(detectors[0], pose, torch.cat([detector.calibration.matrix for detector in detectors]))
+
+
+def split_views(views: ConeViews, names: Sequence[str | None] | None = None) -> list[View]:
+    """The views of a sweep one by one, in double precision on the CPU.
+
+    Where the detector's `reorient` is none of AP, PA and None, the pose holds it, and the orientation is None.
+
+    Args:
+        views: of a sweep.
+        names: of the images' files.
+
+    Raises:
+        ValueError: as many names as there are not views.
+        InputError: a calibration that intrinsics cannot say, such as pixels that are no rectangles, with the number of
+            the view.
+    """
+    names = [None] * len(views) if names is None else names
+    if len(names) != len(views):
+        raise ValueError(f"Expected a name for each of {len(views)} views. Got {len(names)}.")
+    reorient = views.detector.reorient.matrix[0].detach().cpu().float()
+    orientation = next((name for name in ("AP", "PA") if torch.equal(make_reorient(name), reorient)), None)
+    matrices = views.camera_to_world if orientation is None else views.pose.matrix
+    poses = (RigidTransform(matrix) for matrix in matrices.detach().cpu().double())
+    of_each = zip(poses, _intrinsics_of(views), names, strict=True)
+    return [View(pose, intrinsics, orientation, name) for pose, intrinsics, name in of_each]
+
+
+def _intrinsics_of(views: ConeViews) -> list[Intrinsics]:
+    shared = views.detector.intrinsics.detached()
+    if views.calibration is None:
+        return [shared] * len(views)
+    corner = torch.tensor([[shared.width], [shared.height]]) / 2
+    found = []
+    for number, calibration in enumerate(views.calibration.detach().cpu().double(), start=1):
+        across, down, normal, origin = calibration[:3].T
+        delx, dely = across[0].item(), down[1].item()
+        x0, y0, sdd = (normal + origin).tolist()
+        plain = torch.tensor([[delx, 0.0, 0.0], [0.0, dely, 0.0]], dtype=torch.float64)
+        if (corner * (torch.stack([across, down]) - plain)).abs().max() > _TOLERANCE or not min(delx, dely, sdd) > 0:
+            raise InputError(f"Expected pixels that are rectangles facing the source. Got others in view {number}.")
+        found.append(shared.replaced(sdd=sdd, delx=delx, dely=dely, x0=x0, y0=y0))
+    return found
