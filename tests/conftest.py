@@ -25,9 +25,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def cache_folder_of_the_tests(tmp_path_factory):
-    """Example data are kept for the session, and the user's cache folder is left alone."""
+    """Example data are kept for the session, by all its processes, and the user's cache folder is left alone."""
+    of_this_process = tmp_path_factory.getbasetemp()
+    session = of_this_process.parent if "PYTEST_XDIST_WORKER" in os.environ else of_this_process
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAYGRAD_CACHE", str(tmp_path_factory.mktemp("raygrad-cache")))
+        patch.setenv("RAYGRAD_CACHE", str(session / "raygrad-cache"))
         yield
 
 

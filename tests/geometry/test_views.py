@@ -95,7 +95,7 @@ def test_groups_hold_all_views_in_their_order_and_no_more_rays_than_asked_for():
 
 
 def test_views_of_a_drr_are_the_rays_that_it_renders():
-    drr = DRR(load_example_ct(), sdd=1020.0, height=8, delx=30.0)
+    drr = DRR(load_example_ct(shape=(32, 32, 17)), sdd=1020.0, height=8, delx=30.0)
     pose = convert(
         torch.zeros(1, 3), torch.tensor([[0.0, 850.0, 0.0]]), parameterization="euler_angles", convention="ZXY"
     )
@@ -148,7 +148,7 @@ def test_grids_are_taken_from_whatever_has_one():
     geometry = VolumeGeometry.of(volume)
     assert geometry.shape == (3, 4, 5)
     assert VolumeGeometry.of(geometry) is geometry
-    subject = load_example_ct()
+    subject = load_example_ct(shape=(32, 32, 17))
     drr = DRR(subject, sdd=1020.0, height=8, delx=30.0)
     for source in (subject, drr):
         assert torch.equal(VolumeGeometry.of(source).voxel_to_world, subject.volume.voxel_to_world)

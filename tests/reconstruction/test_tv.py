@@ -139,11 +139,11 @@ def test_volumes_without_a_total_variation_are_refused():
             total_variation(**wrong)
 
 
-@pytest.mark.parametrize("n_subsets", [1, 3])
-def test_finds_the_minimiser_that_the_textbook_algorithm_finds(scene, n_subsets):
+@pytest.mark.parametrize(("n_subsets", "iterations"), [(1, 200), (3, 100)])
+def test_finds_the_minimiser_that_the_textbook_algorithm_finds(scene, n_subsets, iterations):
     projector, _, images = scene
     expected = chambolle_pock(projector, images, penalty=200.0)
-    result = tv(projector, images, penalty=200.0, n_subsets=n_subsets, iterations=300)
+    result = tv(projector, images, penalty=200.0, n_subsets=n_subsets, iterations=iterations)
     assert relative_error(result.volume, expected) < 1e-3
     values = [objective(projector, images, 200.0, volume) for volume in (result.volume, expected)]
     assert abs(values[0] / values[1] - 1) < 1e-4
@@ -155,7 +155,7 @@ def test_without_a_penalty_it_is_least_squares_of_volumes_not_below_0(scene, off
     scipy_optimize = pytest.importorskip("scipy.optimize")
     projector, _, images = scene
     _, least = scipy_optimize.nnls(explicit(projector).numpy(), images.flatten().numpy())
-    result = tv(projector, images, **off, n_subsets=3, iterations=200)
+    result = tv(projector, images, **off, n_subsets=3, iterations=120)
     missing = float((projector(result.volume) - images).norm())
     assert least <= missing < 1.0001 * least
     assert float(result.volume.min()) == 0
@@ -166,8 +166,11 @@ def test_weights_weigh_squares(scene):
     weights = torch.rand(images.shape, generator=torch.Generator().manual_seed(2)).double() + 0.1
     weighted = tv(projector, images, penalty=100.0, weights=weights, n_subsets=1, iterations=200).volume
     assert relative_error(weighted, chambolle_pock(projector, images, 100.0, weights)) < 1e-3
-    doubled = tv(projector, images, penalty=200.0, weights=2 * weights, n_subsets=1, iterations=200).volume
-    assert relative_error(doubled, weighted) < 1e-6
+    once, doubled = (
+        tv(projector, images, penalty=scale * 100.0, weights=scale * weights, n_subsets=1, iterations=20).volume
+        for scale in (1, 2)
+    )
+    assert relative_error(doubled, once) < 1e-6
 
 
 def test_a_view_of_no_weight_does_not_matter(scene):
@@ -179,9 +182,9 @@ def test_a_view_of_no_weight_does_not_matter(scene):
     spoilt[1] += 50 * torch.rand(images.shape[1:]).double()
     assert torch.equal(solve(images).volume, solve(spoilt).volume)
     others = [0, 2, 3, 4, 5]
-    alone = tv(projector[others], images[others], penalty=100.0, n_subsets=1, iterations=200).volume
-    few = tv(projector, images, penalty=100.0, weights=weights, n_subsets=1, iterations=200).volume
-    assert relative_error(few, alone) < 1e-3
+    alone = tv(projector[others], images[others], penalty=100.0, n_subsets=1, iterations=40).volume
+    few = tv(projector, images, penalty=100.0, weights=weights, n_subsets=1, iterations=40).volume
+    assert relative_error(few, alone) < 1e-6
 
 
 def test_the_penalty_stands_in_the_objective(scene):

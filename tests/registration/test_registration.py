@@ -333,8 +333,8 @@ def test_a_search_finds_the_pose_from_nothing_and_ranks(drr):
     assert len(result.pose) in (2, 3)
     assert error(result.pose, truth)[1:].min() > 3  # others are apart
     assert (result.trace[0].score.shape, result.trace[0].pixels) == ((1,), (25, 25))
-    again = search(xray, drr, ranges, poses=512, keep=3, stages=stages)
-    assert torch.equal(again.pose.matrix, result.pose.matrix)
+    few, again = (search(xray, drr, ranges, poses=32, keep=2, stages=stages[:1]) for _ in range(2))
+    assert torch.equal(again.pose.matrix, few.pose.matrix)
 
 
 @pytest.mark.parametrize("init", [None, make_pose((5.0, 3.0, -4.0))], ids=["no start", "about a start"])
