@@ -40,7 +40,7 @@ test-slow: $(VENV)/.with-test ## Run those that `make test` leaves out since the
 
 # In a venv of its own: the peers choose their torch, and bring a hundred other packages.
 test-peers: BIN := $(VENV)-peers/bin
-test-peers: $(VENV)-peers/.with-peers ## Run the comparisons with DiffDRR, torchio and RTK; none may be skipped.
+test-peers: $(VENV)-peers/.with-peers ## Run the comparisons with DiffDRR, torchio and RTK (installs them).
 	RAYGRAD_REQUIRE_PEERS=1 $(PYTEST) -m "peers and not slow" $(PYTEST_ARGS)
 
 # -W: warnings are errors; an error in a page's program ends the build.

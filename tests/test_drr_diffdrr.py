@@ -1,6 +1,7 @@
 """The same images as DiffDRR 0.6.1, given the same density."""
 
 import copy
+import os
 import warnings
 
 import numpy as np
@@ -18,6 +19,7 @@ diffdrr_drr = import_peer("diffdrr.drr")
 diffdrr_data = import_peer("diffdrr.data")
 diffdrr_pose = import_peer("diffdrr.pose")
 
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 BACKENDS = [name for name, (usable, _) in available_backends().items() if usable]
 ORIENTATIONS = ["AP", "PA", None]
 TOLERANCE = 2e-3
@@ -99,6 +101,8 @@ def test_same_siddon_images_in_double_precision(backend, seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_trilinear_images_converge_to_the_same(backend, seed):
+    if backend == "gpu" and INTERPRETED and seed > 0:
+        pytest.skip("interpreted kernels are slow: 500 samples on each ray once are enough")
     subject, options, rot, xyz = make_case(seed)
     options["renderer"] = "trilinear"
     drr, pose, theirs, their_pose = make_pair(subject, options, rot, xyz, backend=backend)
