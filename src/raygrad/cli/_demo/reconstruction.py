@@ -93,7 +93,8 @@ def draw_reconstruction(subject: Subject, quick: bool = False) -> tuple[Any, str
     meaning = (
         f"A volume fitted to one X-ray by gradient descent: the error falls {losses[0] / losses[-1]:.0f} times in "
         f"{len(losses) - 1} iterations. But one view does not determine a volume (last column: a slice of each): from "
-        f"10 mm closer the error is {closer} times as large, from 1 degree to the side {aside} times."
+        f"10 mm closer the error is {closer} times as large, from 1 degree to the side {aside} times"
+        f"{'.' if max(worse) > 2 else ', and more the longer this one view is fitted.'}"
     )
     return figure, meaning
 
