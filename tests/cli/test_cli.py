@@ -203,7 +203,9 @@ def test_version():
     assert run("--version").output.strip() == raygrad.__version__
 
 
-@pytest.mark.parametrize("command", [[], ["drr"], ["register"], ["demo"], ["info"]])
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in "demo info drr landscape register project reconstruct".split()), ["evaluate"]]
+)
 def test_help(command):
     result = run(*command, "--help")
     assert result.exit_code == 0

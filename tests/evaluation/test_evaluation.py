@@ -270,6 +270,13 @@ def stub(case, start):
     return Outcome(shifted(case.poses[0], off, 0, 0), 0.5 + start.number, status, 0.9, 7)
 
 
+def test_progress_counts_the_successes(subject, capsys):
+    rows = list(evaluate(subject, "a", ["ap"], 4, solver=stub, method="stub", progress=True))
+    assert len(rows) == 4
+    assert "stub a ap" in (shown := capsys.readouterr().err)
+    assert "2/4 right" in shown
+
+
 def test_rows_tell_true_from_false_successes(subject):
     rows = list(evaluate(subject, "a", ["ap"], 4, solver=stub, method="stub"))
     assert [row.success for row in rows] == [True, False, False, True]

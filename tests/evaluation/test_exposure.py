@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from raygrad.evaluation import count_photons
 from raygrad.evaluation._exposure import LEAF_TRANSMISSION, WIRE_DEPTH, Exposure, aperture_mask, expose
 from raygrad.evaluation._starts import make_generator
 
@@ -82,3 +83,15 @@ def test_exposures_need_an_image():
         expose(torch.zeros(4, 4), 1.0, EXACT, make_generator(0))
     with pytest.raises(ValueError, match="2 divides"):
         expose(torch.ones(5, 4), 1.0, Exposure(), make_generator(0))
+
+
+def test_counted_photons_have_the_noise_of_their_number():
+    clean = torch.linspace(0, 3, 4)[:, None, None].expand(4, 60, 60).contiguous()
+    noisy, again = (count_photons(clean, 2000, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(noisy, again)
+    deviation = (noisy - clean).flatten(1).std(dim=1) / (2000 * torch.exp(-clean[:, 0, 0])) ** -0.5
+    torch.testing.assert_close(deviation, torch.ones(4), atol=0.06, rtol=0)
+    dark = count_photons(torch.full((1, 3, 3), 50.0), 2000, torch.Generator())
+    torch.testing.assert_close(dark, torch.full((1, 3, 3), math.log(4000)))
+    with pytest.raises(ValueError, match=r"positive number of photons\. Got 0"):
+        count_photons(clean, 0, torch.Generator())

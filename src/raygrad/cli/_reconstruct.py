@@ -10,6 +10,7 @@ import typer
 
 from raygrad.cli import _options as given
 from raygrad.cli._method_options import with_options_of
+from raygrad.cli._mistakes import is_mistake
 from raygrad.cli._options import HOW
 
 if TYPE_CHECKING:
@@ -250,12 +251,12 @@ def _joined(checkpoint: Path) -> "Iterator[Processes]":
             rank = processes.rank
             try:
                 yield processes
-            except (ValueError, OSError, ImportError) as error:
-                if processes.count == 1:
+            except Exception as error:
+                if processes.count == 1 or not is_mistake(error):
                     raise
                 raise ValueError(str(error)) from error  # what the others can raise too
-    except ValueError:
-        if rank > 0:
+    except ValueError as error:
+        if rank > 0 and is_mistake(error):
             raise typer.Exit(2) from None
         raise
     except WorkerLostError as error:

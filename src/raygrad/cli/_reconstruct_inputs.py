@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from raygrad._errors import InputError
 from raygrad.cli._method_options import flag_of, flags_of
-from raygrad.cli._parsing import UserError, parse_numbers
+from raygrad.cli._parsing import parse_numbers
 from raygrad.data import Volume, VolumeGeometry, check_writable, read_volume, resample
 from raygrad.formats import Stack, has_centred_world, read_geometry, read_stack
 from raygrad.geometry import INTRINSICS, ConeViews, blind_views, choose_grid
@@ -90,7 +91,7 @@ def read_problem(
     """
     for path in (images, geometry, grid.like, support, start, truth):
         if path is not None and not path.exists():
-            raise UserError(f"There is no file or folder '{path}'.")
+            raise InputError(f"There is no file or folder '{path}'.")
     level = None if air is None else parse_numbers(air, "--air")
     stack = read_stack(images, values, level[0] if level is not None and len(level) == 1 else level)
     views = read_geometry(geometry, stack.frames)
@@ -104,13 +105,13 @@ def read_problem(
     elif (grid.shape, grid.spacing, grid.centre) == (None, None, None):
         chosen, grid_is = VolumeGeometry.of(like), f"the grid of '{grid.like}'"
     else:
-        raise UserError("--like already is a grid; leave out --shape, --spacing and --centre, or --like.")
+        raise InputError("--like already is a grid; leave out --shape, --spacing and --centre, or --like.")
     centred = has_centred_world(geometry)
     file_to_world = _to_centre(like) if like is not None and centred else np.eye(4)
     chosen = VolumeGeometry(chosen.shape, file_to_world @ chosen.voxel_to_world.numpy())
     if blind := blind_views(views, chosen):
         some = f"{', '.join(map(str, blind[:10]))}{', ...' if len(blind) > 10 else ''}"
-        raise UserError(
+        raise InputError(
             f"{len(blind)} of {len(views)} views see nothing of the volume: {some}. Do '{geometry}' and the grid agree "
             "on where the volume is?"
         )
@@ -123,7 +124,7 @@ def read_problem(
         if not volume.has_grid_of(chosen.to_volume(torch.zeros(1, 1, 1).expand(chosen.shape))):
             volume = resample(volume, chosen.shape, chosen.voxel_to_world.numpy(), nearest)
         if not volume.voxels.any():
-            raise UserError(f"'{path}' is 0 everywhere on the grid of the reconstruction.")
+            raise InputError(f"'{path}' is 0 everywhere on the grid of the reconstruction.")
         return volume.voxels.float()
 
     mask = on_grid(support, nearest=True)
@@ -146,16 +147,16 @@ def plan(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given (not None), as arguments of `raygrad.reconstruct`; not the start, a file's name.
 
     Raises:
-        UserError: there is no such method, or it has no such option.
+        InputError: there is no such method, or it has no such option.
     """
     if method not in METHODS:
-        raise UserError(f"--method is one of {', '.join(METHODS)}, not '{method}'.")
+        raise InputError(f"--method is one of {', '.join(METHODS)}, not '{method}'.")
     kind = METHODS[method]
     known = [*flags_of(kind), *(() if kind.default_iterations is None else CONTROL)]
     options = {option: value for option, value in given.items() if value is not None}
     if unknown := [flag_of(option) for option in options if option not in known]:
         flags = ", ".join(map(flag_of, known))
-        raise UserError(f"{unknown[0]} is nothing that --method {method} knows: it has {flags}.")
+        raise InputError(f"{unknown[0]} is nothing that --method {method} knows: it has {flags}.")
     options.pop("start", None)
     return options
 
@@ -166,7 +167,7 @@ def parse_unknowns(text: str | None) -> tuple[str, ...] | None:
         return None
     names = tuple(text.replace(",", " ").split())
     if not names or not set(names) <= set(CALIBRATED):
-        raise UserError(f"--calibrate takes some of {', '.join(CALIBRATED)}, not '{text}'.")
+        raise InputError(f"--calibrate takes some of {', '.join(CALIBRATED)}, not '{text}'.")
     return names
 
 
@@ -184,29 +185,29 @@ def check_outputs(
         if path is None:
             continue
         if path.is_dir():
-            raise UserError(f"'{path}' is a folder; give the name of a file.")
+            raise InputError(f"'{path}' is a folder; give the name of a file.")
         if suffix is not None and path.suffix.lower() != suffix:
-            raise UserError(f"The name must end in {suffix}; got '{path}'.")
+            raise InputError(f"The name must end in {suffix}; got '{path}'.")
         if not path.absolute().parent.is_dir():
-            raise UserError(f"There is no folder '{path.parent}' to write '{path.name}' into.")
+            raise InputError(f"There is no folder '{path.parent}' to write '{path.name}' into.")
 
 
 def _check_pair(images: Path, stack: Stack, geometry: Path, views: ConeViews) -> None:
     if len(stack.images) != len(views):
-        raise UserError(f"'{images}' has {len(stack.images)} image(s), but '{geometry}' {len(views)} view(s).")
+        raise InputError(f"'{images}' has {len(stack.images)} image(s), but '{geometry}' {len(views)} view(s).")
     if views.image_shape != stack.frames.image_shape:
         sizes = [f"{columns} x {rows}" for rows, columns in (stack.frames.image_shape, views.image_shape)]
-        raise UserError(f"'{images}' has images of {sizes[0]} pixels, but '{geometry}' is of {sizes[1]}.")
+        raise InputError(f"'{images}' has images of {sizes[0]} pixels, but '{geometry}' is of {sizes[1]}.")
     empty = [name for name, image in zip(stack.names, stack.images, strict=True) if not image.any()]
     if len(empty) == len(stack.images):
-        raise UserError(f"'{images}' shows nothing: all line integrals are 0.")
+        raise InputError(f"'{images}' shows nothing: all line integrals are 0.")
 
 
 def _split(count: int, held_out: int | None) -> tuple[list[int], list[int]]:
     if held_out is None:
         return list(range(count)), []
     if not 2 <= held_out <= count:
-        raise UserError(f"--held-out keeps every so many-th view: 2 to {count}, not {held_out}.")
+        raise InputError(f"--held-out keeps every so many-th view: 2 to {count}, not {held_out}.")
     kept = list(range(held_out - 1, count, held_out))
     return sorted(set(range(count)) - set(kept)), kept
 
@@ -228,7 +229,7 @@ def _chosen_grid(views: ConeViews, grid: Grid) -> VolumeGeometry:
     spacing = None if grid.spacing is None else _three(grid.spacing, "--spacing", "0.5 or 0.5,0.5,1 mm")
     centre = None if grid.centre is None else parse_numbers(grid.centre, "--centre")
     if centre is not None and (len(centre) != 3 or not all(map(math.isfinite, centre))):
-        raise UserError(f"--centre takes x,y,z in mm, such as 0,0,-20; not '{grid.centre}'.")
+        raise InputError(f"--centre takes x,y,z in mm, such as 0,0,-20; not '{grid.centre}'.")
     return choose_grid(views, shape, spacing, centre)
 
 
@@ -237,5 +238,5 @@ def _three(text: str, option: str, example: str, whole: bool = False) -> Sequenc
     numbers = parse_numbers(text, option)
     numbers = numbers * 3 if len(numbers) == 1 else numbers
     if len(numbers) != 3 or not all(0 < n < math.inf and (not whole or n == int(n)) for n in numbers):
-        raise UserError(f"{option} takes positive numbers, such as {example}; not '{text}'.")
+        raise InputError(f"{option} takes positive numbers, such as {example}; not '{text}'.")
     return numbers

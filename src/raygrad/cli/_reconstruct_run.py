@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from raygrad._errors import InputError
 from raygrad._processes import Processes
-from raygrad.cli._parsing import UserError
 from raygrad.cli._reconstruct_files import (
     describe_novel_views,
     describe_truth,
@@ -65,7 +65,7 @@ def reconstruct_to_files(
         say: what to do with sentences.
 
     Raises:
-        UserError: it does not fit into memory, or diverges.
+        InputError: it does not fit into memory, or diverges.
         ValueError: images, options or the checkpoint do not go together.
         OSError: a file cannot be written.
     """
@@ -107,9 +107,9 @@ def reconstruct_to_files(
             **settings,
         )
     except FloatingPointError as error:
-        raise UserError(str(error)) from error
+        raise InputError(str(error)) from error
     except MemoryError as error:
-        raise UserError(f"{error} Say so with --spacing, --shape and --method.") from error
+        raise InputError(f"{error} Say so with --spacing, --shape and --method.") from error
 
     if is_first:
         write_volume(result.to_volume().moved(problem.world_to_file), outputs.volume)
