@@ -14,6 +14,7 @@ from raygrad._errors import InputError
 from raygrad._files import written_whole
 from raygrad.data import make_reorient
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
+from raygrad.formats._registry import json_in
 from raygrad.formats._views import View, join_views, split_views
 from raygrad.geometry import ConeViews, Intrinsics
 from raygrad.pose import RigidTransform
@@ -102,10 +103,7 @@ def read_poses(path: str | os.PathLike[str]) -> tuple[View, ...]:
 
 
 def _sniff(path: Path) -> bool:
-    try:
-        return _is_ours(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError:
-        return False
+    return _is_ours(json_in(path))
 
 
 def _is_ours(content: Any) -> bool:

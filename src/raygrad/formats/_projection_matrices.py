@@ -1,6 +1,5 @@
 """The geometry of a sweep as projection matrices, as C-arms and calibrations with balls write it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from raygrad._errors import InputError
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
 from raygrad.formats._numpy import is_numpy, load_arrays
+from raygrad.formats._registry import json_in
 from raygrad.geometry import ConeViews, Detector, Intrinsics
 from raygrad.pose import RigidTransform, make_matrix
 
@@ -22,10 +22,7 @@ _NAMES = ("matrices", *_NUMBERS)
 def _sniff(path: Path) -> bool:
     if is_numpy(path):
         return True
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return False
+    content = json_in(path)
     return isinstance(content, list) or (isinstance(content, dict) and "matrices" in content)
 
 
@@ -68,12 +65,9 @@ def _read(path: Path, frames: Frames | None) -> ConeViews:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    if path.suffix.lower() != ".json" or is_numpy(path):
+    content = json_in(path)
+    if content is None:
         return load_arrays(path, "matrices")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"Expected projection matrices. Got '{path}', which is not JSON ({error}).") from error
     return content if isinstance(content, dict) else {"matrices": content}
 
 

@@ -1,9 +1,10 @@
 """Which kind of file a file is: by its suffix, and by its content where suffixes are shared or lie."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from raygrad._errors import InputError
 from raygrad._files import suffix_of
@@ -25,6 +26,17 @@ class Format:
 
     def __str__(self) -> str:
         return f"{self.name} ({', '.join(self.suffixes)})" if self.suffixes else self.name
+
+
+def json_in(path: Path) -> Any:
+    """What a JSON file holds; None if it is another file, of which the first bytes tell."""
+    with path.open("rb") as file:
+        if file.read(64).lstrip()[:1] not in (b"{", b"["):
+            return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
 
 
 F = TypeVar("F", bound=Format)
