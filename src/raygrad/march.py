@@ -206,6 +206,6 @@ def _rays_of(views: Views, like: Tensor) -> tuple[Sources, Targets]:
     return source.to(dtype), target.to(dtype)
 
 
-def _width(views: Views) -> dict[str, int]:
+def _width(views: Views) -> dict[str, Any]:
     """The number of columns of an image, which marching makes use of; nothing where rays are no image."""
     return {} if isinstance(views, RayViews) and views.shape is None else {"image_width": views.image_shape[1]}

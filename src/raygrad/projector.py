@@ -58,8 +58,9 @@ class Projector:
             raise ValueError(f"Expected rays_at_once of at least 1. Got {rays_at_once}.")
         self.volume_geometry = VolumeGeometry.of(volume_geometry)
         self.views = views
-        named = isinstance(renderer, str)
-        self.marching = Marching(renderer, n_points, backend=backend) if named else renderer
+        if isinstance(renderer, str):
+            renderer = Marching(renderer, n_points, backend=backend)
+        self.marching: Marching = renderer
         if self.marching.reducefn != "sum":
             raise ValueError(f"Expected a marching of sums: a maximum is not linear. Got {self.marching}.")
         self.rays_at_once = rays_at_once

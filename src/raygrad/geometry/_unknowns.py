@@ -59,7 +59,7 @@ class UnknownGeometry:
             ValueError: a name that is not "poses" or among `INTRINSICS`, or none at all.
             TypeError: a mapping of names to numbers.
         """
-        if isinstance(unknowns, cls):
+        if isinstance(unknowns, UnknownGeometry):
             return unknowns
         if isinstance(unknowns, Mapping):
             raise TypeError(f"Expected deviations as UnknownGeometry(sdd_mm=..., ...). Got a mapping: {unknowns}.")
