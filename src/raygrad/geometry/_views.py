@@ -333,8 +333,10 @@ class ParallelViews(Views):
     def concatenate(cls, parts: "Sequence[ParallelViews]") -> "ParallelViews":
         """All beams of the parts, which begin as far before the detector as the farthest."""
         first = _check_parts(parts)
-        tensors = (torch.cat(column) for column in zip(*(part.parameters() for part in parts), strict=True))
-        return cls(*tensors, first.height, first.width, max(part.length for part in parts))
+        columns = zip(*(part.parameters() for part in parts), strict=True)
+        direction, centre, across, down = (torch.cat(column) for column in columns)
+        height, width = first.image_shape
+        return cls(direction, centre, across, down, height, width, max(part.length for part in parts))
 
     def _shape(self) -> tuple[Any, ...]:
         return *super()._shape(), self.length
