@@ -67,6 +67,7 @@ def cases() -> dict[str, Callable[[], object]]:
         for jacobian, cameras in product((False, True), (False, True)):
             name = f"labels by {'cameras' if cameras else 'rays'}{', derivatives' if jacobian else ''}"
             add(name, renderer, labels=True, jacobian=jacobian, cameras=cameras)
+        add("rays in float64, derivatives", renderer, rays=torch.float64, jacobian=True)
         for parts in (2, 8, 32):  # how threads share rays decides how numbers come to them
             add(f"in {parts} parts", renderer, parts=parts)
             add(f"in {parts} parts, derivatives", renderer, parts=parts, jacobian=True)
@@ -88,7 +89,15 @@ def cases() -> dict[str, Callable[[], object]]:
 
 
 def render(
-    renderer, *, dtype=torch.float32, shape=(16, 12, 11), labels=False, cameras=False, jacobian=False, **options
+    renderer,
+    *,
+    dtype=torch.float32,
+    rays=None,
+    shape=(16, 12, 11),
+    labels=False,
+    cameras=False,
+    jacobian=False,
+    **options,
 ):
     """Line integrals or maxima, with their derivatives or without."""
     volume, options = random_volume(*shape).to(dtype), _settings(renderer, shape, labels, **options)
@@ -96,14 +105,18 @@ def render(
         function = kernels.project_cameras_with_jacobian if jacobian else kernels.project_cameras
         return function(volume, *_cameras(), affine(), height=HEIGHT, width=WIDTH, **options)
     function = kernels.project_with_jacobian if jacobian else kernels.project
-    return function(volume, *_rays(), affine(), image_width=WIDTH, **options)
+    return function(volume, *_rays(rays or kernels.sums_in(dtype)), affine(), image_width=WIDTH, **options)
 
 
 def adjoint(renderer, *, dtype=torch.float32, exact=False, labels=False, **options):
     """The gradient for a volume, in floating point or, `exact`, in integers."""
     volume = random_volume(16, 12, 11).to(dtype).requires_grad_()
     image = kernels.project(
-        volume, *_rays(), affine(), image_width=WIDTH, **_settings(renderer, volume.shape, labels, **options)
+        volume,
+        *_rays(kernels.sums_in(dtype)),
+        affine(),
+        image_width=WIDTH,
+        **_settings(renderer, volume.shape, labels, **options),
     )
     torch.use_deterministic_algorithms(exact)
     torch.autograd.grad(image.sum(), volume)
@@ -134,8 +147,9 @@ def _settings(renderer, shape, labels=False, *, reducefn="sum", parts=1, places=
     return settings
 
 
-def _rays() -> tuple[Tensor, Tensor]:
-    return cone((3.117, -20.03, 2.213), (2.934, 18.1, 2.171), HEIGHT, WIDTH, 2.317)
+def _rays(dtype: torch.dtype) -> list[Tensor]:
+    ends = cone((3.117, -20.03, 2.213), (2.934, 18.1, 2.171), HEIGHT, WIDTH, 2.317)
+    return [points.to(dtype) for points in ends]
 
 
 def _cameras() -> tuple[Tensor, Tensor]:

@@ -11,12 +11,13 @@ import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from raygrad.kernels._reference import RENDERERS
+from raygrad.kernels._reference import RENDERERS, SAMPLERS
 
 FAST_DTYPES = (torch.float32, torch.float64)
 """What the compiled kernels compute in."""
@@ -170,11 +171,13 @@ def choose_backend(backend: str, volume: Tensor, renderer: str = "siddon") -> st
     once.
 
     Raises:
-        ValueError: for an unknown name, or when the backend that was asked for cannot serve this volume here, or lacks
+        ValueError: for unknown names, or when the backend that was asked for cannot serve this volume here, or lacks
             the renderer.
     """
     if backend != "auto" and backend not in BACKENDS:
         raise ValueError(f"Expected backend to be one of auto, {', '.join(BACKENDS)}. Got {backend!r}.")
+    if renderer not in SAMPLERS:
+        raise ValueError(f"Expected renderer to be one of {', '.join(SAMPLERS)}. Got {renderer!r}.")
     if backend == "reference":
         return backend
     chosen = _backend_of_device(volume.device.type) if backend == "auto" else backend
@@ -184,7 +187,7 @@ def choose_backend(backend: str, volume: Tensor, renderer: str = "siddon") -> st
     if backend != "auto":
         raise ValueError(f"backend={backend!r} cannot be used: {objection}.")
     if not torch.compiler.is_compiling():
-        _say_once(f"raygrad marches rays with its slow reference, because {objection}.")
+        say_once(f"raygrad marches rays with its slow reference, because {objection}.")
     return "reference"
 
 
@@ -209,19 +212,18 @@ def _objection(name: str, volume: Tensor, renderer: str) -> str | None:
 
 
 @cache
-def _say_once(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=_depth_of_user() + 1)
+def say_once(message: str) -> None:
+    """Warn, at the user's line, the first time that there is this to say."""
+    frame = _frame_of_user()
+    warnings.warn_explicit(message, RuntimeWarning, frame.f_code.co_filename, frame.f_lineno)
 
 
-def _depth_of_user() -> int:
-    """How many frames above its caller's the first one lies that is the user's, so that a warning shows that line.
-
-    Between raygrad and the user may be what calls a module of torch's, and what makes a function of a decorator.
-    """
-    frame, depth = sys._getframe(1), 1
+def _frame_of_user() -> FrameType:
+    """The first frame that is not ours, nor of what may lie between: modules of torch's, decorators."""
+    frame = sys._getframe(1)
     while frame.f_back is not None and _is_between(frame.f_globals.get("__name__", "")):
-        frame, depth = frame.f_back, depth + 1
-    return depth - 1
+        frame = frame.f_back
+    return frame
 
 
 def _is_between(module: str) -> bool:

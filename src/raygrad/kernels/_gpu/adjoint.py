@@ -43,7 +43,7 @@ def scatter(
     """
     pixels = pixels_of_block(height, width, ROWS, COLUMNS, DOWN)
     gradient += pixels.batch * batch_stride
-    ends = load_rays(rays, world_to_voxel, pixels, CAMERAS, T)
+    ends = load_rays(rays, world_to_voxel, pixels, shape, CAMERAS, T)
     count = height * width
     cotangent += pixels.batch * n_channels * count + pixels.ray
     split = tl.arange(0, SPLITS)[None, :]
@@ -122,7 +122,7 @@ def scatter_maximum(
     pixels = pixels_of_block(height, width, ROWS, COLUMNS, DOWN)
     gradient += pixels.batch * batch_stride
     volume += pixels.batch * batch_stride
-    ends = load_rays(rays, world_to_voxel, pixels, CAMERAS, T)
+    ends = load_rays(rays, world_to_voxel, pixels, shape, CAMERAS, T)
     amount = _cotangent(cotangent + pixels.batch * height * width + pixels.ray, pixels.exist, T)
     if RENDERER == "trilinear":
         points = trilinear.points_of(ends, shape, stride, n_points, INDEX)

@@ -38,7 +38,7 @@ def march(
     """
     pixels = pixels_of_block(height, width, ROWS, COLUMNS, DOWN)
     volume += pixels.batch * batch_stride
-    ends = load_rays(rays, world_to_voxel, pixels, CAMERAS, T)
+    ends = load_rays(rays, world_to_voxel, pixels, shape, CAMERAS, T)
     DERIVATIVES: tl.constexpr = jacobian is not None
     if RENDERER == "trilinear":
         points = trilinear.points_of(ends, shape, stride, n_points, INDEX)
@@ -104,7 +104,7 @@ def sum_by_label(
     """
     pixels = pixels_of_block(height, width, ROWS, COLUMNS, DOWN)
     volume += pixels.batch * batch_stride
-    ends = load_rays(rays, world_to_voxel, pixels, CAMERAS, T)
+    ends = load_rays(rays, world_to_voxel, pixels, shape, CAMERAS, T)
     count = height * width
     SUMS: tl.constexpr = (7 if RENDERER == "trilinear" else 5) if DERIVATIVES else 1
     totals += pixels.batch * n_channels * SUMS * count + pixels.ray
@@ -188,7 +188,7 @@ def finish_by_label(
     """Images (batch, channel, ray) and derivatives (batch, channel, ray, 6) from the totals of `sum_by_label`."""
     pixels = pixels_of_block(height, width, ROWS, COLUMNS, DOWN)
     volume += pixels.batch * batch_stride
-    ends = load_rays(rays, world_to_voxel, pixels, CAMERAS, T)
+    ends = load_rays(rays, world_to_voxel, pixels, shape, CAMERAS, T)
     count = height * width
     DERIVATIVES: tl.constexpr = jacobian is not None
     SUMS: tl.constexpr = (7 if RENDERER == "trilinear" else 5) if DERIVATIVES else 1

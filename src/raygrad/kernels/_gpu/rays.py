@@ -1,13 +1,16 @@
 """Where a block's rays run, in Triton: read from memory or made from cameras.
 
 Numbers of rays are blocks [ray, 1], so that they meet blocks [1, split] when a ray is split along its length. As in
-`csrc/problem.hpp`, coordinates are voxel coordinates plus one half: the voxel of a coordinate is its floor.
+the C++ of `_cpu/`, coordinates are voxel coordinates plus one half: the voxel of a coordinate is its floor.
 """
 
 from typing import Any, NamedTuple
 
+import torch
 import triton
 import triton.language as tl
+
+from raygrad.kernels import _far
 
 
 class Triple(NamedTuple):
@@ -45,6 +48,7 @@ class Rays(NamedTuple):
         at_near: 0 where that is the start, 1 where it is the end.
         world_step: from source to target in mm.
         length: of `world_step`.
+        slid: by how much both ends were moved along the ray.
         poison: 0, or NaN for a ray that is not finite. Such a ray goes nowhere, and its results get this added.
     """
 
@@ -55,7 +59,46 @@ class Rays(NamedTuple):
     at_near: Any
     world_step: Triple
     length: Any
+    slid: "Slid"
     poison: Any
+
+
+class Ends(NamedTuple):
+    """Where rays begin and end, in voxels, and the way between, in voxels and in mm."""
+
+    start: Triple
+    end: Triple
+    step: Triple
+    world_step: Triple
+
+
+class Slid(NamedTuple):
+    """How the ends of rays, source s and target t, were moved to s + a (t - s) and s + b (t - s)."""
+
+    a: Any
+    one_less_a: Any
+    b: Any
+    one_less_b: Any
+
+
+class Far(NamedTuple):
+    """Which rays come from far away.
+
+    Attributes:
+        source, target: whether that end is so far from the volume that it has to be brought near.
+        nearest: the fraction of the way at which the ray comes nearest to the volume's middle.
+        reach: the fraction of the way from there on which the ray is outside the volume, on both sides.
+    """
+
+    source: Any
+    target: Any
+    nearest: Any
+    reach: Any
+
+
+FAR = tl.constexpr(_far.FAR)
+WIDE = tl.constexpr(not torch.xpu.is_available())
+"""Whether there is float64 for rays from far away: not all of Intel's GPUs have it."""
 
 
 @triton.jit
@@ -77,12 +120,42 @@ def pixels_of_block(height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DO
 
 
 @triton.jit
-def load_rays(rays, world_to_voxel, pixels, CAMERAS: tl.constexpr, T: tl.constexpr) -> Rays:
-    """The rays of a block, computed in T.
+def load_rays(rays, world_to_voxel, pixels, shape, CAMERAS: tl.constexpr, T: tl.constexpr) -> Rays:
+    """The rays of a block through a volume of this shape, computed in T.
 
     `rays` is (source, target, sources per image, rays per image), or with CAMERAS (camera_to_world, pixel_to_camera,
-    maps of the latter).
+    maps of the latter). As in `raygrad.kernels._far`, ends too far away for single precision are brought near the
+    volume; only a block that has such a ray pays for it.
     """
+    ends = _ends(rays, world_to_voxel, pixels, CAMERAS, T)
+    nought = ends.step.x * 0
+    slid = Slid(nought, nought + 1, nought + 1, nought)
+    if T == tl.float32:
+        if WIDE:
+            far = _far_ends(ends, shape)
+            some = tl.max((far.source | far.target).to(tl.int32))
+            if some > 0:
+                # From a place that the compiler cannot know to be the same: it would keep all in float64 from above.
+                exact = _ends(rays, world_to_voxel + (some - 1), pixels, CAMERAS, tl.float64)
+                nearest = far.nearest.to(tl.float64)
+                middle = _rounded(_further(exact.start, nearest, exact.step), T)
+                step = _rounded(exact.step, T)
+                nearest += _far_ends(Ends(middle, middle, step, step), shape).nearest
+                a = tl.where(far.source, tl.minimum(tl.maximum(nearest - far.reach, 0.0), 1.0), 0.0)
+                b = tl.where(far.target, tl.minimum(tl.maximum(nearest + far.reach, 0.0), 1.0), 1.0)
+                b = tl.maximum(a, b)
+                ends = Ends(
+                    _rounded(_further(exact.start, a, exact.step), T),
+                    _rounded(_further(exact.start, b, exact.step), T),
+                    _rounded(_times(exact.step, b - a), T),
+                    _rounded(_times(exact.world_step, b - a), T),
+                )
+                slid = Slid(a.to(T), (1 - a).to(T), b.to(T), (1 - b).to(T))
+    return _make_rays(ends, slid)
+
+
+@triton.jit
+def _ends(rays, world_to_voxel, pixels, CAMERAS: tl.constexpr, T: tl.constexpr) -> Ends:
     if CAMERAS:
         return _from_cameras(rays, world_to_voxel, pixels, T)
     else:
@@ -90,7 +163,38 @@ def load_rays(rays, world_to_voxel, pixels, CAMERAS: tl.constexpr, T: tl.constex
 
 
 @triton.jit
-def _from_ends(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
+def _far_ends(ends: Ends, shape) -> Far:
+    """Which ends of rays are far from a volume of this shape."""
+    start, step, world_step = ends.start, ends.step, ends.world_step
+    nought = step.x * 0
+    size = Triple(nought + shape[0], nought + shape[1], nought + shape[2])
+    squared = step.x * step.x + step.y * step.y + step.z * step.z
+    per_way = 1 / tl.where(squared > 0, squared, 1.0)
+    nearest = per_way * (
+        (size.x * 0.5 - start.x) * step.x + (size.y * 0.5 - start.y) * step.y + (size.z * 0.5 - start.z) * step.z
+    )
+    length = tl.sqrt(world_step.x * world_step.x + world_step.y * world_step.y + world_step.z * world_step.z)
+    reach = (tl.sqrt(size.x * size.x + size.y * size.y + size.z * size.z) + 4) * tl.sqrt(per_way)
+    return Far(nearest * length > FAR, (1 - nearest) * length > FAR, nearest, reach)
+
+
+@triton.jit
+def _further(point: Triple, share, step: Triple) -> Triple:
+    return Triple(point.x + share * step.x, point.y + share * step.y, point.z + share * step.z)
+
+
+@triton.jit
+def _times(v: Triple, share) -> Triple:
+    return Triple(share * v.x, share * v.y, share * v.z)
+
+
+@triton.jit
+def _rounded(v: Triple, T: tl.constexpr) -> Triple:
+    return Triple(v.x.to(T), v.y.to(T), v.z.to(T))
+
+
+@triton.jit
+def _from_ends(rays, world_to_voxel, pixels, T: tl.constexpr) -> Ends:
     source, target, sources, count = rays
     source += (pixels.batch * sources + pixels.ray % sources) * 3
     target += (pixels.batch * count + pixels.ray) * 3
@@ -98,7 +202,7 @@ def _from_ends(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
     to_world = _load_triple(target, pixels.exist, T)
     w = world_to_voxel
     step = Triple(to_world.x - from_world.x, to_world.y - from_world.y, to_world.z - from_world.z)
-    return _make_rays(_in_voxels(w, from_world, T), _in_voxels(w, to_world, T), _moved(w, step, T), step)
+    return Ends(_in_voxels(w, from_world, T), _in_voxels(w, to_world, T), _moved(w, step, T), step)
 
 
 @triton.jit
@@ -112,7 +216,7 @@ def _in_voxels(world_to_voxel, point: Triple, T: tl.constexpr) -> Triple:
 
 
 @triton.jit
-def _from_cameras(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
+def _from_cameras(rays, world_to_voxel, pixels, T: tl.constexpr) -> Ends:
     """The way to a pixel is right c0 + down c1 + c2, from c3: c are the columns of pixel_to_camera, in the world."""
     camera_to_world, pixel_to_camera, maps = rays
     camera_to_world += pixels.batch * 16
@@ -134,11 +238,12 @@ def _from_cameras(rays, world_to_voxel, pixels, T: tl.constexpr) -> Rays:
     step = _along(_moved(w, across, T), _moved(w, down, T), _moved(w, middle, T), right, below)
     nought = right * 0
     start = Triple(start.x + nought, start.y + nought, start.z + nought)
-    return _make_rays(start, Triple(start.x + step.x, start.y + step.y, start.z + step.z), step, world_step)
+    return Ends(start, Triple(start.x + step.x, start.y + step.y, start.z + step.z), step, world_step)
 
 
 @triton.jit
-def _make_rays(start: Triple, end: Triple, step: Triple, world_step: Triple) -> Rays:
+def _make_rays(ends: Ends, slid: Slid) -> Rays:
+    start, end, step, world_step = ends.start, ends.end, ends.step, ends.world_step
     poison = (start.x + start.y + start.z + step.x + step.y + step.z) * 0
     finite = poison == 0
     length = tl.sqrt(world_step.x * world_step.x + world_step.y * world_step.y + world_step.z * world_step.z)
@@ -155,7 +260,7 @@ def _make_rays(start: Triple, end: Triple, step: Triple, world_step: Triple) -> 
         tl.where(end_is_near, end.z, start.z),
     )
     length = tl.where(finite, length, 0)
-    return Rays(start, end, step, near, end_is_near.to(length.dtype), world_step, length, poison)
+    return Rays(start, end, step, near, end_is_near.to(length.dtype), world_step, length, slid, poison)
 
 
 @triton.jit

@@ -4,7 +4,7 @@ With source s and target t = s + d in voxel coordinates, J(s, t) = integral of f
 I = |world d| J. Across u and v a march adds up what changes when the ray is shifted: for Siddon the jump of f at each
 plane that is crossed, for interpolation the slope of f at each sample. A shift of the source by e moves the point at
 fraction a by (1 - a) e, one of the target by a e. Along the ray nothing is added up: d . dJ/ds = J - f(s) and
-d . dJ/dt = f(t) - J. The same as in `csrc/totals.hpp`.
+d . dJ/dt = f(t) - J. The same as in the C++ of `_cpu/`.
 """
 
 from typing import Any, NamedTuple
@@ -115,17 +115,28 @@ def _in_world(
 ) -> Result:
     """Derivatives in voxels as derivatives in the world; `stretch` is dI / d|world d|, divided by |world d|."""
     source, target = to_world(world_to_voxel, by_source, T), to_world(world_to_voxel, by_target, T)
-    step, poison = rays.world_step, rays.poison
+    step, poison, slid = rays.world_step, rays.poison, rays.slid
+    source = _stretched(source, scale, -stretch, step)
+    target = _stretched(target, scale, stretch, step)
     return Result(
         value + poison,
-        Triple(
-            scale * source.x - stretch * step.x + poison,
-            scale * source.y - stretch * step.y + poison,
-            scale * source.z - stretch * step.z + poison,
-        ),
-        Triple(
-            scale * target.x + stretch * step.x + poison,
-            scale * target.y + stretch * step.y + poison,
-            scale * target.z + stretch * step.z + poison,
-        ),
+        _of_ends(source, slid.one_less_a, target, slid.one_less_b, poison),
+        _of_ends(source, slid.a, target, slid.b, poison),
+    )
+
+
+@triton.jit
+def _stretched(slope: Triple, scale, stretch, step: Triple) -> Triple:
+    return Triple(
+        scale * slope.x + stretch * step.x, scale * slope.y + stretch * step.y, scale * slope.z + stretch * step.z
+    )
+
+
+@triton.jit
+def _of_ends(source: Triple, by_source, target: Triple, by_target, poison) -> Triple:
+    """The derivative by an end of a ray that moves both ends of its slid self, by so much each."""
+    return Triple(
+        by_source * source.x + by_target * target.x + poison,
+        by_source * source.y + by_target * target.y + poison,
+        by_source * source.z + by_target * target.z + poison,
     )
