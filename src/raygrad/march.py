@@ -131,7 +131,7 @@ def march(volume: Prepared, views: Views, marching: Marching = Marching()) -> Ra
     """
     if (cameras := _cameras_of(volume.values, views, marching)) is not None:
         return kernels.project_cameras(volume.values, **cameras, **_options(volume, marching))
-    source, target = _rays_of(views, volume.values)
+    source, target = views.to(volume.values.device).rays()
     return kernels.project(volume.values, source, target, **_options(volume, marching), **_width(views))
 
 
@@ -142,10 +142,10 @@ def march_with_jacobian(
     if (cameras := _cameras_of(volume.values, views, marching)) is not None:
         image, by_ends = kernels.project_cameras_with_jacobian(volume.values, **cameras, **_options(volume, marching))
         return image, Derivatives(by_ends, views, None)
-    source, target = _rays_of(views, volume.values)
+    source, target = views.to(volume.values.device).rays()
     options = _options(volume, marching) | _width(views)
     image, by_ends = kernels.project_with_jacobian(volume.values, source, target, **options)
-    return image, Derivatives(by_ends, views, (source, target))
+    return image, Derivatives(by_ends, views, (source.to(by_ends), target.to(by_ends)))
 
 
 def spread(
@@ -170,7 +170,7 @@ def spread(
     del options["occupancy"], options["reducefn"]
     if (cameras := _cameras_of(volume.values, views, marching)) is not None:
         return kernels.backproject_cameras(images, volume.values, **cameras, **options, out=out)
-    source, target = _rays_of(views, images)
+    source, target = views.to(images.device).rays()
     return kernels.backproject(images, volume.values, source, target, **options, **_width(views), out=out)
 
 
@@ -190,7 +190,7 @@ def _options(volume: Prepared, marching: Marching) -> dict[str, Any]:
 
 def _cameras_of(values: Tensor, views: Views, marching: Marching) -> dict[str, Any] | None:
     """The views as cameras where kernels make the rays, on a GPU; None where rays are made first."""
-    if kernels.choose_backend(marching.backend, values) != "gpu":
+    if kernels.choose_backend(marching.backend, values, marching.renderer) != "gpu":
         return None
     cameras = views.to(values.device).cameras()
     if cameras is None:

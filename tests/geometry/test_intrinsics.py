@@ -7,7 +7,7 @@ import torch
 
 from raygrad.geometry import Detector, Intrinsics
 from raygrad.geometry._intrinsics import pixel_to_camera_of
-from raygrad.kernels._cameras import rays_of_cameras
+from raygrad.kernels._rays import rays_of_cameras
 from raygrad.pose import RigidTransform, make_reorient
 
 LIKE = torch.zeros((), dtype=torch.float64)

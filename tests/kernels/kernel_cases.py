@@ -1,5 +1,6 @@
 """The cases that every operator must pass: one list of scenes, from ordinary to degenerate."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import product
@@ -112,6 +113,13 @@ def assert_all_close(ours: Iterable[Tensor], theirs: Iterable[Tensor], tolerance
     """Values on any devices agree to `tolerance`, relative or absolute."""
     for our, their in zip(ours, theirs, strict=True):
         torch.testing.assert_close(our.cpu(), their.cpu(), rtol=tolerance, atol=tolerance)
+
+
+def opcheck(operator: str, arguments: tuple, checks: list[str]) -> None:
+    """`torch.library.opcheck` of raygrad::`operator`, which in torch 2.14 itself does what torch warns of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed")
+        torch.library.opcheck(getattr(torch.ops.raygrad, operator).default, arguments, test_utils=checks)
 
 
 def affine(spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), shear=0.0) -> Tensor:

@@ -22,7 +22,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 import raygrad
 from raygrad.kernels import _backends, sums_in
-from raygrad.kernels._cameras import rays_of_cameras
+from raygrad.kernels._ops.cameras import contract_in_torch
+from raygrad.kernels._rays import rays_of_cameras
 
 if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
     pytest.skip("this version of torch makes no device in Python", allow_module_level=True)
@@ -158,7 +159,7 @@ def _run(function, args, kwargs):
     _count(function.overloadpacket, args, kwargs)
     there = _is_elsewhere(kwargs)
     on_cpu = _inside(kwargs) if there or "device" not in kwargs else {**_inside(kwargs), "device": torch.device("cpu")}
-    inside = _inside(args)
+    inside = _rounded(function, _inside(args))
     result = CAMERAS.get(function.overloadpacket, function)(*inside, **on_cpu)
     if function is aten.copy_.default and not isinstance(args[0], PretendedTensor):
         return args[0]
@@ -184,6 +185,15 @@ def _inside(tree):
         return "cpu" if isinstance(leaf, str) and leaf == "gpu" else leaf
 
     return tree_map(on_cpu, tree)
+
+
+def _rounded(function, args):
+    """Rays in the dtype that the kernels of the CPU take them in; those of a GPU take any."""
+    if function.namespace != "raygrad":
+        return args
+    named = {argument.name: value for argument, value in _named(function, args)}
+    volume = named.get("volume", named.get("gradient"))
+    return [value.to(sums_in(volume.dtype)) if name in ("source", "target") else value for name, value in named.items()]
 
 
 def _is_stranger(value) -> bool:
@@ -268,15 +278,17 @@ def _march_cameras_adjoint(
     )
 
 
+def _march_cameras_adjoint_into(
+    cotangent, gradient, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings
+):
+    rays = _rays(gradient, camera_to_world, pixel_to_camera, height, width)
+    torch.ops.raygrad.march_adjoint_into(
+        cotangent, gradient, *rays, world_to_voxel, labels, *settings[:-1], width, settings[-1]
+    )
+
+
 def _contract_cameras(cotangent, jacobian, height, width, backend):
-    """Targets are the map of (right, down, 1, 1), sources that of (0, 0, 0, 1): the transpose of that."""
-    _, pixels = rays_of_cameras(torch.eye(4)[None], torch.eye(4)[None], height, width)  # (right, down, 1)
-    pixels = torch.cat([pixels[0], torch.ones_like(pixels[0, :, :1])], dim=-1).to(jacobian)
-    by_source, by_target = torch.einsum("bcn,bcnk->bkn", cotangent, jacobian).split(3, dim=1)
-    gradient = jacobian.new_zeros(len(jacobian), 4, 4)
-    gradient[:, :3] = by_target @ pixels
-    gradient[:, :3, 3] += by_source.sum(-1)
-    return gradient
+    return contract_in_torch(cotangent, jacobian, height, width)
 
 
 def _rays(volume, camera_to_world, pixel_to_camera, height, width):
@@ -288,6 +300,7 @@ CAMERAS = {
     torch.ops.raygrad.march_cameras: _march_cameras,
     torch.ops.raygrad.march_cameras_with_jacobian: _march_cameras_with_jacobian,
     torch.ops.raygrad.march_cameras_adjoint: _march_cameras_adjoint,
+    torch.ops.raygrad.march_cameras_adjoint_into: _march_cameras_adjoint_into,
     torch.ops.raygrad.contract_cameras: _contract_cameras,
 }
 """Operators that GPUs alone have."""

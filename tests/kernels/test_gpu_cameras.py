@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from kernel_cases import affine, random_volume
+from kernel_cases import affine, opcheck, random_volume
 from torch import Tensor
 
 from raygrad.data import Subject, Volume
 from raygrad.drr import DRR
 from raygrad.geometry._detector import Detector
 from raygrad.kernels import available_backends, prepare, project, project_cameras, project_cameras_with_jacobian
-from raygrad.kernels._cameras import rays_of_cameras
+from raygrad.kernels._rays import rays_of_cameras
 from raygrad.pose import RigidTransform, random_rigid_transform
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.interpreter]
@@ -143,11 +143,14 @@ def test_opcheck(operator):
     volume, cameras = random_volume(7, 6, 5)[None], make_cameras(2, 1)
     leaves = [on_device("gpu", t) for t in (volume, *cameras)]
     rest = (on_device("gpu", affine()), None, 2, 3, 1, "joseph", 9, "sum", "gpu")
-    checks = ["test_schema", "test_faketensor"]
-    if operator == "march_cameras_adjoint":  # the others' autograd is not the operator's
+    checks = ["test_schema", "test_faketensor", "test_autograd_registration"]
+    if operator == "march_cameras_adjoint":
         leaves.insert(0, on_device("gpu", torch.rand(2, 1, 6, dtype=torch.float64)).requires_grad_())
-        checks += ["test_autograd_registration", "test_aot_dispatch_dynamic"]
-    torch.library.opcheck(getattr(torch.ops.raygrad, operator).default, (*leaves, *rest), test_utils=checks)
+    else:
+        leaves = [leaf.requires_grad_() for leaf in leaves]
+    if operator != "march_cameras_with_jacobian":  # whose other output refuses to be differentiated
+        checks.append("test_aot_dispatch_dynamic")
+    opcheck(operator, (*leaves, *rest), checks)
 
 
 @needs_gpu_kernels

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from raygrad._precision import without_autocast
 from raygrad.geometry._intrinsics import Intrinsics, Length, as_count, pixel_to_camera_of, upper_triangular
+from raygrad.kernels import can_read
 from raygrad.pose import AffineTransform, RigidTransform
 from raygrad.types import PixelPoints, Points
 
@@ -257,7 +258,7 @@ class Detector(nn.Module):
             ValueError: a pose is NaN or infinite (not looked for on a GPU, which would have to be waited for).
         """
         pose = self.camera_to_world(extrinsic).matrix
-        if not torch.compiler.is_compiling() and pose.device.type == "cpu" and not pose.isfinite().all():
+        if can_read() and pose.device.type == "cpu" and not pose.isfinite().all():
             raise ValueError("Expected finite poses. Got NaN or infinity.")
         x_axis, y_axis, z_axis, source = pose[:, :3].unbind(-1)
         if calibration is None:

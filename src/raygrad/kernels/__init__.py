@@ -5,9 +5,11 @@ from raygrad.kernels._backends import available_backends as available_backends
 from raygrad.kernels._backends import choose_backend as choose_backend
 from raygrad.kernels._backends import find_triton as find_triton
 from raygrad.kernels._backends import sums_in as sums_in
+from raygrad.kernels._cameras import backproject_cameras as backproject_cameras
 from raygrad.kernels._cameras import project_cameras as project_cameras
 from raygrad.kernels._cameras import project_cameras_with_jacobian as project_cameras_with_jacobian
 from raygrad.kernels._checks import REDUCTIONS as REDUCTIONS
+from raygrad.kernels._checks import can_read as can_read
 from raygrad.kernels._occupancy import Occupancy as Occupancy
 from raygrad.kernels._occupancy import prepare as prepare
 from raygrad.kernels._project import backproject as backproject

@@ -1,20 +1,20 @@
 """Projections from cameras: as `project`, for the rays of every pixel of an image."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from raygrad.kernels._backends import choose_backend
-from raygrad.kernels._checks import check_floating, check_volume
+from raygrad.kernels._backends import choose_backend, sums_in
+from raygrad.kernels._checks import can_read, check_cotangent, check_floating, check_out, check_volume
+from raygrad.kernels._far import FAR, WITHOUT_FLOAT64, reach_of, warn_of_coarse_rays
 from raygrad.kernels._occupancy import Occupancy
 from raygrad.kernels._ops import cameras as camera_ops
-from raygrad.kernels._project import project, project_with_jacobian
-from raygrad.types import Affine, Labels, Matrices, RayImages, RayJacobians, Sources, Targets, VoxelGrid
-
-PixelMaps = Float[Tensor, "#batch 4 4"]
+from raygrad.kernels._project import backproject, project, project_with_jacobian
+from raygrad.kernels._rays import PixelMaps, rays_of_cameras
+from raygrad.types import Affine, Labels, Matrices, RayImages, RayJacobians, VoxelGrid
 
 
 def project_cameras(
@@ -76,6 +76,54 @@ def project_cameras_with_jacobian(
     return _project(march, project_with_jacobian, volume, *cameras, world_to_voxel, **options)
 
 
+def backproject_cameras(
+    cotangent: RayImages,
+    volume: VoxelGrid,
+    camera_to_world: Matrices,
+    pixel_to_camera: PixelMaps,
+    world_to_voxel: Affine,
+    *,
+    height: int,
+    width: int,
+    labels: Labels | None = None,
+    backend: str = "auto",
+    out: VoxelGrid | None = None,
+    **options: Any,
+) -> VoxelGrid:
+    """Apply the exact adjoint of `project_cameras`: spread each pixel's value over the voxels that its ray reads.
+
+    Args:
+        cotangent: values of the pixels, (batch, channel, height * width), as `project_cameras` returns them.
+        volume, out: as in `backproject`.
+        camera_to_world, pixel_to_camera, world_to_voxel, height, width, labels, backend: as in `project_cameras`.
+        options: renderer, n_points, n_channels.
+
+    Returns:
+        Like `volume`, as from `backproject`.
+
+    Raises:
+        TypeError, ValueError: as `backproject`.
+    """
+    cameras = (camera_to_world, pixel_to_camera)
+    _check_cameras(volume, *cameras, height, width)
+    options |= {"labels": labels}
+    if not _on_gpu(volume, backend, options):
+        source, target = _rays(*cameras, height, width)
+        settings: dict[str, Any] = {"image_width": width, "backend": backend, "out": out}
+        return backproject(cotangent, volume, source, target, world_to_voxel, **settings, **options)
+    like, options = check_volume(volume, len(camera_to_world), world_to_voxel, **options)
+    check_cotangent(cotangent, (len(camera_to_world), options["n_channels"], height * width))
+    settings = {"height": height, "width": width, "backend": "gpu", **options}
+    cotangent = cotangent.to(sums_in(volume.dtype))
+    if out is None:
+        gradient = camera_ops.march_cameras_adjoint(cotangent, like, *cameras, world_to_voxel, **settings)
+        return gradient[0] if volume.dim() == 3 else gradient
+    check_out(out, volume, cotangent, *cameras)
+    into = out.detach() if volume.dim() == 4 else out.detach()[None]
+    camera_ops.march_cameras_adjoint_into(cotangent, into, *cameras, world_to_voxel, **settings)
+    return out
+
+
 def _project(
     march: Callable,
     along_rays: Callable,
@@ -92,8 +140,8 @@ def _project(
 ) -> Any:
     """March from cameras on a GPU, elsewhere along their rays."""
     _check_cameras(volume, camera_to_world, pixel_to_camera, height, width)
-    if choose_backend(backend, volume, options.get("renderer", "siddon")) != "gpu":
-        rays = rays_of_cameras(camera_to_world, pixel_to_camera, height, width)
+    if not _on_gpu(volume, backend, options):
+        rays = _rays(camera_to_world, pixel_to_camera, height, width)
         settings = {"backend": backend, "image_width": width, "occupancy": occupancy}
         return along_rays(volume, *rays, world_to_voxel, **settings, **options)
     volume, options = check_volume(volume, len(camera_to_world), world_to_voxel, **options)
@@ -103,17 +151,18 @@ def _project(
     return march(volume, *cameras, height=height, width=width, backend="gpu", **options)
 
 
-def rays_of_cameras(
-    camera_to_world: Matrices, pixel_to_camera: PixelMaps, height: int, width: int
-) -> tuple[Sources, Targets]:
-    """The rays of `project_cameras`: sources (batch, 1, 3) and targets (batch, height * width, 3) in mm."""
-    pixel_to_world = camera_to_world @ pixel_to_camera.to(camera_to_world)
-    across, down, middle, source = pixel_to_world[:, None, :3].unbind(-1)
-    columns = torch.arange(width, device=source.device).to(source) - (width - 1) / 2
-    rows = torch.arange(height, device=source.device).to(source) - (height - 1) / 2
-    by_row = middle + source + rows[:, None] * down
-    by_column = columns[:, None] * across
-    return source, (by_row[:, :, None] + by_column[:, None]).flatten(1, 2)
+def _on_gpu(volume: Tensor, backend: str, options: dict[str, Any]) -> bool:
+    return choose_backend(backend, volume, options.get("renderer", "siddon")) == "gpu"
+
+
+def _rays(camera_to_world: Tensor, pixel_to_camera: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The rays, in the poses' dtype, or where they come from far away in float64: `project` then brings them near."""
+    if camera_to_world.dtype != torch.float64 and camera_to_world.device.type not in WITHOUT_FLOAT64:
+        reach = reach_of(camera_to_world) + 3 * reach_of(pixel_to_camera) if can_read() else math.inf
+        if not reach <= FAR:
+            warn_of_coarse_rays(reach if can_read() else 0, camera_to_world)
+            camera_to_world = camera_to_world.double()
+    return rays_of_cameras(camera_to_world, pixel_to_camera, height, width)
 
 
 def _check_cameras(volume, camera_to_world, pixel_to_camera, height, width) -> None:

@@ -1,13 +1,14 @@
 """What the projections accept: checked here, once, at the public boundary."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from raygrad.kernels._backends import choose_backend, sums_in
-from raygrad.kernels._reference import SAMPLERS
+from raygrad.kernels._far import FAR, WITHOUT_FLOAT64, Ends, bring_near, reach_of, warn_of_coarse_rays
+from raygrad.kernels._ops.dispatch import is_differentiated, is_mapped, transforms_are_active
 
 REDUCTIONS = ("sum", "max")
 
@@ -21,8 +22,24 @@ def check_floating(**tensors: Any) -> None:
             raise TypeError(f"Expected {name} to be of a floating-point dtype. Got {tensor.dtype}.")
 
 
-def check_rays(volume, source, target, world_to_voxel, backend: str, **options: Any) -> tuple[Any, ...]:
-    """The volume as (1 or batch, x, y, z), rays in the dtype of its sums, the march's options and its backend."""
+class March(NamedTuple):
+    """What was asked for, as kernels take it.
+
+    Attributes:
+        volume: (1 or batch, x, y, z).
+        ends: of the rays, in the dtype of the volume's sums; for a GPU in their own.
+        options: of the march, beside rays and backend.
+        backend: "reference" or a fast one.
+    """
+
+    volume: Tensor
+    ends: Ends
+    options: dict[str, Any]
+    backend: str
+
+
+def check_rays(volume, source, target, world_to_voxel, backend: str, **options: Any) -> March:
+    """Rays and volume as kernels take them."""
     check_floating(volume=volume, source=source, target=target)
     if target.dim() != 3 or target.shape[-1] != 3:
         raise ValueError(f"Expected targets of shape (batch, ray, 3). Got {tuple(target.shape)}.")
@@ -32,13 +49,26 @@ def check_rays(volume, source, target, world_to_voxel, backend: str, **options: 
         raise ValueError(f"Expected sources of shape {expected}. Got {tuple(source.shape)}.")
     volume, options = check_volume(volume, batch, world_to_voxel, **options)
     backend = choose_backend(backend, volume, options["renderer"])
-    if reads_values(backend):
-        # The sum is finite only if all terms are, and costs no temporary array.
-        ends_sum = source.detach().sum() + target.detach().sum() + world_to_voxel.sum()
-        if not math.isfinite(ends_sum.item()):
+    readable = reads_values(backend)
+    reach = math.inf
+    if readable:
+        reach = reach_of(source, target)
+        if not math.isfinite(reach) or not math.isfinite(world_to_voxel.sum().item()):
             raise ValueError("Expected finite rays. Got NaN or infinite values in source, target or world_to_voxel.")
+        warn_of_coarse_rays(reach, source, target)
+    return March(volume, _ends(volume, source, target, world_to_voxel, backend, reach), options, backend)
+
+
+def _ends(volume, source, target, world_to_voxel, backend: str, reach: float) -> Ends:
+    """The ends of rays as the kernels of a backend take them: near enough for the dtype that these compute in."""
     dtype = sums_in(volume.dtype)
-    return volume, source.to(dtype), target.to(dtype), options, backend
+    if backend == "gpu" and source.device.type not in WITHOUT_FLOAT64:
+        return Ends(source, target)  # whose kernels take any, and bring near what is far
+    ends = Ends(source, target)
+    is_exact = backend == "cpu" and source.dtype == target.dtype == dtype  # C++ computes all of its ways in float64
+    if dtype == torch.float32 and not is_exact and not reach <= FAR:
+        ends = bring_near(source, target, world_to_voxel, volume.shape[1:], reads_values(backend))
+    return Ends(ends.source.to(dtype), ends.target.to(dtype), ends.shares)
 
 
 def check_volume(
@@ -63,8 +93,6 @@ def check_volume(
         raise ValueError(f"Expected world_to_voxel of shape (4, 4). Got {tuple(world_to_voxel.shape)}.")
     if world_to_voxel.requires_grad:
         raise ValueError("No gradient flows to world_to_voxel: detach it, or move source and target instead.")
-    if renderer not in SAMPLERS:
-        raise ValueError(f"Expected renderer to be one of {', '.join(SAMPLERS)}. Got {renderer!r}.")
     if reducefn not in REDUCTIONS:
         raise ValueError(f"Expected reducefn to be one of {', '.join(REDUCTIONS)}. Got {reducefn!r}.")
     if n_points < 1:
@@ -98,9 +126,39 @@ def _check_labels(labels, n_channels, shape, reducefn) -> int:
     return n_channels
 
 
+def check_cotangent(cotangent: Tensor, expected: tuple[int, int, int]) -> None:
+    """What is to be spread has a value for every ray and channel."""
+    if tuple(cotangent.shape) != expected:
+        raise ValueError(f"Expected a cotangent of shape {expected}. Got {tuple(cotangent.shape)}.")
+
+
+def check_out(out: Tensor, volume: Tensor, *differentiable: Tensor) -> None:
+    """Whether a volume's gradient can be written to `out`."""
+    if out.shape != volume.shape or out.dtype != volume.dtype or out.device != volume.device:
+        raise ValueError(
+            f"Expected an output like the volume, {tuple(volume.shape)} of {volume.dtype} on {volume.device}. "
+            f"Got {tuple(out.shape)} of {out.dtype} on {out.device}."
+        )
+    taken = 1  # elements that the axes so far reach over, those of the smallest strides first
+    for stride, size in sorted(zip(out.stride(), out.shape, strict=True)):
+        if size > 1 and stride < taken:
+            raise ValueError(
+                "Expected an output with memory of its own for every voxel. Got one whose voxels share some: "
+                f"shape {tuple(out.shape)}, strides {out.stride()}."
+            )
+        taken += (size - 1) * stride
+    if transforms_are_active() or is_differentiated(*differentiable):
+        raise ValueError("No derivative flows through out=...: leave it out, or detach cotangent and rays.")
+
+
 def reads_values(backend: str) -> bool:
     """Whether numbers are looked at before and after a march: on a GPU that would wait for all that it has to do."""
-    return backend != "gpu" and not torch.compiler.is_compiling()
+    return backend != "gpu" and can_read()
+
+
+def can_read() -> bool:
+    """Whether numbers can be looked at: while torch.compile traces there are none yet, under vmap not one but many."""
+    return not torch.compiler.is_compiling() and not is_mapped()
 
 
 def check_image(image: Tensor, backend: str) -> None:

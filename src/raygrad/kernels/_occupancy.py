@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from raygrad.kernels._backends import FAST_DTYPES, load_extension
+from raygrad.kernels._ops.dispatch import has_tangent, outside_of_transforms, unwrapped
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,20 @@ class Occupancy:
     def for_march_of(self, volume: Tensor) -> Tensor | None:
         """The bricks, for a march through `volume` (1 or batch, x, y, z); None when it must see every voxel.
 
-        So must a march in a graph of torch.compile, which will be given volumes that were never prepared.
+        So must a march in a graph of torch.compile, which will be given volumes that were never prepared, and one
+        through many volumes at once, as `torch.func.vmap` makes them.
 
         Raises:
             ValueError: if the volume's memory or values are not those that were prepared.
         """
         if torch.compiler.is_compiling():
             return None
-        if not self.describes(volume):
+        own = unwrapped(volume)
+        if own is None:
+            return None
+        if not self.describes(own):
             raise ValueError("Expected the occupancy of this volume. Got one of another, or of earlier values of it.")
-        return None if volume.requires_grad else self.bricks
+        return None if volume.requires_grad or has_tangent(volume) else self.bricks
 
 
 def prepare(volume: Tensor) -> Occupancy:
@@ -57,19 +62,27 @@ def prepare(volume: Tensor) -> Occupancy:
     """
     if torch.compiler.is_compiling():
         return Occupancy(None, ())
+    own = unwrapped(volume)
+    if own is None:
+        return Occupancy(None, ())
+    with outside_of_transforms():
+        bricks, finite = _look_at(own.detach() if own.dim() == 4 else own.detach()[None])
+    if not finite:
+        raise ValueError("Expected a volume of finite values. Got NaN or infinite voxels.")
+    return Occupancy(bricks, _identity(own))
+
+
+def _look_at(values: Tensor) -> tuple[Tensor | None, bool]:
+    """The occupied bricks, and whether all values are finite."""
     extension, _ = load_extension()
-    values = volume.detach() if volume.dim() == 4 else volume.detach()[None]
-    bricks, finite = None, True
     if extension is not None and values.device.type == "cpu" and values.dtype in FAST_DTYPES:
         from raygrad.kernels import _cpu
 
-        bricks, finite = _cpu.occupied_bricks(values)
-    elif not _is_captured(values.device):
-        # The largest magnitude: NaN and infinity pass through, no sum overflows, and no array is made for it.
-        finite = math.isfinite(torch.linalg.vector_norm(values, ord=math.inf).item())
-    if not finite:
-        raise ValueError("Expected a volume of finite values. Got NaN or infinite voxels.")
-    return Occupancy(bricks, _identity(volume))
+        return _cpu.occupied_bricks(values)
+    if _is_captured(values.device):
+        return None, True
+    # The largest magnitude: NaN and infinity pass through, no sum overflows, and no array is made for it.
+    return None, math.isfinite(torch.linalg.vector_norm(values, ord=math.inf).item())
 
 
 def _is_captured(device: torch.device) -> bool:

@@ -1,7 +1,10 @@
 """Projections along rays, their derivatives and their adjoint: the public functions of the kernels."""
 
+from typing import Any
+
 from raygrad.kernels import _reference as reference
-from raygrad.kernels._checks import check_image, check_rays
+from raygrad.kernels._backends import sums_in
+from raygrad.kernels._checks import check_cotangent, check_image, check_out, check_rays
 from raygrad.kernels._occupancy import Occupancy
 from raygrad.kernels._ops import rays as ops
 from raygrad.types import Affine, Labels, RayImages, RayJacobians, Sources, Targets, VoxelGrid
@@ -30,9 +33,10 @@ def project(
         target: where the rays end, world mm, (batch, ray, 3).
         world_to_voxel: affine map from world mm to voxel coordinates, in which voxel (i, j, k) has its centre at
             (i, j, k). No gradient flows to it.
-        renderer: "siddon" is exact for voxels of constant value (Siddon, Med. Phys. 1985); "joseph" takes one
-            bilinear sample per slab of voxels along the ray's main axis (Joseph, IEEE TMI 1982); "trilinear" takes
-            `n_points` samples at the middles of equal steps. Both interpolations see zeros outside the volume.
+        renderer: one of `raygrad.kernels.RENDERERS`. "siddon" is exact for voxels of constant value (Siddon, Med. Phys.
+            1985); "joseph" takes one bilinear sample per slab of voxels along the ray's main axis (Joseph, IEEE TMI
+            1982); "trilinear" takes `n_points` samples at the middles of equal steps. Both interpolations see zeros
+            outside the volume.
         n_points: samples per ray for "trilinear".
         labels: integer labelmap on the volume's grid (uint8, int16, int32 or int64). Each label gets the part of
             the integral that its voxels (for the interpolating methods: the voxel nearest to each sample) contribute.
@@ -46,7 +50,12 @@ def project(
     Returns:
         (batch, channel, ray): volume value times mm for "sum", volume value for "max"; one channel without labels.
         A ray that misses the volume gets exactly 0, with zero derivative. In the volume's dtype, and in float32 for
-        float16 and bfloat16, as rays and sums are.
+        float16 and bfloat16, as rays and sums are. Rays may come from as far away as those of parallel beams do: what
+        single precision does not place well enough is brought near the volume, along the ray.
+
+        Derivatives are exact, backwards and forwards, also under the transforms of `torch.func`. Compiled kernels give
+        first ones, and second ones by the volume alone; what they do not know raises a RuntimeError. The reference is
+        differentiable any number of times.
 
     Raises:
         TypeError: for arguments of the wrong kind or dtype.
@@ -55,20 +64,20 @@ def project(
             do: a ray that is not finite, or meets NaN, gives NaN, and a label beyond `n_channels` counts nowhere.
         torch.cuda.OutOfMemoryError: with the memory that was needed, and what to lower.
     """
-    options = {
+    options: dict[str, Any] = {
         "renderer": renderer,
         "n_points": n_points,
         "labels": labels,
         "n_channels": n_channels,
         "reducefn": reducefn,
     }
-    volume, source, target, options, backend = check_rays(volume, source, target, world_to_voxel, backend, **options)
+    volume, ends, options, backend = check_rays(volume, source, target, world_to_voxel, backend, **options)
     if backend == "reference":
-        image = reference.march(volume, source, target, world_to_voxel, **options)
+        image = reference.march(volume, ends.source, ends.target, world_to_voxel, **options)
     else:
         options |= {"backend": backend, "image_width": image_width}
         bricks = None if occupancy is None else occupancy.for_march_of(volume)
-        image = ops.march(volume, source, target, world_to_voxel, **options, occupied_bricks=bricks)
+        image = ops.march(volume, ends.source, ends.target, world_to_voxel, **options, occupied_bricks=bricks)
     check_image(image, backend)
     return image
 
@@ -92,29 +101,29 @@ def project_with_jacobian(
 
     Returns:
         The image (batch, channel, ray), and its derivatives (batch, channel, ray, 6) by the source's x, y, z and the
-        target's x, y, z, per mm of world space. The image stays differentiable; on the "cpu" backend the derivatives
-        are not (differentiating them raises a RuntimeError), on "reference" they are.
+        target's x, y, z, per mm of world space. The image stays differentiable; the derivatives of compiled kernels are
+        not (differentiating them raises a RuntimeError), those on "reference" are.
 
     Arguments and errors are those of `project`.
     """
-    options = {
+    options: dict[str, Any] = {
         "renderer": renderer,
         "n_points": n_points,
         "labels": labels,
         "n_channels": n_channels,
         "reducefn": reducefn,
     }
-    volume, source, target, options, backend = check_rays(volume, source, target, world_to_voxel, backend, **options)
+    volume, ends, options, backend = check_rays(volume, source, target, world_to_voxel, backend, **options)
     if backend == "reference":
-        image, jacobian = reference.march_with_jacobian(volume, source, target, world_to_voxel, **options)
+        image, jacobian = reference.march_with_jacobian(volume, ends.source, ends.target, world_to_voxel, **options)
     else:
         options |= {"backend": backend, "image_width": image_width}
         bricks = None if occupancy is None else occupancy.for_march_of(volume)
         image, jacobian = ops.march_with_jacobian(
-            volume, source, target, world_to_voxel, **options, occupied_bricks=bricks
+            volume, ends.source, ends.target, world_to_voxel, **options, occupied_bricks=bricks
         )
     check_image(image, backend)
-    return image, jacobian
+    return image, ends.jacobian(jacobian)
 
 
 def backproject(
@@ -143,39 +152,36 @@ def backproject(
         volume: gives shape, dtype and memory order of the result; its values are not read.
         source, target, world_to_voxel, renderer, n_points, labels, n_channels, image_width, backend: as in `project`.
         out: where to write the result, of the volume's shape and dtype and with memory of its own for every voxel; it
-            may be the volume. Fresh memory is slow to touch first. No gradient flows through it.
+            may be the volume. Fresh memory is slow to touch first. No derivative flows through it.
 
     Returns:
         Like `volume`: summed over the batch for a volume (x, y, z), one per entry for (batch, x, y, z).
 
     Raises:
-        TypeError, ValueError: as `project`, and for a cotangent that does not fit the rays and channels.
+        TypeError, ValueError: as `project`; for a cotangent that does not fit the rays and channels; for an `out` whose
+            voxels share memory, or from which derivatives are asked for.
     """
-    options = {
+    options: dict[str, Any] = {
         "renderer": renderer,
         "n_points": n_points,
         "labels": labels,
         "n_channels": n_channels,
         "reducefn": "sum",
     }
-    like, source, target, options, backend = check_rays(volume, source, target, world_to_voxel, backend, **options)
-    expected = (len(target), options["n_channels"], target.shape[1])
-    if tuple(cotangent.shape) != expected:
-        raise ValueError(f"Expected a cotangent of shape {expected}. Got {tuple(cotangent.shape)}.")
-    if out is not None and (out.shape != volume.shape or out.dtype != volume.dtype or out.device != volume.device):
-        raise ValueError(
-            f"Expected an output like the volume, {tuple(volume.shape)} of {volume.dtype} on {volume.device}. "
-            f"Got {tuple(out.shape)} of {out.dtype} on {out.device}."
-        )
-    rays = (cotangent.to(target.dtype), like, source, target, world_to_voxel)
+    like, ends, options, backend = check_rays(volume, source, target, world_to_voxel, backend, **options)
+    check_cotangent(cotangent, (len(target), options["n_channels"], target.shape[1]))
+    if out is not None:
+        check_out(out, volume, cotangent, source, target)
+    rays = (ends.source, ends.target, world_to_voxel)
+    cotangent = cotangent.to(sums_in(volume.dtype))
     if backend == "reference":
-        gradient = reference.march_adjoint(*rays, **options)
+        gradient = reference.march_adjoint(cotangent, like, *rays, **options)
     else:
         options |= {"backend": backend, "image_width": image_width}
         if out is not None:
             into = out.detach() if volume.dim() == 4 else out.detach()[None]
-            ops.march_adjoint_into(rays[0], into, source, target, world_to_voxel, **options)
+            ops.march_adjoint_into(cotangent, into, *rays, **options)
             return out
-        gradient = ops.march_adjoint(*rays, **options)
+        gradient = ops.march_adjoint(cotangent, like, *rays, **options)
     gradient = gradient[0] if volume.dim() == 3 else gradient
     return gradient if out is None else out.copy_(gradient.detach())

@@ -54,20 +54,15 @@ def march_with_jacobian(
     volume: VoxelGrid, source: Sources, target: Targets, world_to_voxel: Affine, **options
 ) -> tuple[RayImages, RayJacobians]:
     """Image and the derivative of every ray's value by its own source and target (see `project_with_jacobian`)."""
-    differentiable = torch.is_grad_enabled() and (volume.requires_grad or source.requires_grad or target.requires_grad)
-    source, target = source.expand(target.shape), target
-    with torch.enable_grad():
-        ends = [p if p.requires_grad else p.detach().requires_grad_() for p in (source.clone(), target.clone())]
-        image = march(volume, ends[0], ends[1], world_to_voxel, **options)
-        # A ray's value depends on no other ray, so the gradient of the sum over rays is every ray's own derivative.
-        # The products with 0 are for the maximum of constant voxels, which no derivative leads back from.
-        totals = image.sum(dim=(0, 2)) + 0 * ends[0].sum() + 0 * ends[1].sum()
-        rows = [
-            torch.cat(torch.autograd.grad(total, ends, create_graph=differentiable, retain_graph=True), -1)
-            for total in totals
-        ]
-        jacobian = torch.stack(rows, dim=1)
-    return (image, jacobian) if differentiable else (image.detach(), jacobian.detach())
+
+    def image_of(source: Tensor, target: Tensor) -> Tensor:
+        return march(volume, source, target, world_to_voxel, **options)
+
+    image, gradients, *_ = torch.func.vjp(image_of, source.expand(target.shape), target)
+    # A ray's value depends on no other ray, so the gradient of the sum over rays is every ray's own derivative.
+    channels = torch.eye(image.shape[1], dtype=image.dtype, device=image.device)[..., None]
+    rows = [torch.cat(gradients(channel.expand_as(image)), dim=-1) for channel in channels]
+    return image, torch.stack(rows, dim=1)
 
 
 def _march_some(volume, source, target, world_to_voxel, labels, n_channels, renderer, n_points, reducefn) -> Tensor:
@@ -183,9 +178,9 @@ def march_adjoint(
     cotangent: RayImages, volume: VoxelGrid, source: Sources, target: Targets, world_to_voxel: Affine, **options
 ) -> VoxelGrid:
     """The gradient of <cotangent, march(volume)> by the volume: the adjoint, since `march` is linear in it."""
-    differentiable = torch.is_grad_enabled() and any(t.requires_grad for t in (cotangent, source, target))
-    with torch.enable_grad():
-        like = torch.zeros_like(volume).requires_grad_()
-        image = march(like, source, target, world_to_voxel, **options)
-        (gradient,) = torch.autograd.grad(image, like, cotangent, create_graph=differentiable)
-    return gradient
+
+    def image_of(volume: Tensor) -> Tensor:
+        return march(volume, source, target, world_to_voxel, **options)
+
+    _, gradient, *_ = torch.func.vjp(image_of, torch.zeros_like(volume))
+    return gradient(cotangent)[0]

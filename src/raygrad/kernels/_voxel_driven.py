@@ -11,6 +11,7 @@ from raygrad.kernels import _voxel_driven_reference as reference
 from raygrad.kernels._backends import choose_backend, sums_in
 from raygrad.kernels._checks import reads_values
 from raygrad.kernels._ops import voxel_driven as ops
+from raygrad.kernels._ops.dispatch import is_differentiated
 
 
 def add_voxel_driven_(
@@ -71,8 +72,8 @@ def _check_kinds(volume, images, voxel_to_pixel, distance) -> None:
             raise TypeError(f"Expected {name} to be a torch.Tensor. Got {type(tensor).__name__}.")
         if not tensor.is_floating_point():
             raise TypeError(f"Expected {name} to be of a floating-point dtype. Got {tensor.dtype}.")
-        if torch.is_grad_enabled() and tensor.requires_grad:
-            raise ValueError(f"No gradient flows through a voxel-driven back projection: detach {name}.")
+        if is_differentiated(tensor):
+            raise ValueError(f"No derivative flows through a voxel-driven back projection: detach {name}.")
     if volume.dim() != 3 or 0 in volume.shape:
         raise ValueError(f"Expected a volume of shape (x, y, z). Got {tuple(volume.shape)}.")
     if images.dim() != 3 or 0 in images.shape[1:]:

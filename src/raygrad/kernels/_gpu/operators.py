@@ -65,6 +65,14 @@ def march_cameras_adjoint(
     return spread(cotangent, volume, beam, March(world_to_voxel, labels, *settings))
 
 
+def march_cameras_adjoint_into(
+    cotangent, gradient, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings
+) -> None:
+    """The same for sums, written to `gradient`; see raygrad::march_cameras_adjoint_into."""
+    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width)
+    spread_into(cotangent, gradient, beam, March(world_to_voxel, labels, *settings))
+
+
 def contract_cameras(cotangent, jacobian, height, width) -> Tensor:
     """The gradient (batch, 4, 4) for the map from pixels to the world; see raygrad::contract_cameras.
 
