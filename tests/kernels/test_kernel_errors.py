@@ -69,6 +69,34 @@ def test_cotangent_that_does_not_fit():
         inspect.unwrap(backproject)(torch.ones(1, 12), VOLUME, SOURCE, TARGET, affine())
 
 
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize(
+    "out",
+    [
+        torch.zeros(5, 1, 5, dtype=torch.float64).expand(5, 5, 5),
+        torch.zeros(25 + 4 * 5 + 4, dtype=torch.float64).as_strided((5, 5, 5), (5, 5, 1)),
+        torch.zeros(200, dtype=torch.float64).as_strided((5, 5, 5), (24, 5, 1)),
+    ],
+)
+def test_outputs_whose_voxels_share_memory(out, backend):
+    before = out.clone()
+    with pytest.raises(ValueError, match=r"memory of its own for every voxel.* strides \("):
+        backproject(torch.ones(1, 1, 12).double(), VOLUME, SOURCE, TARGET, affine(), out=out, backend=backend)
+    assert torch.equal(out, before)
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_outputs_with_gaps_in_any_order(backend):
+    cotangent = torch.ones(1, 1, 12).double()
+    expected = backproject(cotangent, VOLUME, SOURCE, TARGET, affine(), backend=backend)
+    memory = torch.full((5, 11, 12), 7.0, dtype=torch.float64)
+    out = memory[:, 1::2, 2::2].permute(2, 0, 1)
+    assert backproject(cotangent, VOLUME, SOURCE, TARGET, affine(), out=out, backend=backend) is out
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
+    out.fill_(7)
+    assert (memory == 7).all()
+
+
 def test_backend_cpu_explains_why_it_cannot():
     with pytest.raises(ValueError, match=r"float32 and float64, not torch\.float16|extension is missing"):
         project(VOLUME.half(), SOURCE, TARGET, affine(), backend="cpu")

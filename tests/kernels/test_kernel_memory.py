@@ -6,13 +6,13 @@ from itertools import permutations
 
 import pytest
 import torch
-from kernel_cases import BACKENDS_IN_TIME, GPU, METHODS, affine, device_of, needs_extension, random_like
-from raygrad.data.geometry import VolumeGeometry
-from raygrad.trajectories import circular
+from kernel_cases import BACKENDS_IN_TIME, GPU, RENDERERS, affine, device_of, needs_extension, random_like
 from torch import Tensor
 from voxel_driven_cases import circle
 
 from raygrad import kernels
+from raygrad.geometry import VolumeGeometry
+from raygrad.geometry.trajectories import circular
 from raygrad.projector import Projector
 
 SHAPE = (6, 5, 18)
@@ -81,11 +81,11 @@ def tolerance(dtype: torch.dtype) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("renderer", RENDERERS)
 @pytest.mark.parametrize("backend", BACKENDS_IN_TIME)
-def test_an_adjoint_writes_to_its_output_and_nowhere_else(backend, method, dtype):
+def test_an_adjoint_writes_to_its_output_and_nowhere_else(backend, renderer, dtype):
     device = device_of(backend)
-    options = {"method": method, "n_points": 12, "backend": backend}
+    options = {"renderer": renderer, "n_points": 12, "backend": backend}
     for shape in (SHAPE, (2, *SHAPE)):
         beam = rays(2, dtype, device)
         cotangent = random_like(torch.empty(2, 1, 40, dtype=dtype, device=device))
@@ -98,11 +98,11 @@ def test_an_adjoint_writes_to_its_output_and_nowhere_else(backend, method, dtype
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("renderer", RENDERERS)
 @pytest.mark.parametrize(("reducefn", "labelled"), [("sum", False), ("sum", True), ("max", False)])
-def test_memory_makes_no_difference_to_images_and_gradients(reducefn, labelled, method, dtype):
+def test_memory_makes_no_difference_to_images_and_gradients(reducefn, labelled, renderer, dtype):
     """NaN in the gaps would show up in whatever is made of it."""
-    options = {"method": method, "n_points": 12, "reducefn": reducefn, "image_width": 8}
+    options = {"renderer": renderer, "n_points": 12, "reducefn": reducefn, "image_width": 8}
     values = torch.rand(2, *SHAPE, dtype=dtype, generator=torch.Generator().manual_seed(8))
     labels = (values[0] * 3).to(torch.uint8) if labelled else None
     beam = rays(2, dtype)
@@ -123,14 +123,14 @@ def test_memory_makes_no_difference_to_images_and_gradients(reducefn, labelled, 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("along", range(3), ids="xyz")
-@pytest.mark.parametrize("method", METHODS)
-def test_scans_about_an_axis_write_to_the_volume_and_nowhere_else(method, along, dtype):
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_scans_about_an_axis_write_to_the_volume_and_nowhere_else(renderer, along, dtype):
     """Joseph's march has a way of its own where an image's columns run along contiguous memory."""
     shape = [7, 6, 5]
     shape[along] = 21
     axis = tuple(float(a == along) for a in range(3))
     views = circular(3, sdd=60.0, sid=40.0, height=34, width=9, delx=1.3, dely=1.1, axis=axis, dtype=torch.float64)
-    projector = Projector(VolumeGeometry.centred(tuple(shape), (1.0, 1.1, 0.9)), views, method, n_points=30)
+    projector = Projector(VolumeGeometry.centred(tuple(shape), (1.0, 1.1, 0.9)), views, renderer, n_points=30)
     images = torch.rand(projector.range_shape, dtype=dtype, generator=torch.Generator().manual_seed(5))
     expected = projector.T(images)
     assert expected.abs().max() > 0
