@@ -7,12 +7,11 @@ import torch
 
 from raygrad.data import Subject, Volume
 from raygrad.drr import DRR
-from raygrad.geometry._detector import Detector
-from raygrad.geometry._unknowns import Calibration
+from raygrad.geometry import ConeViews, Detector, UnknownGeometry
+from raygrad.march import Marching, Prepared, march
 from raygrad.phantoms._shapes import Gaussian, Phantom
 from raygrad.pose import RigidTransform, convert, se3_exp_map
-from raygrad.registration._problem.pose_problem import Scene, Sight, Unknowns
-from raygrad.registration._problem.pyramid import Camera, make_body
+from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.similarity import GlobalCorrelation, LocalCorrelation
 from raygrad.registration._schedule import Stage
 
@@ -31,7 +30,7 @@ def grid(shape, spacing, centre=(0.0, 0.0, 0.0), pose=None):
 
 
 def body_of(phantom, shape, voxel_to_world):
-    return make_body(phantom.voxelize(shape, voxel_to_world, 2, DOUBLE), torch.linalg.inv(voxel_to_world))
+    return Prepared.of(phantom.voxelize(shape, voxel_to_world, 2, DOUBLE), torch.linalg.inv(voxel_to_world))
 
 
 def blobs(centre=(0.0, 0.0, 0.0), size=1.0, seed=0):
@@ -79,15 +78,19 @@ def far(batch=1, seed=0, view=0, spread=1.0):
     return near @ se3_exp_map(turn) @ pose
 
 
-def make_camera(**options):
-    return Camera(make_detector(**options), "joseph", "auto")
+JOSEPH = Marching("joseph")
 
 
-EVERYTHING = Calibration(sdd=5.0, principal_point=3.0, pixel_size=0.01, relative_pose=(4.0, 1.0))
+def see(body, detector, pose, marching=JOSEPH):
+    """The line integrals (batch, ray) of a body from poses (batch, 4, 4)."""
+    return march(body, ConeViews(detector, RigidTransform(pose)), marching)[:, 0]
 
 
-def make_scene(
-    views=2, bodies=2, similarity=None, calibration=EVERYTHING, entries=3, noise=1e-6, origin=(40.0, -70, 30)
+EVERYTHING = UnknownGeometry(pose_deg=1.0, pose_mm=4.0, sdd_mm=5.0, x0_mm=3.0, y0_mm=3.0, pixel_size=0.01)
+
+
+def make_problem(
+    views=2, bodies=2, similarity=None, geometry=EVERYTHING, entries=3, noise=1e-6, origin=(40.0, -70, 30)
 ):
     """Blobs about a point that is not the world's origin; another body beside them that turns about its own middle."""
     origin = torch.tensor(origin, dtype=DOUBLE)
@@ -97,34 +100,33 @@ def make_scene(
         body_of(blobs(centre, size, seed), shape, grid(shape, (6 * size,) * 3, centre))
         for seed, (centre, size, shape) in enumerate(zip(centres, sizes, shapes, strict=False))
     ]
-    sights = []
+    xrays = []
     generator = torch.Generator().manual_seed(5)
     for view in range(views):
-        camera = make_camera(x0=5.0 * view, y0=-3.0, height=12, width=10 + view, dely=11.0, reverse=view == 0)
+        detector = make_detector(x0=5.0 * view, y0=-3.0, height=12, width=10 + view, dely=11.0, reverse=view == 0)
         rig = far(entries, seed=view, view=view)
         rig[:, :3, 3] += origin
-        shape = (1, 1, camera.detector.height, camera.detector.width)
-        ends = camera.detector(RigidTransform(rig[:1]))
-        xray = sum(camera.image(body, *ends) for body in solid).reshape(shape)
+        shape = (1, 1, detector.height, detector.width)
+        xray = sum(see(body, detector, rig[:1]) for body in solid).reshape(shape)
         xray = xray + 0.02 * xray.max() * torch.randn(shape, generator=generator, dtype=DOUBLE)
         weights = torch.rand(shape, generator=generator, dtype=DOUBLE)
         weights[..., :2] = 0
-        sights.append(Sight(camera, tuple(solid), rig, xray, weights))
+        xrays.append(ScaledXRay(detector, JOSEPH, tuple(solid), rig, xray, weights))
     noise = torch.full((entries,), noise, dtype=DOUBLE)
-    return Scene(tuple(sights), similarity or GlobalCorrelation(), torch.stack(centres), 60.0, calibration, noise)
+    return PoseProblem(tuple(xrays), similarity or GlobalCorrelation(), torch.stack(centres), 60.0, geometry, noise)
 
 
-def make_unknowns(scene, seed=3):
+def make_states(problem, seed=3):
     """States off the beginning in every respect."""
     generator = torch.Generator().manual_seed(seed)
-    entries, bodies, views = len(scene.noise), len(scene.pivots), len(scene.sights)
+    entries, bodies, views = len(problem.noise), len(problem.pivots), len(problem.xrays)
 
     def motions(count, mm, radians):
         scale = torch.tensor([mm] * 3 + [radians] * 3, dtype=DOUBLE)
         twists = scale * torch.randn(entries * count, 6, generator=generator, dtype=DOUBLE)
         turns = se3_exp_map(twists).unflatten(0, (entries, count))
         turns[..., :3, 3] = twists[:, :3].unflatten(0, (entries, count))
-        pivots = scene.pivots[: 1 if count == views else count]
+        pivots = problem.pivots[: 1 if count == views else count]
         turns[..., :3, 3] += pivots - (turns[..., :3, :3] @ pivots[..., None])[..., 0]
         return turns
 
@@ -132,7 +134,7 @@ def make_unknowns(scene, seed=3):
     offsets[:, 0] = torch.eye(4, dtype=DOUBLE)
     intrinsics = torch.tensor([4.0, 2.0, 2.0, 0.02], dtype=DOUBLE)
     intrinsics = intrinsics * torch.randn(entries, views, 4, generator=generator, dtype=DOUBLE)
-    return Unknowns(torch.arange(entries), motions(bodies, 4.0, 0.1), offsets, intrinsics)
+    return States(torch.arange(entries), motions(bodies, 4.0, 0.1), offsets, intrinsics)
 
 
 TRUTH = convert(torch.zeros(1, 3), torch.tensor([[0.0, 850.0, 0.0]]), parameterization="axis_angle")

@@ -18,11 +18,12 @@ from raygrad._errors import InputError
 from raygrad.cli import app
 from raygrad.cli._parsing import parse_pose
 from raygrad.cli._register_inputs import CAMERA_OPTIONS, Starts, prepare
+from raygrad.cli._register_run import ADVICE
 from raygrad.data import load_example_ct, make_reorient, read
 from raygrad.formats import View, read_poses, write_poses
 from raygrad.geometry import Intrinsics
 from raygrad.pose import RigidTransform
-from raygrad.registration._result import Iteration, RegistrationResult, Status, Uncertainty
+from raygrad.registration import Iteration, RegistrationResult, Status, Uncertainty
 
 CAMERA = Intrinsics(sdd=600.0, height=24, width=32, delx=3.0, dely=4.0)
 OPTIONS = ["--sdd", "600", "--delx", "3", "--dely", "4", "--translation", "0,400,0"]
@@ -79,7 +80,7 @@ class Registrations:
         for number, angle in enumerate((0.0, 1.0, 2.0)):
             poses = RigidTransform(inits[0].matrix @ pose_of(angle, 0, 0, 0, 0, 0).matrix)
             score = torch.tensor([0.7 + 0.1 * number])
-            trace.append(Iteration(0, number, (12, 16), poses, score, None, 0.1 * number))
+            trace.append(Iteration(number, 0.1 * number, 0, (12, 16), poses, score))
         moved = trace[-1].pose
         poses = self.poses or tuple(
             RigidTransform(moved.matrix @ inits[0].inverse().matrix @ init.matrix) for init in inits
@@ -148,14 +149,15 @@ def test_search_has_its_ranges(ct, xray, tmp_path, register):
 
 def test_what_else_is_unknown_reaches_register(ct, xray, labelmap, tmp_path, register):
     unknown = ["--structure", "spine=3,5-7", "--structure", "rib=1", "--labelmap", labelmap]
-    unknown += ["--calibrate", "sdd=10,principal-point=5 pixel-size=0.02,relative-pose=2:1"]
+    unknown += ["--calibrate", "sdd,x0_mm=5 pixel-size=0.02,pose_mm=2,pose_deg=1"]
     result = run(ct, xray, "-o", tmp_path / "a", *OPTIONS, "--no-animation", *unknown)
     assert result.exit_code == 0, result.output
     assert register.options["structures"] == {"spine": [3, 5, 6, 7], "rib": [1]}
-    assert register.options["calibration"] == registration.Calibration(10.0, 5.0, 0.02, (2.0, 1.0))
+    expected = registration.UnknownGeometry(pose_deg=1, pose_mm=2, sdd_mm=10, x0_mm=5, pixel_size=0.02)
+    assert register.options["unknowns"] == expected
     assert torch.unique(register.drrs[0].mask).tolist() == [0, 1, 3]
     assert run(ct, xray, "-o", tmp_path / "b", *OPTIONS, "--no-animation").exit_code == 0
-    assert register.options.keys().isdisjoint({"structures", "calibration", "ranges"})
+    assert register.options.keys().isdisjoint({"structures", "unknowns", "ranges"})
 
 
 def test_structures_are_saved_and_where_they_went_is_said(ct, xray, labelmap, tmp_path, monkeypatch):
@@ -174,7 +176,7 @@ def test_structures_are_saved_and_where_they_went_is_said(ct, xray, labelmap, tm
     torch.testing.assert_close(torch.tensor(saved["poses"][0]), moved.matrix[0], atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("status", [status for status in Status if status is not Status.CONVERGED])
+@pytest.mark.parametrize("status", ADVICE)
 def test_a_pose_not_to_be_trusted_ends_with_1_and_says_what_to_do(ct, xray, tmp_path, monkeypatch, status):
     monkeypatch.setattr(registration, "register", Registrations(status), raising=False)
     result = run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation")
@@ -244,9 +246,11 @@ MISTAKES = {
     "structure of no numbers": (["CT", "XRAY", *OPTIONS, "--structure", "spine=T1"], "spine=T1"),
     "structure upside down": (["CT", "XRAY", *OPTIONS, "--structure", "spine=9-3"], "spine=9-3"),
     "structure without labelmap": (["CT", "XRAY", *OPTIONS, "--structure", "spine=3"], "labelmap"),
-    "calibrate what": (["CT", "XRAY", *OPTIONS, "--calibrate", "source=3"], "source=3"),
-    "calibrate how far": (["CT", "XRAY", *OPTIONS, "--calibrate", "sdd"], "sdd=10"),
-    "calibrate relative": (["CT", "XRAY", *OPTIONS, "--calibrate", "relative-pose=2"], "relative-pose=2:1"),
+    "calibrate what": (["CT", "XRAY", *OPTIONS, "--calibrate", "source"], "'source'"),
+    "calibrate without a unit": (["CT", "XRAY", *OPTIONS, "--calibrate", "sdd=10"], "sdd_mm=..."),
+    "calibrate how far": (["CT", "XRAY", *OPTIONS, "--calibrate", "sdd_mm=-3"], "positive standard deviation"),
+    "calibrate no number": (["CT", "XRAY", *OPTIONS, "--calibrate", "sdd_mm="], "sdd_mm"),
+    "calibrate half a pose": (["CT", "XRAY", *OPTIONS, "--calibrate", "pose_mm=2"], "pose_deg and pose_mm together"),
     "two X-rays, one start": (["CT", "XRAY", "XRAY", *OPTIONS], "--relative"),
     "two starts, one X-ray": (["CT", "XRAY", *OPTIONS, "--rotation", "0,0,0", "--rotation", "9,0,0"], "2 time(s)"),
     "no such pose file": (["CT", "XRAY", "--init", "DIR/none.json"], "none.json"),

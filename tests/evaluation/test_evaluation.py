@@ -224,7 +224,7 @@ def answer(pose, status=Status.CONVERGED, spine=None):
     """What `register` returns for one start that ended at this pose."""
     pose = RigidTransform(pose.matrix.float())
     score = torch.tensor([0.9])
-    trace = tuple(Iteration(0, number, (40, 40), pose, score, None, 0.0) for number in range(4))
+    trace = tuple(Iteration(number, 0.0, 0, (40, 40), pose, score) for number in range(4))
     return RegistrationResult(
         (pose,), score, (status,), trace, 0.1, structures={} if spine is None else {"spine": (spine,)}
     )

@@ -54,7 +54,7 @@ def same_pose(one, other):
 
 @pytest.mark.parametrize("structures", [None, {"left": [1]}], ids=["whole", "parts"])
 def test_a_device_finds_what_the_cpu_finds(traffic, there, drr, xray, structures):
-    options = {"stages": TWO_STAGES, "candidates": 3, "calibration": EVERYTHING, "structures": structures}
+    options = {"stages": TWO_STAGES, "candidates": 3, "unknowns": EVERYTHING, "structures": structures}
     expected = register([xray, xray], [drr, drr], [START, START], **options)
     _, found = traffic(lambda: register([there[1]] * 2, [there[0]] * 2, [START, START], **options))
     same_pose(found, expected)
@@ -64,7 +64,8 @@ def test_a_device_finds_what_the_cpu_finds(traffic, there, drr, xray, structures
 
 
 def test_a_device_is_searched_as_the_cpu_is(traffic, there, drr, xray):
-    options = {"ranges": SearchRanges(degrees=10.0, mm=15.0), "poses": 40, "keep": 2, "stages": TWO_STAGES}
+    stages = [replace(stage, keep=8) for stage in TWO_STAGES]
+    options = {"ranges": SearchRanges(degrees=10.0, mm=15.0), "poses": 40, "keep": 2, "stages": stages}
     _, found = traffic(lambda: search(there[1], there[0], **options, init=TRUTH))
     same_pose(found, search(xray, drr, **options, init=TRUTH))
 

@@ -14,24 +14,22 @@ from registration_cases import (
     body_of,
     far,
     grid,
-    make_camera,
     make_detector,
     make_drr,
     middle_of,
+    see,
 )
 from torch.nn import functional
 
 from raygrad.data import Subject, Volume
+from raygrad.march import Marching, Prepared
 from raygrad.phantoms._shapes import Ellipsoid
 from raygrad.pose import RigidTransform
 from raygrad.registration._problem.bodies import check_structures, middle, reach, separate_bodies, whole_body
 from raygrad.registration._problem.pyramid import (
     VOXELS_PER_PIXEL,
-    Camera,
     Pyramid,
-    make_body,
     reduce_body,
-    shrink_detector,
     shrink_factor,
     shrink_image,
 )
@@ -48,28 +46,28 @@ def test_a_coarser_body_has_the_same_mass_in_the_same_place(shape, factors, pose
     density = torch.rand(shape, dtype=DOUBLE)
     if fortran:
         density = density.permute(2, 1, 0).contiguous().permute(2, 1, 0)
-    body = make_body(density, torch.linalg.inv(grid(shape, (1.5, 0.7, 2.0), (10, -20, 5), pose)))
+    body = Prepared.of(density, torch.linalg.inv(grid(shape, (1.5, 0.7, 2.0), (10, -20, 5), pose)))
     coarse = reduce_body(body, factors)
-    assert coarse.density.shape == tuple(math.ceil(n / f) for n, f in zip(shape, factors, strict=True))
-    assert (coarse.density.stride(0) == 1) == fortran
+    assert coarse.values.shape == tuple(math.ceil(n / f) for n, f in zip(shape, factors, strict=True))
+    assert (coarse.values.stride(0) == 1) == fortran
     assert coarse.spacing == pytest.approx([s * f for s, f in zip((1.5, 0.7, 2.0), factors, strict=True)])
     torch.testing.assert_close(moments(coarse)[0], moments(body)[0], rtol=1e-12, atol=0)
     # A voxel lies in the middle of its block, and holds its mean.
     block = tuple(slice(0, f) for f in factors)
-    torch.testing.assert_close(coarse.density[0, 0, 0], density[block].mean())
+    torch.testing.assert_close(coarse.values[0, 0, 0], density[block].mean())
     single = torch.zeros_like(density)
     single[block] = 1.0
-    blocks = (replace(body, density=single), replace(coarse, density=(coarse.density == coarse.density[0, 0, 0]) * 1.0))
+    blocks = (replace(body, values=single), replace(coarse, values=(coarse.values == coarse.values[0, 0, 0]) * 1.0))
     for fine_moment, coarse_moment in zip(*map(moments, blocks), strict=True):
         torch.testing.assert_close(coarse_moment, fine_moment, rtol=1e-12, atol=1e-12)
 
 
 def moments(body):
     """Mass, and centre of mass in mm of the world."""
-    voxels = torch.stack(torch.meshgrid(*(torch.arange(n, dtype=DOUBLE) for n in body.density.shape), indexing="ij"))
+    voxels = torch.stack(torch.meshgrid(*(torch.arange(n, dtype=DOUBLE) for n in body.values.shape), indexing="ij"))
     voxel_to_world = torch.linalg.inv(body.world_to_voxel)
-    mass = body.density.sum()
-    centroid = (voxels * body.density).sum((1, 2, 3)) / mass
+    mass = body.values.sum()
+    centroid = (voxels * body.values).sum((1, 2, 3)) / mass
     return mass * voxel_to_world[:3, :3].det(), voxel_to_world[:3, :3] @ centroid + voxel_to_world[:3, 3]
 
 
@@ -78,16 +76,15 @@ def test_line_integrals_through_a_coarser_body_are_hardly_other(pose):
     shape = (48, 41, 50)
     body = body_of(blobs(), shape, grid(shape, (2.0, 2.0, 2.0), pose=pose))
     coarse = reduce_body(body, (2, 2, 2))
-    camera, (source, target) = make_camera(), make_camera().detector(RigidTransform(far()))
-    fine_image, coarse_image = camera.image(body, source, target), camera.image(coarse, source, target)
+    fine_image, coarse_image = see(body, make_detector(), far()), see(coarse, make_detector(), far())
     assert (fine_image - coarse_image).abs().max() < 0.04 * fine_image.max()
     moved = replace(coarse, world_to_voxel=coarse.world_to_voxel @ STILL.matrix[0] + 0)
     moved.world_to_voxel[:3, 3] += 0.5  # a voxel off by half is seen
-    assert (fine_image - camera.image(moved, source, target)).abs().max() > 0.06 * fine_image.max()
+    assert (fine_image - see(moved, make_detector(), far())).abs().max() > 0.06 * fine_image.max()
 
 
 def test_pyramids_take_blocks_that_fit_a_pixel_and_make_each_once():
-    body = make_body(torch.rand(32, 32, 16), torch.linalg.inv(grid((32, 32, 16), (1.0, 1.0, 2.5))))
+    body = Prepared.of(torch.rand(32, 32, 16), torch.linalg.inv(grid((32, 32, 16), (1.0, 1.0, 2.5))))
     pyramid = Pyramid(body)
     assert pyramid.level(1.9) is body
     coarse = pyramid.level(VOXELS_PER_PIXEL * 4.0)
@@ -96,13 +93,13 @@ def test_pyramids_take_blocks_that_fit_a_pixel_and_make_each_once():
     coarsest = pyramid.level(VOXELS_PER_PIXEL * 5.0)
     assert coarsest.spacing == pytest.approx((4.0, 4.0, 5.0))
     direct = reduce_body(body, (4, 4, 2))  # not by way of `coarse`, and still the same
-    torch.testing.assert_close(coarsest.density, direct.density)
+    torch.testing.assert_close(coarsest.values, direct.values)
     torch.testing.assert_close(coarsest.world_to_voxel, direct.world_to_voxel)
 
 
 def test_volumes_with_nan_are_refused():
     with pytest.raises(ValueError, match="NaN"):
-        make_body(torch.full((3, 3, 3), torch.nan), torch.eye(4, dtype=DOUBLE))
+        Prepared.of(torch.full((3, 3, 3), torch.nan), torch.eye(4, dtype=DOUBLE))
 
 
 # The pyramid: detectors and X-rays
@@ -112,18 +109,13 @@ def test_volumes_with_nan_are_refused():
 @pytest.mark.parametrize(("height", "width", "factor"), [(12, 8, 4), (13, 11, 3), (17, 10, 4), (5, 9, 5)])
 def test_joined_pixels_lie_where_their_parts_do(height, width, factor, reverse):
     detector = make_detector(height, width, 1.3, 7.0, -4.0, 0.8, reverse)
-    coarse = shrink_detector(detector, factor)
+    coarse = detector.with_intrinsics(detector.intrinsics.shrunk(factor))
     fine, joined = (part(STILL)[1][0].unflatten(0, (part.height, part.width)) for part in (detector, coarse))
     means = functional.avg_pool2d(fine.permute(2, 0, 1), factor).permute(1, 2, 0)
     assert joined.shape == (height // factor, width // factor, 3)
     torch.testing.assert_close(joined, means, rtol=1e-13, atol=1e-9)
     assert coarse.reverse_x_axis == reverse
     assert torch.equal(coarse.reorient.matrix, detector.reorient.matrix)
-
-
-def test_a_detector_that_is_not_shrunk_stays_itself():
-    detector = make_detector()
-    assert shrink_detector(detector, 1) is detector
 
 
 @pytest.mark.parametrize(
@@ -137,7 +129,7 @@ def test_the_longer_side_keeps_as_many_pixels_as_wanted(height, width, pixels, f
 @pytest.mark.parametrize("reverse", [True, False])
 def test_a_shrunk_x_ray_is_what_the_shrunk_detector_sees(reverse):
     detector = make_detector(103, 102, 1.5, 12.0, -9.0, None, reverse)
-    coarse = shrink_detector(detector, 4)
+    coarse = detector.with_intrinsics(detector.intrinsics.shrunk(4))
     images = []
     for part in (detector, coarse):
         source, target = part(RigidTransform(far()))
@@ -182,13 +174,11 @@ def subject():
     return Subject(Volume(density, voxel_to_world), density, mask)
 
 
-@pytest.mark.parametrize("method", ["joseph", "siddon"])
-def test_separate_bodies_add_up_to_the_whole(subject, method):
+@pytest.mark.parametrize("renderer", ["joseph", "siddon"])
+def test_separate_bodies_add_up_to_the_whole(subject, renderer):
     drr = make_drr(subject)
     bodies = separate_bodies(drr, {"left": [3, 4], "right": [7]})
-    camera = Camera(drr.detector, method, "auto")
-    source, target = drr.detector(RigidTransform(far(3)))
-    whole, *parts = (camera.image(body, source, target) for body in (whole_body(drr), *bodies))
+    whole, *parts = (see(body, drr.detector, far(3), Marching(renderer)) for body in (whole_body(drr), *bodies))
     assert len(parts) == 3
     assert all((part > 0).any(1).all() for part in parts)
     torch.testing.assert_close(sum(parts), whole, rtol=1e-12, atol=1e-10)
@@ -198,14 +188,14 @@ def test_structures_are_cut_out_where_they_are(subject):
     drr = make_drr(subject)
     rest, left, right = separate_bodies(drr, {"left": [3, 4], "right": [7]})
     mask = drr.mask
-    assert left.density.shape == (4, 5, 9)
-    assert right.density.shape == (5, 4, 3)
+    assert left.values.shape == (4, 5, 9)
+    assert right.values.shape == (5, 4, 3)
     for body, labels in ((left, (3, 4)), (right, (7,))):
         chosen = torch.isin(mask, torch.tensor(labels, dtype=mask.dtype))
-        alone = replace(whole_body(drr), density=drr.density * chosen)
+        alone = replace(whole_body(drr), values=drr.density * chosen)
         for cut, uncut in zip(moments(body), moments(alone), strict=True):
             torch.testing.assert_close(cut, uncut, rtol=1e-12, atol=1e-10)
-    assert (rest.density[torch.isin(mask, torch.tensor([3, 4, 7], dtype=mask.dtype))] == 0).all()
+    assert (rest.values[torch.isin(mask, torch.tensor([3, 4, 7], dtype=mask.dtype))] == 0).all()
     assert (drr.density[mask == 3] > 0).any()  # the DRR is as it was
     torch.testing.assert_close(middle(right), middle_of(drr.world_to_voxel.inverse(), (29, 14, 15)), rtol=0, atol=1e-9)
 
@@ -213,7 +203,7 @@ def test_structures_are_cut_out_where_they_are(subject):
 def test_middle_and_reach_are_those_of_the_box(subject):
     body = whole_body(make_drr(subject))
     index = torch.stack(torch.meshgrid(*(torch.arange(0.05, 1, 0.1, dtype=DOUBLE),) * 3, indexing="ij"), -1)
-    inside = index.reshape(-1, 3) * torch.tensor(body.density.shape) - 0.5
+    inside = index.reshape(-1, 3) * torch.tensor(body.values.shape) - 0.5
     voxel_to_world = body.world_to_voxel.inverse()
     points = inside @ voxel_to_world[:3, :3].T + voxel_to_world[:3, 3]
     torch.testing.assert_close(middle(body), points.mean(0), rtol=0, atol=1e-9)

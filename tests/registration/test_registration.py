@@ -7,20 +7,20 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from registration_cases import see
 
 from raygrad.data import Subject, Volume, load_example_ct
 from raygrad.drr import DRR
-from raygrad.kernels import project
 from raygrad.metrics import mean_target_registration_error
 from raygrad.phantoms._shapes import Ellipsoid, Phantom
 from raygrad.pose import RigidTransform, convert, se3_exp_map, se3_log_map
 from raygrad.registration import (
-    Calibration,
     LocalCorrelation,
     RegistrationWarning,
     SearchRanges,
     Stage,
     Status,
+    UnknownGeometry,
     default_schedule,
     register,
     search,
@@ -206,27 +206,23 @@ def test_a_spine_that_moved_by_itself_is_found(subject, drr):
 
 def whole_image(drr, body, pose):
     """What a DRR's camera sees of one body."""
-    source, target = drr.detector(pose)
-    image = project(
-        body.density, source.to(body.density), target.to(body.density), body.world_to_voxel, renderer="joseph"
-    )
-    return image.reshape(1, 1, SIDE, SIDE)
+    return see(body, drr.detector, pose.matrix).reshape(1, 1, SIDE, SIDE)
 
 
 @pytest.mark.parametrize(
-    ("truth", "calibration"),
+    ("truth", "unknowns"),
     [
-        ({"sdd": 1028.0}, Calibration(sdd=10.0)),
-        ({"x0": 3.0, "y0": -3.0}, Calibration(principal_point=5.0)),
-        ({"delx": 4.04, "dely": 4.04}, Calibration(pixel_size=0.02)),
+        ({"sdd": 1028.0}, UnknownGeometry(sdd_mm=10.0)),
+        ({"x0": 3.0, "y0": -3.0}, UnknownGeometry(x0_mm=5.0, y0_mm=5.0)),
+        ({"delx": 4.04, "dely": 4.04}, UnknownGeometry(pixel_size=0.02)),
     ],
     ids=["sdd", "principal point", "pixel size"],
 )
-def test_geometry_that_is_not_known_exactly_is_found_from_two_views(subject, drr, truth, calibration):
+def test_geometry_that_is_not_known_exactly_is_found_from_two_views(subject, drr, truth, unknowns):
     camera = make_drr(subject, **truth)
     xrays, starts = [take(camera, AP), take(camera, LATERAL)], [off(AP), off(LATERAL)]
     assumed = register(xrays, [drr, drr], starts)
-    result = register(xrays, [drr, drr], starts, calibration=calibration)
+    result = register(xrays, [drr, drr], starts, unknowns=unknowns)
     assert result.status == (Status.CONVERGED,)
     assert error(result.pose) < 0.1
     assert error(result.pose) < 0.5 * error(assumed.pose)
@@ -240,7 +236,9 @@ def test_geometry_that_is_not_known_exactly_is_found_from_two_views(subject, drr
 def test_a_relative_pose_that_is_not_known_exactly_is_found(drr, xray):
     tilt = se3_exp_map(torch.tensor([[2.0, -1.0, 1.5, 0.01, -0.015, 0.01]], dtype=DOUBLE))
     starts = [off(AP), RigidTransform(MOTION @ tilt @ LATERAL.matrix)]
-    result = register([xray, take(drr, LATERAL)], [drr, drr], starts, calibration=Calibration(relative_pose=(3.0, 1.0)))
+    result = register(
+        [xray, take(drr, LATERAL)], [drr, drr], starts, unknowns=UnknownGeometry(pose_deg=1.0, pose_mm=3.0)
+    )
     assert result.status == (Status.CONVERGED,)
     assert error(result.pose) < 0.1
     assert error(result.poses[1], LATERAL) < 0.1
@@ -265,6 +263,17 @@ def test_wires_brightness_and_contrast_are_forgiven(drr, xray):
     assert_found(register(wired, drr, off(AP)), mm=0.05)
     unaware = [replace(stage, robust=False) for stage in default_schedule()]
     assert error(register(wired, drr, off(AP), stages=unaware).pose) > 0.1
+
+
+def test_trusted_pixels_are_chosen_anew_while_the_pose_moves(drr, xray):
+    stage = Stage(100, LocalCorrelation(9), iterations=30, tolerance=0.01, robust=True)
+
+    def beginnings(init):
+        trace = register(xray, drr, init, candidates=1, stages=[stage]).trace
+        return sum(iteration.number == 0 for iteration in trace)
+
+    assert beginnings(make_pose((3.0, 3.0, -3.0))) > 1
+    assert beginnings(make_pose()) == 1
 
 
 # Failures that are called so
@@ -318,6 +327,17 @@ def test_a_run_that_is_cut_short_says_so(drr, xray):
     assert result.status == (Status.OUT_OF_ITERATIONS,)
 
 
+def test_the_mirrored_view_from_behind_is_no_match(drr, xray):
+    result = register(xray, drr, make_pose((170.0, 10.0, 0.0)))
+    assert result.status[0] is Status.NO_MATCH
+
+
+def test_a_start_in_the_isocentre_is_told_of_and_does_no_harm(drr, xray):
+    with pytest.warns(RegistrationWarning, match="source is inside the CT"):
+        result = register(xray, drr, make_pose(xyz=(0.0, 0.0, 0.0)), candidates=1)
+    assert result.status[0] is not Status.CONVERGED
+
+
 # Search
 
 
@@ -325,7 +345,9 @@ def test_a_search_finds_the_pose_from_nothing_and_ranks(drr):
     truth = make_pose((15.0, -10.0, 8.0), (20.0, 880.0, -15.0))
     xray = take(drr, truth)
     ranges = SearchRanges(degrees=25.0, mm=40.0)
-    stages = [replace(stage, margin=50.0, iterations=20) for stage in QUICK]
+    stages = [
+        replace(stage, margin=50.0, iterations=20, keep=keep) for stage, keep in zip(QUICK, (64, 16), strict=True)
+    ]
     result = search(xray, drr, ranges, poses=512, keep=3, stages=stages)
     assert error(result.pose, truth)[0] < 1.0
     assert result.status[0] is Status.CONVERGED
@@ -341,7 +363,8 @@ def test_a_search_finds_the_pose_from_nothing_and_ranks(drr):
 def test_registration_without_a_good_start_searches(drr, xray, monkeypatch, init):
     monkeypatch.setattr(sys.modules["raygrad.registration._register"], "search", partial(search, poses=256))
     monkeypatch.setattr(sys.modules["raygrad.registration._search"], "REFINED", 24)
-    result = register(xray, drr, init, ranges=SearchRanges(12.0, 20.0), stages=QUICK)
+    stages = [replace(QUICK[0], keep=24), QUICK[1]]
+    result = register(xray, drr, init, ranges=SearchRanges(12.0, 20.0), stages=stages)
     assert_found(result, mm=1.0)
     assert len(result.pose) == 1
 
@@ -359,7 +382,7 @@ def test_a_callback_sees_every_iteration_and_may_end_the_run(drr, xray, found):
     result = register(xray, drr, off(AP), callback=stop)
     assert len(seen) == len(result.trace) == 5
     assert all(one is other for one, other in zip(seen, result.trace, strict=True))
-    assert result.status[0] is not Status.CONVERGED
+    assert result.status == (Status.STOPPED,)
     stages = [(it.stage, it.number) for it in found.trace]
     assert stages == sorted(stages)
     assert {stage for stage, _ in stages} == set(range(6))
@@ -367,6 +390,20 @@ def test_a_callback_sees_every_iteration_and_may_end_the_run(drr, xray, found):
     assert found.trace[0].pixels == (25, 25)
     assert found.trace[-1].pixels == (100, 100)
     torch.testing.assert_close(found.trace[-1].pose.matrix, found.pose.matrix)
+
+
+@pytest.mark.parametrize(("left", "status"), [(0, Status.CONVERGED), (1, Status.STOPPED), (12, Status.STOPPED)])
+def test_who_had_come_to_rest_is_not_called_stopped(drr, xray, found, left, status):
+    """A run that is ended so many iterations before its end: within the last stage, or before it."""
+    seen = []
+
+    def stop(iteration):
+        seen.append(iteration)
+        return len(seen) == len(found.trace) - left
+
+    result = register(xray, drr, off(AP), callback=stop)
+    assert result.status == (status,)
+    assert len(result.trace) == len(found.trace) - left
 
 
 def test_progress_is_shown(drr, xray, capsys):
@@ -400,61 +437,3 @@ def test_predicted_deviations_are_those_of_repeated_x_rays(subject):
     assert (ratio < 2).all()
     assert scatter[:3].argmax() == 2
     assert result.uncertainty.weakest()[1] >= predicted[-1][2]
-
-
-# Bad arguments
-
-
-@pytest.mark.parametrize(
-    ("arguments", "kind", "message"),
-    [
-        ({"method": "newton"}, ValueError, "method among lm, adam, lbfgs"),
-        ({"method": "adam", "structures": {"spine": [1]}}, ValueError, "method='lm' for ranges, structures"),
-        ({"learning_rate": 1.0}, TypeError, r"no further options.*learning_rate"),
-        ({"candidates": 0}, ValueError, "at least one candidate"),
-        ({"stages": ()}, ValueError, "at least one stage"),
-        ({"structures": {"ghost": [9999]}}, ValueError, "voxels of the structure 'ghost'"),
-        ({"structures": {"one": [1], "two": [1]}}, ValueError, "1 in 'one' and 'two'"),
-        ({"mask": torch.zeros(SIDE, SIDE)}, ValueError, "at least 1% of the image"),
-        ({"ranges": SearchRanges(degrees=-5.0)}, ValueError, "ranges of one or three"),
-    ],
-)
-def test_bad_arguments_are_refused_before_anything_iterates(drr, xray, arguments, kind, message):
-    def callback(iteration):
-        pytest.fail("it iterates")
-
-    with pytest.raises(kind, match=message):
-        register(xray, drr, off(AP), callback=callback, **arguments)
-
-
-def test_the_mirrored_view_from_behind_is_no_match(drr, xray):
-    result = register(xray, drr, make_pose((170.0, 10.0, 0.0)))
-    assert result.status[0] is Status.NO_MATCH
-
-
-def test_trusted_pixels_are_chosen_anew_while_the_pose_moves(drr, xray):
-    stage = Stage(100, LocalCorrelation(9), iterations=30, tolerance=0.01, robust=True)
-
-    def beginnings(init):
-        trace = register(xray, drr, init, candidates=1, stages=[stage]).trace
-        return sum(iteration.number == 0 for iteration in trace)
-
-    assert beginnings(make_pose((3.0, 3.0, -3.0))) > 1
-    assert beginnings(make_pose()) == 1
-
-
-def test_a_start_in_the_isocentre_is_told_of_and_does_no_harm(drr, xray):
-    with pytest.warns(RegistrationWarning, match="source is inside the CT"):
-        result = register(xray, drr, make_pose(xyz=(0.0, 0.0, 0.0)), candidates=1)
-    assert result.status[0] is not Status.CONVERGED
-
-
-def test_searches_that_are_none_are_refused(drr, xray):
-    with pytest.raises(ValueError, match="at least one pose to keep"):
-        search(xray, drr, keep=0)
-    with pytest.raises(ValueError, match="keep=5 and poses=4"):
-        search(xray, drr, keep=5, poses=4)
-    with pytest.raises(ValueError, match=r"one pose as the middle of the search\. Got 2"):
-        search(xray, drr, init=make_pose(torch.zeros(2, 3).tolist()))
-    with pytest.raises(ValueError, match="pose for each of 2 views"):
-        search([xray, xray], [drr, drr])

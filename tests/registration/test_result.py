@@ -1,18 +1,21 @@
 """What a result says: in numbers, in words, in a file, of all starts and of one."""
 
 import csv
+import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from registration_cases import make_drr, make_subject
 
-from raygrad.geometry._detector import Detector
-from raygrad.geometry._unknowns import Calibration
-from raygrad.pose import random_rigid_transform, se3_exp_map
-from raygrad.registration import Iteration, RegistrationResult, Status, Uncertainty
+from raygrad.data import Subject
+from raygrad.geometry import Detector, UnknownGeometry
+from raygrad.march import Marching, Prepared
+from raygrad.pose import RigidTransform, random_rigid_transform, se3_exp_map
+from raygrad.registration import Iteration, RegistrationResult, Status, Uncertainty, displacements
 from raygrad.registration._outcome import MATCH, UNDETERMINED_MM, _decide
-from raygrad.registration._problem.pose_problem import Scene, Sight, Unknowns
-from raygrad.registration._problem.pyramid import Camera, make_body
+from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.similarity import GlobalCorrelation
 from raygrad.registration._problem.uncertainty import estimate_uncertainty
 from raygrad.registration._result import AXES
@@ -34,7 +37,7 @@ def covariance(*deviations):
 @pytest.fixture
 def result():
     trace = tuple(
-        Iteration(stage, number, (50, 40), poses(number), torch.tensor([0.1, 0.2, 0.3]) + number / 10, damping, 0.5)
+        Iteration(number, 0.5, stage, (50, 40), poses(number), torch.tensor([0.1, 0.2, 0.3]) + number / 10, damping)
         for stage, number, damping in ((0, 0, torch.tensor([1.0, 2.0, 1e-7])), (0, 1, None), (1, 0, None))
     )
     return RegistrationResult(
@@ -115,6 +118,34 @@ def test_the_trace_is_written_row_by_row(result, tmp_path):
             assert float(row["damping"]) == pytest.approx(iteration.damping[start].item(), rel=1e-4)
 
 
+def test_the_way_of_a_start_is_read_from_the_trace(result):
+    for start in range(STARTS):
+        way = result.path(start)
+        expected = torch.stack([iteration.pose.matrix[start] for iteration in result.trace])
+        torch.testing.assert_close(way.matrix, expected)
+        torch.testing.assert_close(result.scores(start), torch.tensor([0.1, 0.2, 0.1]) + 0.1 * start)
+        # The second view lies to the first as it does in the end.
+        to_first = torch.linalg.solve(result.poses[0].matrix[start], result.poses[1].matrix[start])
+        torch.testing.assert_close(result.path(start, view=1).matrix, way.matrix @ to_first, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(result.path().matrix, result.path(result.best).matrix)
+    with pytest.raises(ValueError, match=r"trace of the result's 1 start\(s\)\. Got one of 3"):
+        result.only(1).path()
+
+
+def test_an_outcome_is_numbers_and_texts_for_a_file(result):
+    outcome = result.outcome()
+    assert json.loads(json.dumps(outcome, allow_nan=False)) == outcome
+    assert (outcome["status"], outcome["score"], outcome["starts"]) == ("converged", pytest.approx(0.9), STARTS)
+    assert outcome["standard_deviations"]["depth (mm)"] == pytest.approx(9.0)
+    assert outcome["standard_deviations"]["about y (degrees)"] == pytest.approx(math.degrees(6e-3), rel=1e-4)
+    expected = result.structures["spine"][1].matrix[2].double()
+    torch.testing.assert_close(
+        torch.tensor(outcome["structures"]["spine"]["poses"][1], dtype=DOUBLE), expected, rtol=0, atol=1e-8
+    )
+    lost = replace(result, score=torch.full((STARTS,), math.nan), uncertainty=None, structures={}).outcome(0)
+    assert lost == {"status": "no match", "score": None, "starts": STARTS, "seconds": 1.25}
+
+
 def test_a_trace_that_cannot_be_written_is_an_os_error(result, tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         result.save_trace(tmp_path / "nowhere" / "trace.csv")
@@ -146,16 +177,16 @@ def test_every_axis_is_called_by_its_name(axis):
     assert f"least determined: {AXES[axis]} (2 mm)" in result.summary()
 
 
-def make_scene(pose):
+def make_problem(pose):
     """A view, of which only the axes matter here."""
     reorient = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
-    camera = Camera(Detector(1020.0, 4, 4, 9.0, 9.0, 0.0, 0.0, reorient), "joseph", "auto")
-    body = make_body(torch.ones(2, 2, 2), torch.eye(4, dtype=DOUBLE))
-    sight = Sight(camera, (body,), pose, torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4))
+    detector = Detector(1020.0, 4, 4, 9.0, 9.0, 0.0, 0.0, reorient)
+    body = Prepared.of(torch.ones(2, 2, 2), torch.eye(4, dtype=DOUBLE))
+    xray = ScaledXRay(detector, Marching(), (body,), pose, torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4))
     still = torch.eye(4, dtype=DOUBLE).expand(1, 1, 4, 4)
     noise = torch.zeros(1, dtype=DOUBLE)
-    scene = Scene((sight,), GlobalCorrelation(), torch.zeros(1, 3, dtype=DOUBLE), 70.0, Calibration(), noise)
-    return scene, Unknowns(torch.arange(1), still, still, torch.zeros(1, 1, 4, dtype=DOUBLE))
+    problem = PoseProblem((xray,), GlobalCorrelation(), torch.zeros(1, 3, dtype=DOUBLE), 70.0, UnknownGeometry(), noise)
+    return problem, States(torch.arange(1), still, still, torch.zeros(1, 1, 4, dtype=DOUBLE))
 
 
 def linearisation(normal, scatter):
@@ -170,37 +201,37 @@ def random_symmetric(size, seed):
 
 def test_the_covariance_is_the_sandwich_in_the_cameras_axes():
     pose = se3_exp_map(torch.tensor([[3.0, -5.0, 8.0, 0.4, -0.3, 0.9]], dtype=DOUBLE))
-    scene, unknowns = make_scene(pose)
+    problem, states = make_problem(pose)
     normal, scatter = random_symmetric(6, 0), random_symmetric(6, 1)
-    uncertainty = estimate_uncertainty(scene, unknowns, linearisation(normal, scatter))
+    uncertainty = estimate_uncertainty(problem, states, linearisation(normal, scatter))
     world = torch.linalg.inv(normal) @ scatter @ torch.linalg.inv(normal)
-    axes = (pose[0] @ scene.sights[0].camera.detector.reorient.matrix[0].double())[:3, :3]
+    axes = (pose[0] @ problem.xrays[0].detector.reorient.matrix[0].double())[:3, :3]
     both = torch.block_diag(axes, axes)
     torch.testing.assert_close(uncertainty.covariance[0], both.T @ world @ both, rtol=1e-9, atol=1e-12)
     assert uncertainty.radius == 70.0
     # A twist along the beam alone is depth alone.
     beam = torch.cat([axes[:, 2], torch.zeros(3, dtype=DOUBLE)])
     alone = estimate_uncertainty(
-        scene, unknowns, linearisation(torch.eye(6, dtype=DOUBLE), 4 * torch.outer(beam, beam))
+        problem, states, linearisation(torch.eye(6, dtype=DOUBLE), 4 * torch.outer(beam, beam))
     )
     expected = torch.tensor([0.0, 0, 2, 0, 0, 0], dtype=DOUBLE)
     torch.testing.assert_close(alone.standard_deviations[0], expected, rtol=0, atol=1e-6)
 
 
 def test_geometry_that_is_unknown_too_makes_the_pose_less_certain():
-    scene, unknowns = make_scene(torch.eye(4, dtype=DOUBLE)[None])
+    problem, states = make_problem(torch.eye(4, dtype=DOUBLE)[None])
     normal = random_symmetric(8, 2)
-    known = estimate_uncertainty(scene, unknowns, linearisation(normal[:6, :6], normal[:6, :6]))
-    unknown = estimate_uncertainty(scene, unknowns, linearisation(normal, normal))
+    known = estimate_uncertainty(problem, states, linearisation(normal[:6, :6], normal[:6, :6]))
+    unknown = estimate_uncertainty(problem, states, linearisation(normal, normal))
     assert unknown.covariance.shape == (1, 6, 6)
     assert (unknown.standard_deviations > known.standard_deviations).all()
 
 
 def test_a_motion_that_nothing_depends_on_makes_no_nan():
-    scene, unknowns = make_scene(torch.eye(4, dtype=DOUBLE)[None])
+    problem, states = make_problem(torch.eye(4, dtype=DOUBLE)[None])
     normal = random_symmetric(6, 3)
     normal[2] = normal[:, 2] = 0
-    uncertainty = estimate_uncertainty(scene, unknowns, linearisation(normal, normal))
+    uncertainty = estimate_uncertainty(problem, states, linearisation(normal, normal))
     assert uncertainty.covariance.isfinite().all()
 
 
@@ -222,3 +253,29 @@ def test_a_motion_that_nothing_depends_on_makes_no_nan():
 def test_the_status_is_the_worst_that_can_be_said(match, settled, stuck, rivalled, status):
     assert _decide(match, settled, stuck, rivalled) is status
     assert UNDETERMINED_MM > 0
+
+
+def test_what_the_callback_ended_is_called_so():
+    assert _decide(0.95, False, False, False, interrupted=True) is Status.STOPPED
+    assert _decide(0.5, False, False, True, interrupted=True) is Status.STOPPED
+
+
+# Displacements
+
+
+def test_a_structure_has_moved_as_a_camera_would_have_moved_the_other_way():
+    drr = make_drr(make_subject())
+    rest = se3_exp_map(torch.tensor([[3.0, -5.0, 8.0, 0.4, -0.3, 0.9]], dtype=DOUBLE))
+    inside = torch.nonzero(drr.mask == 1).double().mean(0)
+    voxel_to_world = drr.subject.volume.voxel_to_world
+    centre = voxel_to_world[:3, :3] @ inside + voxel_to_world[:3, 3]
+    motion = se3_exp_map(torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 0.1]], dtype=DOUBLE))
+    motion[:, :3, 3] = centre - motion[:, :3, :3] @ centre + torch.tensor([3.0, 0.0, 4.0], dtype=DOUBLE)
+    moved = {"left": (RigidTransform(motion.inverse() @ rest),)}
+    result = RegistrationResult((RigidTransform(rest),), torch.ones(1), (Status.CONVERGED,), (), 0.1, structures=moved)
+    found = displacements(result, drr.subject, {"left": [1]})
+    assert found["left"].mm == pytest.approx(5.0, abs=1e-6)
+    assert found["left"].degrees == pytest.approx(math.degrees(0.1), abs=1e-6)
+    plain = Subject(drr.subject.volume, drr.subject.density)
+    with pytest.raises(ValueError, match="subject with a mask"):
+        displacements(result, plain, {"left": [1]})

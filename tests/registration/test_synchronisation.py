@@ -10,16 +10,15 @@ from registration_cases import (
     TRUTH,
     TWO_STAGES,
     make_drr,
-    make_scene,
+    make_problem,
+    make_states,
     make_subject,
-    make_unknowns,
 )
 from synchronisation import NoSynchronisation
 from torch.utils._python_dispatch import _disable_current_modes
 
 from raygrad import kernels
-from raygrad.geometry._detector import Detector
-from raygrad.geometry._unknowns import Calibration
+from raygrad.geometry import Detector, UnknownGeometry
 from raygrad.landscape import _compute as landscape_module
 from raygrad.landscape import compute_landscape
 from raygrad.pose import RigidTransform
@@ -32,7 +31,7 @@ from raygrad.registration import (
     register,
 )
 from raygrad.registration import _coarse_to_fine as coarse_to_fine
-from raygrad.registration import _descend as gradient
+from raygrad.registration._methods import gradient_ascent
 from raygrad.registration._solver import batches
 from raygrad.registration._solver.levenberg_marquardt import minimise
 
@@ -78,30 +77,30 @@ def never_asked(monkeypatch):
     monkeypatch.setitem(batches.TOGETHER, "cpu", 1000)
 
 
-def minimise_judged(scene, *args, **options):
+def minimise_judged(problem, *args, **options):
     """`minimise`, in which nothing may wait once the constants of a stage are known."""
-    scene.linearise(args[0])
+    problem.linearise(args[0])
     with NoSynchronisation(copies=True) as judge:
-        minimum = minimise(scene, *args, **options)
+        minimum = minimise(problem, *args, **options)
     assert judge.operations > 100
     return minimum
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES, ids=str)
-@pytest.mark.parametrize("calibration", [Calibration(), EVERYTHING], ids=["known", "calibrated"])
-def test_iterations_of_the_least_squares_wait_for_nothing(unjudged_kernels, never_asked, similarity, calibration):
-    scene = make_scene(similarity=similarity, calibration=calibration)
-    weights = torch.rand(3, 1, *scene.sights[0].shape, dtype=torch.float64)
-    scene = replace(scene, sights=(replace(scene.sights[0], weights=weights), scene.sights[1]))
-    minimum = minimise_judged(scene, make_unknowns(scene), 4, 1e-9)
+@pytest.mark.parametrize("geometry", [UnknownGeometry(), EVERYTHING], ids=["known", "calibrated"])
+def test_iterations_of_the_least_squares_wait_for_nothing(unjudged_kernels, never_asked, similarity, geometry):
+    problem = make_problem(similarity=similarity, geometry=geometry)
+    weights = torch.rand(3, 1, *problem.xrays[0].shape, dtype=torch.float64)
+    problem = replace(problem, xrays=(replace(problem.xrays[0], weights=weights), problem.xrays[1]))
+    minimum = minimise_judged(problem, make_states(problem), 4, 1e-9)
     assert minimum.iterations == 4
 
 
 def test_starts_of_which_some_have_settled_wait_for_nothing(unjudged_kernels, never_asked):
-    scene = make_scene(views=1, bodies=1, calibration=Calibration())
-    settled = minimise(scene, make_unknowns(scene), 20, 0.1).state
-    mixed = settled.overwritten(torch.tensor([1]), make_unknowns(scene)[torch.tensor([1])])
-    minimum = minimise_judged(scene, mixed, 3, 0.1)
+    problem = make_problem(views=1, bodies=1, geometry=UnknownGeometry())
+    settled = minimise(problem, make_states(problem), 20, 0.1).state
+    mixed = settled.overwritten(torch.tensor([1]), make_states(problem)[torch.tensor([1])])
+    minimum = minimise_judged(problem, mixed, 3, 0.1)
     assert minimum.settled.tolist() == [True, False, True]
 
 
@@ -111,9 +110,7 @@ def test_a_whole_registration_waits_for_nothing_while_it_iterates(
     """Two views, several starts and candidates, calibration, robust weights, and the trace that is kept of it."""
     monkeypatch.setattr(coarse_to_fine, "minimise", minimise_judged)
     starts = RigidTransform(torch.cat([START.matrix, TRUTH.matrix]))
-    result = register(
-        [xray, xray], [drr, drr], [starts, starts], stages=TWO_STAGES, candidates=3, calibration=EVERYTHING
-    )
+    result = register([xray, xray], [drr, drr], [starts, starts], stages=TWO_STAGES, candidates=3, unknowns=EVERYTHING)
     assert result.status == (Status.CONVERGED,) * 2
 
 
@@ -122,11 +119,11 @@ def test_a_whole_registration_waits_for_nothing_while_it_iterates(
 def test_descents_wait_for_nothing_while_they_iterate(
     monkeypatch, unjudged_kernels, never_asked, drr, xray, method, parameterization
 ):
-    def judged(iterations, *_):
+    def judged(iterations):
         with NoSynchronisation(copies=True):
             yield from range(iterations)
 
-    monkeypatch.setattr(gradient, "_count", judged)
+    monkeypatch.setattr(gradient_ascent, "range", judged, raising=False)
     starts = RigidTransform(torch.cat([START.matrix, TRUTH.matrix]))
     mask = torch.ones(xray.shape[2:])
     mask[:3] = 0

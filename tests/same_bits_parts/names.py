@@ -55,7 +55,7 @@ STATUS = {"out of iterations": "ran out of iterations"}
 """Words of a status that are no longer said, and what stands for them."""
 
 METHODS = {
-    "raygrad.registration": {"lm": "LevenbergMarquardt", "adam": "Adam", "lbfgs": "Lbfgs"},
+    "raygrad.registration": {"lm": "LevenbergMarquardt", "adam": "Adam", "lbfgs": "QuasiNewton"},
     "raygrad.reconstruction": {
         "fdk": "Fdk",
         "sirt": "Sirt",

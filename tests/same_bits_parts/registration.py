@@ -1,5 +1,6 @@
 """Registrations and landscapes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -159,7 +160,8 @@ def registration_search(rg: Names) -> Results:
     bench = Bench(rg, side=50)
     truth = euler(rg, [15.0, -10, 8], [20.0, 880, -15])
     xray, ranges = bench.xray(truth), rg.SearchRanges(degrees=25.0, mm=40.0)
-    few = {"poses": 512, "stages": bench.stages, "keep": 3}
+    stages = [replace(stage, keep=keep) for stage, keep in zip(bench.stages, (64, 16), strict=True)]
+    few = {"poses": 512, "stages": stages, "keep": 3}
     yield "ranges", registered(call(rg.search, xray, bench.drr, ranges=ranges, **few))
     yield (
         "about a start",

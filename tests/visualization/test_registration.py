@@ -14,8 +14,15 @@ from PIL import Image
 from raygrad.data import Subject, Volume
 from raygrad.drr import DRR
 from raygrad.pose import RigidTransform, convert
-from raygrad.registration._result import Iteration, RegistrationResult, Status
-from raygrad.visualization import animate, plot_convergence, plot_difference, plot_overlay
+from raygrad.registration import Iteration, RegistrationResult, Status
+from raygrad.visualization import (
+    animate,
+    plot_convergence,
+    plot_difference,
+    plot_overlay,
+    render_registered,
+    save_registration,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +52,7 @@ def make_result(n_iterations=6, views=1):
     for k in range(n_iterations):
         matrix = torch.cat([make_pose(20.0 * 0.5**k).matrix, make_pose(-40.0 * 0.5**k).matrix])
         score = torch.tensor([0.5, 0.6]) + 0.05 * k
-        trace.append(Iteration(int(k >= 4), k % 4, (10, 15), RigidTransform(matrix), score, None, 0.1 * k))
+        trace.append(Iteration(k % 4, 0.1 * k, int(k >= 4), (10, 15), RigidTransform(matrix), score))
     last = trace[-1]
     quarter = make_pose(90.0).matrix
     poses = (last.pose, *(RigidTransform(last.pose.matrix @ quarter) for _ in range(views - 1)))
@@ -224,3 +231,44 @@ def test_animation_says_what_does_not_fit(drr, tmp_path):
         animate(tmp_path / "a.mp4", torch.rand(1, 1, 20, 30), drr, make_result())
     with pytest.raises(ValueError, match="2 view"):
         animate(tmp_path / "a.gif", torch.rand(1, 1, 20, 30), drr, make_result(views=2))
+
+
+# A registration in a folder
+
+
+def test_what_was_found_is_rendered_with_the_intrinsics_that_were_found(drr):
+    result = make_result(views=2)
+    image = render_registered(drr, result, view=1)
+    assert image.shape == (1, 1, 20, 30)
+    torch.testing.assert_close(image, drr(RigidTransform(result.poses[1][1])))
+    first = render_registered(drr, result, start=0)
+    torch.testing.assert_close(first, drr(RigidTransform(result.pose[0])))
+    found = ({"sdd": torch.tensor([900.0, 950.0]), "x0": torch.tensor([1.0, -7.0])}, {})
+    other = DRR(drr.subject, sdd=950.0, height=20, width=30, delx=8.0, x0=-7.0, renderer="joseph")
+    shifted = render_registered(drr, replace(result, intrinsics=found))
+    torch.testing.assert_close(shifted, other(RigidTransform(result.pose[1])))
+    assert drr.detector.sdd == 1000.0
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_a_folder_holds_pictures_the_trace_and_a_film(drr, tmp_path, views):
+    result = make_result(views=views)
+    xrays, starts = [drr(make_pose(0.0))] * views, [make_pose(-40.0), make_pose(50.0)][:views]
+    given = (xrays[0], drr, result, starts[0]) if views == 1 else (xrays, [drr] * 2, result, starts)
+    names = save_registration(tmp_path, *given)
+    assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
+    assert set(names) == {"trace.csv", "overlay.png", "difference.png", "convergence.png", "convergence.gif"}
+    with Image.open(tmp_path / "overlay.png") as one, Image.open(tmp_path / "difference.png") as other:
+        assert one.width == 2 * other.width
+        assert one.height == other.height == pytest.approx(views * 4.3 * 110, abs=2)
+    again = save_registration(tmp_path, *given, mask=[torch.ones(20, 30)] * views, names=["a"] * views, animation=False)
+    assert "convergence.gif" not in again
+
+
+def test_a_folder_wants_as_many_of_everything_as_views(drr, tmp_path):
+    xray = drr(make_pose(0.0))
+    with pytest.raises(ValueError, match="for each of 2 view"):
+        save_registration(tmp_path, xray, drr, make_result(views=2), make_pose(0.0))
+    with pytest.raises(ValueError, match="for each of 1 view"):
+        save_registration(tmp_path, xray, drr, make_result(), make_pose(0.0), names=["a", "b"])
+    assert list(tmp_path.iterdir()) == []

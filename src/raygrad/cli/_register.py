@@ -141,9 +141,10 @@ def register(
     calibrate: Annotated[
         str | None,
         typer.Option(
-            help="What of the X-ray system is not known exactly, and its standard deviation: sdd=10 (mm), "
-            "principal-point=5 (mm, x0 and y0), pixel-size=0.02 (relative), relative-pose=2:1 (mm and degrees of each "
-            "further X-ray against the first). Several with commas.",
+            metavar="WHAT",
+            help="Find what of the X-ray system is only roughly known too: poses (of each further X-ray against the "
+            "first), sdd, x0, y0, pixel_size; several with commas. Or say how roughly, as standard deviations: "
+            "sdd_mm=10, x0_mm=5, y0_mm=5, pixel_size=0.02 (relative), pose_deg=1 with pose_mm=2.",
             rich_help_panel=UNKNOWN,
         ),
     ] = None,
@@ -176,13 +177,13 @@ def register(
     """
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels
-    from raygrad.cli._register_inputs import Starts, parse_calibration, parse_search, parse_structures, prepare
+    from raygrad.cli._register_inputs import Starts, parse_search, parse_structures, parse_unknowns, prepare
     from raygrad.cli._register_run import describe, register_to_folder
 
     starts = Starts(rotation or (), translation or (), pose or (), parameterization, convention, init or (), relative)
     camera = {"sdd": sdd, "height": height, "width": width, "delx": delx, "dely": dely, "x0": x0, "y0": y0}
     tasks = prepare(xrays, starts, camera, orientation, values, mask or ())
-    reach, structures, calibration = parse_search(search), parse_structures(structure), parse_calibration(calibrate)
+    reach, structures, unknowns = parse_search(search), parse_structures(structure), parse_unknowns(calibrate)
     rendered, computing_device = parse_labels(labels), parse_device(device)
     output.mkdir(parents=True, exist_ok=True)
     for task in tasks:
@@ -197,7 +198,7 @@ def register(
         device=computing_device,
         search=reach,
         structures=structures,
-        calibration=calibration,
+        unknowns=unknowns,
         seed=seed,
         animation=animation,
         progress=sys.stderr.isatty(),

@@ -1,7 +1,7 @@
 """What was typed for `raygrad register`, as X-rays, cameras and starts that are ready to be registered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,16 @@ from torch.nn import functional
 
 from raygrad.cli._parsing import UserError, parse_numbers, parse_pose
 from raygrad.formats import View, XRay, line_integrals, read_mask, read_poses, read_xray
-from raygrad.geometry import Intrinsics
+from raygrad.geometry import INTRINSICS, Intrinsics, UnknownGeometry
 from raygrad.pose import RigidTransform
-from raygrad.registration import Calibration, SearchRanges
+from raygrad.registration import SearchRanges
 
 CAMERA_OPTIONS = ("sdd", "height", "width", "delx", "dely", "x0", "y0")
 
-CALIBRATED = {"sdd": 1, "principal-point": 1, "pixel-size": 1, "relative-pose": 2}
-"""What --calibrate knows, and how many numbers each has."""
+USUAL = ("poses", *INTRINSICS)
+"""What --calibrate knows by name, known as well as it usually is."""
+DEVIATIONS = tuple(field.name for field in fields(UnknownGeometry))
+"""Of what --calibrate takes standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -114,21 +116,28 @@ def parse_structures(texts: Sequence[str] | None) -> dict[str, list[int]]:
     return structures
 
 
-def parse_calibration(text: str | None) -> Calibration | None:
-    """The calibration of a text such as "sdd=10,principal-point=5,pixel-size=0.02,relative-pose=2:1"."""
+def parse_unknowns(text: str | None) -> UnknownGeometry | None:
+    """What is not known exactly, of a text such as "poses,sdd" or "sdd_mm=10,pose_deg=1,pose_mm=2"."""
     if text is None:
         return None
-    known: dict[str, Any] = {}
+    names, deviations = [], {}
     for word in text.replace(",", " ").split():
-        name, _, value = word.partition("=")
-        deviations = parse_numbers(value.replace(":", " "), "--calibrate")
-        if name not in CALIBRATED or len(deviations) != CALIBRATED[name] or not min(deviations) > 0:
+        name, equals, value = word.partition("=")
+        name = name.replace("-", "_")
+        known = DEVIATIONS if equals else USUAL
+        if name not in known:
             raise UserError(
-                "--calibrate takes standard deviations: sdd=10 (mm), principal-point=5 (mm), pixel-size=0.02 "
-                f"(relative), relative-pose=2:1 (mm and degrees), joined by commas; not '{word}'."
+                f"--calibrate takes {', '.join(USUAL)}, or standard deviations {'=..., '.join(DEVIATIONS)}=..., joined "
+                f"by commas; not '{word}'."
             )
-        known[name.replace("-", "_")] = deviations[0] if len(deviations) == 1 else tuple(deviations)
-    return Calibration(**known)
+        if equals:
+            (deviations[name],) = parse_numbers(value, f"--calibrate {name}")[:1] or [0.0]
+        else:
+            names.append(name)
+    try:
+        return replace(UnknownGeometry.of(names) if names else UnknownGeometry(), **deviations)
+    except ValueError as error:
+        raise UserError(f"--calibrate: {error}") from None
 
 
 def _starting_poses(xrays: Sequence[XRay], starts: Starts) -> tuple[list[RigidTransform], list[View | None]]:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,23 @@ import torch
 
 from raygrad import registration
 from raygrad.cli._parsing import UserError
-from raygrad.cli._register_files import ADVICE, describe_structures, save_registration
 from raygrad.cli._register_inputs import Task
 from raygrad.data import Subject
-from raygrad.registration import Calibration, SearchRanges, Status
+from raygrad.formats import View, write_poses
+from raygrad.geometry import UnknownGeometry
+from raygrad.pose import RigidTransform
+from raygrad.registration import RegistrationResult, SearchRanges, Status
+from raygrad.visualization import save_registration
+
+ADVICE = {
+    Status.STALLED: "The pose is not to be trusted. Start elsewhere, or try --method adam.",
+    Status.OUT_OF_ITERATIONS: "It was still moving. Go on from where it stopped: --init {pose}",
+    Status.AMBIGUOUS: "Another pose fits as well, or a direction stays open. Add an X-ray from another direction, or "
+    "start closer to the truth.",
+    Status.NO_MATCH: "The images do not match: start closer or search (--search 60,100); check that bone is bright in "
+    "overlay.png (else --values), --sdd, --delx and --orientation; hide what the CT lacks with --mask.",
+}
+"""What to do when a registration ended otherwise than converged; `pose` is the file that was written."""
 
 
 def describe(task: Task) -> str:
@@ -35,7 +49,7 @@ def register_to_folder(
     device: torch.device | str = "cpu",
     search: SearchRanges | None = None,
     structures: Mapping[str, Sequence[int]] | None = None,
-    calibration: Calibration | None = None,
+    unknowns: UnknownGeometry | None = None,
     seed: int = 0,
     animation: bool = True,
     progress: bool = False,
@@ -48,14 +62,11 @@ def register_to_folder(
         subject: the CT, of the tasks' orientation.
         tasks: from `prepare`.
         folder: it exists.
-        method: of `raygrad.registration.register`.
         renderer: of `raygrad.drr.DRR`.
         device: what computes.
         search: how far the poses may be off, to search all that.
-        structures, calibration: of `raygrad.registration.register`.
-        seed: of the poses that are tried.
+        method, structures, unknowns, seed, progress: of `raygrad.registration.register`.
         animation: write it, which takes a second or two.
-        progress: show a progress bar.
         say, warn: what to do with sentences.
 
     Returns:
@@ -68,26 +79,42 @@ def register_to_folder(
     if structures and subject.mask is None:
         raise UserError("--structure needs --labelmap, the image that says which voxel belongs to which structure.")
     drrs = [task.view.make_drr(subject, renderer=renderer).to(device) for task in tasks]
-    xrays, inits = [task.image for task in tasks], [task.view.pose for task in tasks]
-    masks = [task.mask for task in tasks] if any(task.mask is not None for task in tasks) else None
-    options: dict[str, Any] = {"method": method, "mask": masks, "seed": seed, "progress": progress}
-    asked = {"ranges": search, "structures": structures, "calibration": calibration}
+    xrays, inits, masks = [task.image for task in tasks], [task.view.pose for task in tasks], [t.mask for t in tasks]
+    options: dict[str, Any] = {"method": method, "seed": seed, "progress": progress}
+    asked = {"ranges": search, "structures": structures, "unknowns": unknowns}
     options |= {name: value for name, value in asked.items() if value}
+    if any(mask is not None for mask in masks):
+        options["mask"] = masks
     with _passing_on_warnings(warn):
         result = registration.register(xrays, drrs, inits, **options)
 
-    files = save_registration(folder, tasks, drrs, result, method, animation)
-    status = result.status[result.best]
+    write_poses(folder / "pose.json", _found(tasks, result), {"method": method, **result.outcome()})
+    names = [str(task.view.xray) for task in tasks]
+    files = save_registration(folder, xrays, drrs, result, inits, masks, names, animation)
     say(result.summary())
     for task, lengths in zip(tasks, result.intrinsics, strict=False):
         found_lengths = ", ".join(f"{name} {value[result.best].item():.5g}" for name, value in lengths.items())
         say(f"{task.view.xray}: found {found_lengths} mm")
-    for name, found in describe_structures(result, subject, structures or {}).items():
-        say(f"{name}: {found.millimetres:.2f} mm and {found.degrees:.2f} degrees from where the CT has it")
+    if structures:
+        for name, moved in registration.displacements(result, subject, structures).items():
+            say(f"{name}: {moved.mm:.2f} mm and {moved.degrees:.2f} degrees from where the CT has it")
+    status = result.status[result.best]
     if status in ADVICE:
         say(ADVICE[status].format(pose=folder / "pose.json"))
-    say(f"{folder}: {', '.join(files)}")
+    say(f"{folder}: {', '.join(['pose.json', *files])}")
     return status is Status.CONVERGED
+
+
+def _found(tasks: Sequence[Task], result: RegistrationResult) -> list[View]:
+    """The views with the poses, and the intrinsics that were unknown, that the best start ended with."""
+    found = []
+    for number, task in enumerate(tasks):
+        lengths: dict[str, Any] = {}
+        if result.intrinsics:
+            lengths = {name: float(value[result.best]) for name, value in result.intrinsics[number].items()}
+        pose = RigidTransform(result.poses[number][result.best].detach())
+        found.append(replace(task.view, pose=pose, intrinsics=replace(task.view.intrinsics, **lengths)))
+    return found
 
 
 @contextmanager

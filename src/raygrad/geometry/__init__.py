@@ -20,7 +20,6 @@ from raygrad.geometry._scan_axis import find_rotation as find_rotation
 from raygrad.geometry._scan_axis import pixel_to_ray as pixel_to_ray
 from raygrad.geometry._scan_axis import positions as positions
 from raygrad.geometry._unknowns import INTRINSICS as INTRINSICS
-from raygrad.geometry._unknowns import Calibration as Calibration
 from raygrad.geometry._unknowns import UnknownGeometry as UnknownGeometry
 from raygrad.geometry._unknowns import adjusted as adjusted
 from raygrad.geometry._unknowns import directions as directions

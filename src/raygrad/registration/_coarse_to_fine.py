@@ -8,19 +8,20 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from raygrad.geometry import Calibration
+from raygrad._progress import Iteration
+from raygrad.geometry import UnknownGeometry
+from raygrad.march import Marching
 from raygrad.pose import RigidTransform
 from raygrad.registration._inputs import View
-from raygrad.registration._problem.bodies import Structures, middle, reach, separate_bodies, whole_body
-from raygrad.registration._problem.pose_problem import Scene, Sight, Unknowns
-from raygrad.registration._problem.pyramid import Camera, Pyramid, shrink_detector, shrink_factor, shrink_image
+from raygrad.registration._problem.bodies import middle, reach, separate_bodies, whole_body
+from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
+from raygrad.registration._problem.pyramid import Pyramid, shrink_factor, shrink_image
 from raygrad.registration._problem.robust import trusted_pixels
-from raygrad.registration._progress import Callback
-from raygrad.registration._result import Iteration
 from raygrad.registration._schedule import Stage
 from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.candidates import choose_distinct, distances, leaders, moved_by, rows_of_starts
 from raygrad.registration._solver.levenberg_marquardt import Linearisation, minimise
+from raygrad.registration._task import Task
 from raygrad.types import Matrices
 
 LEAST_COST = 1e-3
@@ -35,11 +36,11 @@ class Candidates(Batch):
 
     Attributes:
         start: which of the user's starts each belongs to.
-        unknowns: where each is.
+        states: where each is.
     """
 
     start: Int[Tensor, " candidate"]
-    unknowns: Unknowns
+    states: States
 
 
 @dataclass(frozen=True)
@@ -63,35 +64,25 @@ class CoarseToFine:
         centre: of the CT, in mm of the world: what poses turn about.
         radius: root mean square distance of the CT's points from its centre in mm.
         distances: of every view's sources from there, typically, in mm.
-        began: when the registration began, by `time.perf_counter`.
         trace: all iterations so far.
-        last_scene: that of the stage that came last.
+        last_problem: that of the stage that came last.
         stopped: the callback has ended the run.
+        cut_short: and did so before the last stage.
     """
 
-    def __init__(
-        self,
-        views: tuple[View, ...],
-        structures: Structures,
-        calibration: Calibration,
-        callback: Callback,
-        began: float,
-    ) -> None:
-        self.views = views
-        self.structures = structures
-        self.calibration = calibration
-        self.callback = callback
-        self.whole = [Pyramid(whole_body(view.drr)) for view in views]
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.views = task.views
+        self.whole = [Pyramid(whole_body(view.drr)) for view in self.views]
         self.parts: list[list[Pyramid]] = []
-        if structures:
+        if task.structures:
             self._separate()  # now, so that what is wrong with them is said before anything iterates
         body = self.whole[0].finest
-        self.centre, self.radius = middle(body).to(views[0].init.matrix), reach(body)
-        away = torch.stack([(view.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for view in views])
+        self.centre, self.radius = middle(body).to(self.views[0].init.matrix), reach(body)
+        away = torch.stack([(view.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for view in self.views])
         self.distances: list[float] = away.tolist()
         self.trace: list[Iteration] = []
-        self.stopped = False
-        self.began = began
+        self.stopped = self.cut_short = False
 
     def candidates(self, motions: Matrices) -> Candidates:
         """Every start moved by each of the motions (in the world, about its origin)."""
@@ -99,21 +90,20 @@ class CoarseToFine:
         count = starts * len(motions)
         number = torch.arange(count, device=motions.device)
         still = torch.eye(4, dtype=motions.dtype, device=motions.device)
-        unknowns = Unknowns(
+        states = States(
             number,
             motions.repeat(starts, 1, 1)[:, None],
             still.expand(count, views, 4, 4).clone(),
             motions.new_zeros(count, views, 4),
         )
-        return Candidates(number // len(motions), unknowns)
+        return Candidates(number // len(motions), states)
 
     def run(self, candidates: Candidates, stages: Sequence[Stage]) -> Refined:
         """Take candidates through the stages; after each the best go on."""
-        if not stages:
-            raise ValueError("Expected at least one stage. Got none.")
         for number, stage in enumerate(stages):
             refined = candidates = self.refine(candidates, stage, number)
             if self.stopped:
+                self.cut_short = number + 1 < len(stages)
                 break
         return refined
 
@@ -136,72 +126,75 @@ class CoarseToFine:
 
     def _minimise(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
         """Let candidates settle in the images of a stage."""
-        unknowns = candidates.unknowns.renumbered()
-        self.last_scene = scene = self.scene(Candidates(candidates.start, unknowns), stage)
+        states = candidates.states.renumbered()
+        self.last_problem = problem = self.problem(Candidates(candidates.start, states), stage)
         rows = rows_of_starts(candidates.start)
 
-        def watch(iteration: int, unknowns: Unknowns, at: Linearisation, dampings: Tensor) -> bool:
+        def watch(iteration: int, states: States, at: Linearisation, dampings: Tensor) -> bool:
             best = leaders(rows, at.score)
-            pose = RigidTransform(scene.poses(unknowns, 0)[best, 0])
-            seconds = time.perf_counter() - self.began
-            shape = scene.sights[0].shape
-            self.trace.append(Iteration(number, iteration, shape, pose, at.score[best], dampings[best], seconds))
-            self.stopped = bool(self.callback(self.trace[-1]))
+            pose = RigidTransform(problem.poses(states, 0)[best, 0])
+            seconds = time.perf_counter() - self.task.began
+            score = problem.in_users_words(at.score[best])
+            shape = problem.xrays[0].shape
+            self.trace.append(Iteration(iteration, seconds, number, shape, pose, score, dampings[best]))
+            self.stopped = bool(self.task.watch(self.trace[-1]))
             return self.stopped
 
-        minimum = minimise(scene, unknowns, stage.iterations, stage.tolerance, watch=watch)
+        minimum = minimise(problem, states, stage.iterations, stage.tolerance, watch=watch)
         return Refined(candidates.start, minimum.state, minimum.at, minimum.settled, minimum.stuck)
 
     def _poses(self, candidates: Candidates) -> Matrices:
         """The first view's pose of each candidate."""
         rig = self.views[0].init.matrix[candidates.start]
-        return candidates.unknowns.motions[:, 0] @ candidates.unknowns.offsets[:, 0] @ rig
+        return candidates.states.motions[:, 0] @ candidates.states.offsets[:, 0] @ rig
 
-    def scene(self, candidates: Candidates, stage: Stage) -> Scene:
+    def problem(self, candidates: Candidates, stage: Stage) -> PoseProblem:
         """What the views see at a stage, and what of it is unknown."""
-        apart = candidates.unknowns.motions.shape[1] > 1
+        apart = candidates.states.motions.shape[1] > 1
         pyramids = self._separate() if apart else [[pyramid] for pyramid in self.whole]
         centres = [middle(part.finest).to(self.centre) for part in pyramids[0][1:]]
-        sights = [
-            self._sight(view, distance, candidates, stage, parts)
+        xrays = [
+            self._scaled(view, distance, candidates, stage, parts)
             for view, distance, parts in zip(self.views, self.distances, pyramids, strict=True)
         ]
         noise = self.centre.new_zeros(len(candidates.start))
         pivots = torch.stack([self.centre, *centres])
-        calibration = self.calibration if stage.calibrate else Calibration()
-        scene = Scene(tuple(sights), stage.similarity, pivots, self.radius, calibration, noise)
+        geometry = self.task.unknowns if stage.calibrate else UnknownGeometry()
+        problem = PoseProblem(tuple(xrays), stage.similarity, pivots, self.radius, geometry, noise)
         if stage.robust:
-            weights = [trusted_pixels(scene, candidates.unknowns, view) for view in range(len(sights))]
-            sights = [replace(sight, weights=trusted) for sight, trusted in zip(sights, weights, strict=True)]
-            scene = replace(scene, sights=tuple(sights))
-        if calibration != Calibration():
-            pixels = sum(rows * columns for rows, columns in (sight.shape for sight in sights))
-            free = replace(scene, calibration=Calibration())
-            cost = free.linearise(candidates.unknowns).cost.clamp_min(LEAST_COST)
-            scene = replace(scene, noise=cost / pixels)
-        return scene
+            weights = [trusted_pixels(problem, candidates.states, view) for view in range(len(xrays))]
+            xrays = [replace(xray, weights=trusted) for xray, trusted in zip(xrays, weights, strict=True)]
+            problem = replace(problem, xrays=tuple(xrays))
+        if not geometry.is_none:
+            pixels = sum(rows * columns for rows, columns in (xray.shape for xray in xrays))
+            free = replace(problem, geometry=UnknownGeometry())
+            cost = free.linearise(candidates.states).cost.clamp_min(LEAST_COST)
+            problem = replace(problem, noise=cost / pixels)
+        return problem
 
-    def _sight(
+    def _scaled(
         self, view: View, distance: float, candidates: Candidates, stage: Stage, parts: Sequence[Pyramid]
-    ) -> Sight:
+    ) -> ScaledXRay:
+        """A view's X-ray at a stage."""
         detector = view.drr.detector
         factor = shrink_factor(detector, stage.pixels)
         pixel = factor * float(min(detector.delx, detector.dely)) * min(1.0, distance / float(detector.sdd))
-        camera = Camera(shrink_detector(detector, factor), stage.renderer or view.drr.renderer, view.drr.backend)
+        shrunk = detector if factor == 1 else detector.with_intrinsics(detector.intrinsics.shrunk(factor))
+        marching = Marching(stage.renderer or view.drr.renderer, backend=view.drr.backend)
         bodies = tuple(part.finest if factor == 1 else part.level(pixel) for part in parts)
         rig = view.init.matrix[candidates.start]
-        return Sight(camera, bodies, rig, *shrink_image(view.xray, view.weights[None, None], factor))
+        return ScaledXRay(shrunk, marching, bodies, rig, *shrink_image(view.xray, view.weights[None, None], factor))
 
     def _take_apart(self, candidates: Candidates) -> Candidates:
         """Give every structure the motion that it has made with the rest so far."""
-        unknowns = candidates.unknowns
-        if not self.structures or unknowns.motions.shape[1] > 1:
+        states = candidates.states
+        if not self.task.structures or states.motions.shape[1] > 1:
             return candidates
-        motions = unknowns.motions.repeat(1, 1 + len(self.structures), 1, 1)
-        return replace(candidates, unknowns=replace(unknowns, motions=motions))
+        motions = states.motions.repeat(1, 1 + len(self.task.structures), 1, 1)
+        return replace(candidates, states=replace(states, motions=motions))
 
     def _separate(self) -> list[list[Pyramid]]:
         if not self.parts:
-            bodies = (separate_bodies(view.drr, self.structures) for view in self.views)
+            bodies = (separate_bodies(view.drr, self.task.structures) for view in self.views)
             self.parts = [[Pyramid(body) for body in parts] for parts in bodies]
         return self.parts

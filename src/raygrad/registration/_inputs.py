@@ -12,9 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from raygrad.drr import DRR
+from raygrad.geometry import ConeViews
 from raygrad.kernels import sums_in
+from raygrad.march import Marching, march
 from raygrad.pose import RigidTransform, make_matrix
 from raygrad.registration._inspection import RegistrationWarning, inspect_start
+from raygrad.registration._problem.bodies import whole_body
 from raygrad.types import Images
 
 Image = Tensor | np.ndarray
@@ -42,7 +45,8 @@ class View:
     def render(self, pose: RigidTransform) -> Images:
         """The images (batch, 1, height, width) from these poses, whatever the DRR's `reshape` says."""
         drr = self.drr
-        image = drr.render(drr.density, *drr.detector(pose))
+        marching = Marching(drr.renderer, backend=drr.backend)
+        image = march(whole_body(drr), ConeViews(drr.detector, pose), marching)
         return image.reshape(len(pose), 1, *self.weights.shape)
 
 

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raygrad.drr import DRR
-from raygrad.geometry import Detector
+from raygrad.geometry import ConeViews
+from raygrad.march import Marching, march
 from raygrad.pose import RigidTransform
+from raygrad.registration._problem.bodies import whole_body
 from raygrad.types import Images
 
 Image = Float[Tensor, "1 1 height width"]
@@ -72,13 +74,11 @@ def _warn(message: str) -> None:
 
 def _render_coarsely(drr: DRR, pose: RigidTransform) -> Images:
     """Images of the whole detector with at most `_SIDE` pixels a side."""
-    full = drr.detector
-    height, width = min(full.height, _SIDE), min(full.width, _SIDE)
-    sdd, delx, dely, x0, y0 = (float(v) for v in (full.sdd, full.delx, full.dely, full.centre_x, full.centre_y))
-    delx, dely = delx * full.width / width, dely * full.height / height
-    coarse = Detector(sdd, height, width, delx, dely, x0, y0, full.reorient, reverse_x_axis=full.reverse_x_axis)
-    image = drr.render(drr.density, *coarse.to(drr.device)(pose))
-    return image.reshape(len(pose), 1, height, width).float()
+    full = drr.detector.intrinsics.detached()
+    coarse = full.resampled(min(full.height, _SIDE), min(full.width, _SIDE))
+    views = ConeViews(drr.detector.with_intrinsics(coarse), pose)
+    image = march(whole_body(drr), views, Marching(drr.renderer, backend=drr.backend))
+    return image.reshape(len(pose), 1, coarse.height, coarse.width).float()
 
 
 def _looks_inverted(xray: Image, weights: Weights, moving: Float[Tensor, "start 1 rows columns"]) -> bool:

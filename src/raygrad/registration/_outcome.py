@@ -5,12 +5,13 @@ import time
 import torch
 from torch import Tensor
 
+from raygrad._progress import Status
 from raygrad.pose import RigidTransform
 from raygrad.registration._coarse_to_fine import CoarseToFine, Refined
-from raygrad.registration._problem.pose_problem import CALIBRATABLE, Scene, Unknowns
+from raygrad.registration._problem.pose_problem import PoseProblem, States
 from raygrad.registration._problem.similarity import GradientCorrelation
 from raygrad.registration._problem.uncertainty import estimate_uncertainty
-from raygrad.registration._result import RegistrationResult, Status
+from raygrad.registration._result import RegistrationResult
 from raygrad.registration._schedule import Stage
 from raygrad.registration._solver.candidates import leaders, rows_of_starts
 
@@ -37,30 +38,34 @@ def conclude(course: CoarseToFine, candidates: Refined) -> RegistrationResult:
 
 def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> RegistrationResult:
     """A result with an entry for every candidate."""
-    match = course.scene(candidates, LOOK).score(candidates.unknowns.renumbered())
-    scene, unknowns = course.last_scene, candidates.unknowns
-    uncertainty = estimate_uncertainty(scene, unknowns, candidates.at)
-    vague = torch.tensor([uncertainty.weakest(entry)[1] > UNDETERMINED_MM for entry in range(len(unknowns))])
-    ends = (match, candidates.settled, candidates.stuck, rivalled.cpu() | vague)
-    views = range(len(scene.sights))
-    poses = [scene.poses(unknowns, view) for view in views]
+    match = course.problem(candidates, LOOK).score(candidates.states.renumbered())
+    problem, states = course.last_problem, candidates.states
+    uncertainty = estimate_uncertainty(problem, states, candidates.at)
+    vague = torch.tensor([uncertainty.weakest(entry)[1] > UNDETERMINED_MM for entry in range(len(states))])
+    moving = ~(candidates.settled | candidates.stuck)
+    interrupted = (moving | course.cut_short) & course.stopped
+    ends = (match, candidates.settled, candidates.stuck, rivalled.cpu() | vague, interrupted)
+    views = range(len(problem.xrays))
+    poses = [problem.poses(states, view) for view in views]
     return RegistrationResult(
         tuple(RigidTransform(pose[:, 0]) for pose in poses),
-        candidates.at.score,
+        problem.in_users_words(candidates.at.score),
         tuple(_decide(*end) for end in zip(*(values.tolist() for values in ends), strict=True)),
         tuple(course.trace),
-        time.perf_counter() - course.began,
+        time.perf_counter() - course.task.began,
         uncertainty,
-        tuple(_intrinsics(course, scene, unknowns, view) for view in views) if scene.calibration.columns else (),
+        tuple(_intrinsics(course, problem, states, view) for view in views) if problem.geometry.columns else (),
         {
             name: tuple(RigidTransform(pose[:, number]) for pose in poses)
-            for number, name in enumerate(course.structures, start=1)
-            if number < len(scene.pivots)
+            for number, name in enumerate(course.task.structures, start=1)
+            if number < len(problem.pivots)
         },
     )
 
 
-def _decide(match: float, settled: bool, stuck: bool, rivalled: bool) -> Status:
+def _decide(match: float, settled: bool, stuck: bool, rivalled: bool, interrupted: bool = False) -> Status:
+    if interrupted:
+        return Status.STOPPED
     if not match >= MATCH:
         return Status.NO_MATCH
     if rivalled:
@@ -70,16 +75,19 @@ def _decide(match: float, settled: bool, stuck: bool, rivalled: bool) -> Status:
     return Status.CONVERGED if settled else Status.OUT_OF_ITERATIONS
 
 
-def _intrinsics(course: CoarseToFine, scene: Scene, unknowns: Unknowns, view: int) -> dict[str, Tensor]:
-    """The calibrated quantities of a view by the names of `DRR`'s arguments."""
-    detector = course.views[view].drr.detector
-    sdd, x0, y0, size = unknowns.intrinsics[:, view].unbind(-1)
+ARGUMENTS = {"sdd": ("sdd",), "x0": ("x0",), "y0": ("y0",), "pixel_size": ("delx", "dely")}
+"""The arguments of `DRR` that unknown intrinsics stand for."""
+
+
+def _intrinsics(course: CoarseToFine, problem: PoseProblem, states: States, view: int) -> dict[str, Tensor]:
+    """The intrinsics of a view that were unknown, by the names of `DRR`'s arguments."""
+    assumed = course.views[view].drr.detector.intrinsics
+    sdd, x0, y0, size = states.intrinsics[:, view].unbind(-1)
     found = {
-        "sdd": detector.sdd + sdd,
-        "x0": detector.centre_x + x0,
-        "y0": detector.centre_y + y0,
-        "delx": detector.delx * size.exp(),
-        "dely": detector.dely * size.exp(),
+        "sdd": assumed.sdd + sdd,
+        "x0": assumed.x0 + x0,
+        "y0": assumed.y0 + y0,
+        "delx": assumed.delx * size.exp(),
+        "dely": assumed.dely * size.exp(),
     }
-    names = [name for column in scene.calibration.columns for name in CALIBRATABLE[column]]
-    return {name: found[name] for name in names}
+    return {name: found[name] for unknown in problem.geometry.names for name in ARGUMENTS[unknown]}

@@ -1,31 +1,23 @@
 """Registration in one call: from X-rays and rough poses to the poses they were taken from."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
-
 from raygrad.drr import DRR
-from raygrad.geometry import Calibration, about
+from raygrad.geometry import UnknownGeometry
 from raygrad.pose import RigidTransform
-from raygrad.registration._coarse_to_fine import CoarseToFine
-from raygrad.registration._descend import descend
 from raygrad.registration._inputs import Image, make_views
-from raygrad.registration._outcome import conclude
+from raygrad.registration._method import Method
+from raygrad.registration._methods.levenberg_marquardt import NEIGHBOURHOOD, NEIGHBOURS, LevenbergMarquardt
+from raygrad.registration._methods.registry import METHODS
+from raygrad.registration._options import make_method
 from raygrad.registration._problem.bodies import Structures
 from raygrad.registration._progress import Callback, watched
 from raygrad.registration._result import RegistrationResult
-from raygrad.registration._schedule import Stage, default_schedule
 from raygrad.registration._search import search
-from raygrad.registration._solver import first_order as descent
-from raygrad.registration._solver.candidates import SearchRanges, spread
-
-METHODS = ("lm", *descent.METHODS)
-NEIGHBOURHOOD = SearchRanges(degrees=20.0, mm=30.0)
-"""How far from a start the other candidates of its neighbourhood lie."""
-NEIGHBOURS = 16
-"""Candidates for each start, itself included: at 25 pixels a side all of them cost about as much as one at 200."""
+from raygrad.registration._solver.candidates import SearchRanges
+from raygrad.registration._task import Task
 
 
 def register(
@@ -35,11 +27,9 @@ def register(
     *,
     ranges: SearchRanges | None = None,
     mask: Image | Sequence[Image | None] | None = None,
-    method: str = "lm",
+    method: Method | str = "lm",
     structures: Structures | None = None,
-    calibration: Calibration | None = None,
-    stages: Sequence[Stage] | None = None,
-    candidates: int = NEIGHBOURS,
+    unknowns: UnknownGeometry | str | Iterable[str] | None = None,
     callback: Callback | None = None,
     progress: bool = False,
     seed: int = 0,
@@ -48,12 +38,10 @@ def register(
     """Find the pose that an X-ray was taken from.
 
     The default method compares normalised images, from coarse to fine, by Levenberg and Marquardt's least squares with
-    the exact Jacobian of the projector; it needs neither training nor learning rates. Images are Joseph's projections
-    whatever the DRR's renderer is, since they change smoothly with the pose. Around each start some more candidates
-    are tried at the coarsest level, and the best go on.
+    the exact Jacobian of the projector; it needs neither training nor learning rates.
 
     Several views of one patient are given as lists of one length. The relative geometry that their initial poses
-    express is kept, unless `calibration` says how uncertain it is.
+    express is kept, unless `unknowns` says how uncertain it is.
 
     Args:
         xray: line integrals (height, width) or (1, 1, height, width) on the DRR's detector: -log(I / I0), as
@@ -63,16 +51,15 @@ def register(
             `search` is returned.
         ranges: search so far about `init`, see `search`.
         mask: weights of the pixels, 0 for those that do not count: beyond the collimator, a table, metal.
-        method: "lm"; or "adam" or "lbfgs", gradient descent on any metric in any parameterization, with the `options`
-            of `raygrad.registration.gradient.descend`.
+        method: an object with its options, `LevenbergMarquardt(stages=...)`, `Adam(metric=...)` or
+            `QuasiNewton(parameterization=...)`; or "lm", "adam" or "lbfgs" for short, with its options among `options`.
         structures: names and labels (of the subject's mask) of what moves by itself; the rest moves as one.
-        calibration: which intrinsics and relative poses are to be found too, and how well they are known.
-        stages: what is compared from coarse to fine, by default `default_schedule()`.
-        candidates: poses tried for each start, itself included.
+        unknowns: which intrinsics and relative poses are to be found too, and how well they are known; or names of
+            them, "sdd", "x0", "y0", "pixel_size" or "poses", known as well as a C-arm's usually are.
         callback: called after every iteration of all starts; True ends the run.
         progress: show a progress bar.
         seed: of the candidates. The result is the same for the same seed.
-        options: of the method.
+        options: of a method that is given by its name.
 
     Returns:
         Poses, scores, a status for each start and the way there. Look at the status: a start outside the capture range
@@ -80,17 +67,16 @@ def register(
         sdd or pixel size: a pose at another depth makes up for them, and the images match all the same.
 
     Raises:
-        TypeError, ValueError: what `make_views` refuses; unknown methods, options or structures.
+        TypeError, ValueError: what `make_views` refuses; unknown methods, options or structures, and what the method
+            cannot find.
 
     Warns:
         RegistrationWarning: the X-ray looks inverted, or a start does not see the CT; see `make_views`.
     """
-    if method not in METHODS:
-        raise ValueError(f"Expected a method among {', '.join(METHODS)}. Got {method!r}.")
-    if method != "lm" and (init is None or ranges or structures or calibration or stages):
-        raise ValueError(f"Expected method='lm' for ranges, structures, calibration or stages. Got {method!r}.")
-    if method == "lm" and options:
-        raise TypeError(f"Expected no further options for method='lm'. Got {sorted(options)}.")
+    began = time.perf_counter()
+    chosen = make_method(method, options)
+    geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
+    _check_that_it_finds(chosen, structures, geometry)
     if init is None or ranges is not None:
         found = search(
             xray,
@@ -99,19 +85,32 @@ def register(
             init,
             mask=mask,
             structures=structures,
-            calibration=calibration,
-            stages=stages,
+            unknowns=geometry,
             callback=callback,
             progress=progress,
             seed=seed,
+            **_of_a_search(chosen),
         )
         return found.only(0)
-    began = time.perf_counter()
     views = make_views(xray, drr, init, mask)
-    if method != "lm":
-        return descend(views, method=method, callback=callback, progress=progress, **options)
-    motions = spread(NEIGHBOURHOOD, candidates, seed)
-    with torch.no_grad(), watched(callback, progress) as watch:
-        course = CoarseToFine(views, structures or {}, calibration or Calibration(), watch, began)
-        around = course.candidates(about(course.centre, motions.to(course.centre)))
-        return conclude(course, course.run(around, default_schedule() if stages is None else stages))
+    with watched(callback, progress, f"register ({chosen.name})") as watch:
+        return chosen(Task(views, structures or {}, geometry, seed, watch, began))
+
+
+def _check_that_it_finds(method: Method, structures: Structures | None, geometry: UnknownGeometry) -> None:
+    asked = {"structures": bool(structures), "unknowns": not geometry.is_none}
+    if missing := [name for name, wanted in asked.items() if wanted and name not in method.finds]:
+        able = [name for name, kind in METHODS.items() if set(missing) <= set(kind.finds)]
+        raise ValueError(f"Expected method {' or '.join(able)} for {' and '.join(missing)}. Got {method.name!r}.")
+
+
+def _of_a_search(method: Method) -> dict[str, Any]:
+    """The options that a search takes over from a method."""
+    if not isinstance(method, LevenbergMarquardt):
+        raise ValueError(f"Expected method='lm' to search, without a start or with ranges. Got {method.name!r}.")
+    if method.candidates != NEIGHBOURS or method.neighbourhood != NEIGHBOURHOOD:
+        raise ValueError(
+            "Expected no candidates about each start for a search, which draws poses of its own: raygrad.search has "
+            f"'poses' and 'ranges'. Got {method}."
+        )
+    return {"stages": method.stages, "similarity": method.similarity}

@@ -1,62 +1,21 @@
 """What a registration found, how it got there, and how far it can be trusted."""
 
 import csv
+import math
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from os import PathLike
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from raygrad._progress import Iteration, Status
 from raygrad.pose import RigidTransform
 from raygrad.types import Scores
 
 AXES = ("x", "y", "depth", "about x", "about y", "about depth")
 """The six motions of a camera: along and about its own axes, of which the third is the beam."""
-
-
-class Status(str, Enum):
-    """How a registration ended. Only `CONVERGED` is a success."""
-
-    CONVERGED = "converged"
-    """No step that still matters lowers the cost, and the images match."""
-    STALLED = "stalled"
-    """No step lowers the cost, though its gradient says that one should."""
-    OUT_OF_ITERATIONS = "ran out of iterations"
-    """The pose was still moving when the last iteration was spent."""
-    AMBIGUOUS = "ambiguous"
-    """Another pose, clearly apart from this one, matches as well; or the image leaves a direction undetermined."""
-    NO_MATCH = "no match"
-    """It came to rest where the images do not match: the start was outside the capture range, or the X-ray does not
-    show this CT."""
-
-    def __str__(self) -> str:
-        return self.value
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """One iteration of all starts together, as callbacks and the trace get it.
-
-    Attributes:
-        stage: the number of the stage, from 0: stages go from coarse images to fine ones.
-        number: the number of the iteration within its stage, from 0, which is where the stage began.
-        pixels: rows and columns of the images at this stage.
-        pose: every start's pose after this iteration (of the first view).
-        score: every start's similarity after this iteration (start,), higher is more alike; scores of different
-            stages measure different things.
-        damping: Levenberg and Marquardt's damping of every start (start,), None for other methods.
-        seconds: time since the registration began.
-    """
-
-    stage: int
-    number: int
-    pixels: tuple[int, int]
-    pose: RigidTransform
-    score: Scores
-    damping: Scores | None
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -96,13 +55,14 @@ class RegistrationResult:
 
     Attributes:
         poses: camera_to_world of every view, each with one pose per start; `pose` is the first view's.
-        score: similarity at the end (start,): the correlation of what the last stage compares, at most 1.
+        score: similarity at the end (start,): the correlation of what the last stage compares, at most 1, or what the
+            user's own metric says.
         status: how each start ended.
         trace: all iterations, in order.
         seconds: wall time.
         uncertainty: how well the images determine the pose; None for methods that do not say.
-        intrinsics: of every view, the calibrated quantities (start,) by the names of `DRR`'s arguments; empty where
-            nothing was calibrated.
+        intrinsics: of every view, those that were unknown (start,) by the names of `DRR`'s arguments; empty where all
+            were known.
         structures: the poses of every view for each structure that moved by itself, by its name.
     """
 
@@ -159,6 +119,56 @@ class RegistrationResult:
             lines.append(f"least determined: {_describe(motion)} ({deviation:.2g} mm)")
         return "\n".join(lines)
 
+    def outcome(self, start: int | None = None) -> dict[str, Any]:
+        """A start's outcome in numbers and texts, by default that of the best: what is kept beside a pose in a file.
+
+        Numbers that are not finite are None. Poses of structures are camera_to_world, row by row, one for each view.
+        """
+        start = self.best if start is None else start
+        outcome: dict[str, Any] = {
+            "status": str(self.status[start]),
+            "score": _finite(self.score[start].item()),
+            "starts": len(self.status),
+            "seconds": round(self.seconds, 3),
+        }
+        if self.uncertainty is not None:
+            deviations = self.uncertainty.standard_deviations[start].tolist()
+            shifts, turns = zip(AXES[:3], deviations[:3], strict=True), zip(AXES[3:], deviations[3:], strict=True)
+            outcome["standard_deviations"] = {
+                "of": "small motions along (mm) and about (degrees) the first camera's axes through the isocentre",
+                **{f"{axis} (mm)": _finite(mm) for axis, mm in shifts},
+                **{f"{axis} (degrees)": _finite(math.degrees(turn)) for axis, turn in turns},
+            }
+        if self.structures:
+            outcome["structures"] = {
+                name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}
+                for name, poses in self.structures.items()
+            }
+        return outcome
+
+    # --- the way there ---
+
+    def path(self, start: int | None = None, view: int = 0) -> RigidTransform:
+        """A start's poses after every iteration, by default the best one's; those of a search are its leaders'.
+
+        Those of further views are taken to lie to the first view's as they do in the end.
+
+        Raises:
+            ValueError: a result of some starts alone, whose trace is that of all.
+        """
+        start = self.best if start is None else start
+        column = self._column(start)
+        first = torch.stack([it.pose.matrix[column] for it in self.trace if it.pose is not None])
+        if view == 0:
+            return RigidTransform(first)
+        to_first = RigidTransform(self.poses[0][start]).inverse().matrix @ self.poses[view][start]
+        return RigidTransform(first @ to_first)
+
+    def scores(self, start: int | None = None) -> Float[Tensor, " iteration"]:
+        """A start's score after every iteration, on the CPU; errors are those of `path`."""
+        column = self._column(self.best if start is None else start)
+        return torch.stack([it.score[column] for it in self.trace if it.score is not None]).cpu()
+
     def save_trace(self, path: str | PathLike) -> None:
         """Write the trace as CSV: a row for each iteration and start; poses as camera_to_world, row by row.
 
@@ -170,10 +180,23 @@ class RegistrationResult:
             writer = csv.writer(file)
             writer.writerow(["stage", "iteration", "start", "rows", "columns", "score", "damping", "seconds", *matrix])
             for it in self.trace:
+                assert it.pose is not None
+                assert it.score is not None
+                assert it.pixels is not None
                 for start, (score, pose) in enumerate(zip(it.score.tolist(), it.pose.matrix[:, :3], strict=True)):
                     damping = "" if it.damping is None else f"{it.damping[start].item():.6g}"
                     head = [it.stage, it.number, start, *it.pixels, f"{score:.8g}", damping, f"{it.seconds:.6f}"]
                     writer.writerow([*head, *(f"{value:.9g}" for value in pose.flatten().tolist())])
+
+    def _column(self, start: int) -> int:
+        """Which column of the trace tells of a start: its own, or the only one of a search, that of its leader."""
+        columns = 1 if not self.trace or self.trace[0].score is None else len(self.trace[0].score)
+        if columns not in (1, len(self.status)):
+            raise ValueError(
+                f"Expected a trace of the result's {len(self.status)} start(s). Got one of {columns}: draw the whole "
+                "result, and say which start."
+            )
+        return 0 if columns == 1 else start
 
     def __repr__(self) -> str:
         ends = ", ".join(f"{self.status.count(status)} {status}" for status in Status if status in self.status)
@@ -184,3 +207,11 @@ def _describe(motion: Tensor) -> str:
     """The parts of a motion that make up most of it, such as 'depth' or 'x with about y'."""
     parts = sorted(zip(motion.abs().tolist(), AXES, strict=True), reverse=True)
     return " with ".join(name for size, name in parts if size > 0.4)
+
+
+def _finite(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _rows(matrix: Tensor) -> list[list[float]]:
+    return torch.round(matrix.double().cpu(), decimals=9).tolist()

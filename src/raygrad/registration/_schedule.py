@@ -1,8 +1,10 @@
 """Coarse to fine: which images are compared at each stage, and how."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from raygrad.registration._problem.similarity import GlobalCorrelation, LocalCorrelation, Similarity
+from raygrad.kernels import RENDERERS
+from raygrad.registration._problem.similarity import GlobalCorrelation, LocalCorrelation, Metric, Similarity
 
 
 @dataclass(frozen=True)
@@ -11,7 +13,8 @@ class Stage:
 
     Attributes:
         pixels: of the longer side of the image, at least, if the detector has as many.
-        similarity: what is compared.
+        similarity: what images are compared by: features, such as `LocalCorrelation(9)` or a `FeatureSimilarity`, or a
+            metric (fixed, moving) -> scores, such as those of `raygrad.metrics`.
         iterations: at most so many.
         tolerance: a pose has settled when it moves by less than this, in mm.
         keep: at most so many different poses of each start go on to the next stage.
@@ -20,18 +23,40 @@ class Stage:
         calibrate: geometry that is not known exactly moves too.
         apart: structures move by themselves from here on.
         renderer: how rays are marched; None for the DRR's own way.
+
+    Raises:
+        TypeError, ValueError: numbers out of range, an unknown renderer, a robust stage without features.
     """
 
     pixels: int
-    similarity: Similarity
+    similarity: Similarity | Metric
     iterations: int
-    tolerance: float
+    tolerance: float | int
     keep: int = 1
-    margin: float = 3.0
+    margin: float | int = 3.0
     robust: bool = False
     calibrate: bool = False
     apart: bool = False
     renderer: str | None = "joseph"
+
+    def __post_init__(self) -> None:
+        if not callable(self.similarity):
+            raise TypeError(f"Expected a similarity or metric, which is called. Got {self.similarity!r}.")
+        least = {"pixels": 1, "iterations": 0, "tolerance": 0, "keep": 1, "margin": 1}
+        for name, lowest in least.items():
+            if not getattr(self, name) >= lowest:
+                raise ValueError(f"Expected {name} of a stage of at least {lowest}. Got {getattr(self, name)}.")
+        if self.robust and not isinstance(self.similarity, Similarity):
+            raise ValueError(
+                "Expected features in a robust stage, to see which pixels do not fit. "
+                f"Got the metric {self.similarity!r}."
+            )
+        if self.renderer is not None and self.renderer not in RENDERERS:
+            raise ValueError(f"Expected a renderer among {', '.join(RENDERERS)}, or None. Got {self.renderer!r}.")
+
+    def compared_by(self, similarity: Similarity | Metric) -> "Stage":
+        """The same stage with another similarity; not robust by a metric, which does not tell of pixels."""
+        return replace(self, similarity=similarity, robust=self.robust and isinstance(similarity, Similarity))
 
 
 def default_schedule(keep: int = 1) -> tuple[Stage, ...]:
@@ -51,3 +76,26 @@ def default_schedule(keep: int = 1) -> tuple[Stage, ...]:
             200, LocalCorrelation(9), iterations=10, tolerance=0.01, keep=few, margin=1.1, robust=True, calibrate=True
         ),
     )
+
+
+def search_schedule(keep: int = 4) -> tuple[Stage, ...]:
+    """`default_schedule` for a search: from the hundreds of poses that it begins with more go on at first."""
+    first, second, *others = default_schedule(keep)
+    return (replace(first, keep=max(first.keep, 64)), replace(second, keep=max(second.keep, 16)), *others)
+
+
+def check_stages(stages: Any) -> tuple[Stage, ...]:
+    """The stages as a tuple.
+
+    Raises:
+        TypeError, ValueError: there is none, or something else.
+    """
+    if isinstance(stages, Stage) or not hasattr(stages, "__iter__"):
+        raise TypeError(f"Expected a sequence of raygrad.registration.Stage. Got {type(stages).__name__}.")
+    stages = tuple(stages)
+    if not stages:
+        raise ValueError("Expected at least one stage. Got none.")
+    for stage in stages:
+        if not isinstance(stage, Stage):
+            raise TypeError(f"Expected stages as raygrad.registration.Stage. Got {type(stage).__name__}.")
+    return stages

@@ -1,28 +1,32 @@
 """Registration without a start: many poses are scored at low resolution, and the best of them refined."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from raygrad.drr import DRR
-from raygrad.geometry import Calibration, about
+from raygrad.geometry import UnknownGeometry, about
 from raygrad.pose import RigidTransform
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
 from raygrad.registration._inputs import Image, make_views
+from raygrad.registration._methods.levenberg_marquardt import LevenbergMarquardt
 from raygrad.registration._outcome import EQUAL, describe
 from raygrad.registration._problem.bodies import Structures
+from raygrad.registration._problem.similarity import Metric, Similarity
 from raygrad.registration._progress import Callback, watched
 from raygrad.registration._result import RegistrationResult
-from raygrad.registration._schedule import Stage, default_schedule
+from raygrad.registration._schedule import Stage, search_schedule
 from raygrad.registration._solver.candidates import SAME, SearchRanges, choose_distinct, distances, spread
+from raygrad.registration._task import Task
 
 POSES = 8192
 """Poses that are scored."""
 REFINED = 192
-"""The best of them, clearly apart, that are refined."""
+"""The best of them, clearly apart, that are refined; more only if more are to be kept."""
+KEPT = 4
+"""Poses that are returned."""
 
 
 def search(
@@ -33,9 +37,10 @@ def search(
     *,
     mask: Image | Sequence[Image | None] | None = None,
     structures: Structures | None = None,
-    calibration: Calibration | None = None,
+    unknowns: UnknownGeometry | str | Iterable[str] | None = None,
     stages: Sequence[Stage] | None = None,
-    keep: int = 4,
+    similarity: Similarity | Metric | None = None,
+    keep: int | None = None,
     poses: int = POSES,
     callback: Callback | None = None,
     progress: bool = False,
@@ -44,15 +49,18 @@ def search(
     """Find the pose that an X-ray was taken from, from little: rank the poses that explain it.
 
     A Sobol sequence fills the ranges with poses; all are scored on images of 25 x 25 pixels, and the best that are
-    clearly apart go through the stages of registration, fewer at each.
+    clearly apart go through the stages of `LevenbergMarquardt`, fewer at each.
 
     Args:
-        xray, drr, mask, structures, calibration, callback, progress: as for `register`.
+        xray, drr, mask, structures, unknowns, callback, progress: as for `register`.
         ranges: how far from `init` to search; by default 60 degrees and 100 mm to each side of every axis.
         init: the middle of the search, one pose for each view. By default the DRR's own view (AP, PA) of the CT's
             centre, from 5/6 of the source-to-detector distance.
-        stages: what is compared from coarse to fine; by default `default_schedule(keep)`.
-        keep: how many poses to return, if so many are apart and in the running to the end.
+        stages: what is compared from coarse to fine, and how many poses go on from each; by default
+            `search_schedule(keep)`.
+        similarity: compared in all stages in place of their own, see `LevenbergMarquardt`.
+        keep: how many poses to return, if so many are apart and in the running to the end: by default 4, or what the
+            last of your own stages keeps.
         poses: how many are scored.
         seed: of the poses. The result is the same for the same seed.
 
@@ -61,25 +69,34 @@ def search(
         follows the best one of every iteration.
 
     Raises:
-        TypeError, ValueError: as for `register`; more than one start; ranges or numbers that make no search.
+        TypeError, ValueError: as for `register`; more than one start; ranges or numbers that make no search; stages of
+            which one keeps fewer poses than are asked for.
     """
+    method = LevenbergMarquardt(stages=stages, similarity=similarity)
+    if keep is None:
+        keep = KEPT if method.stages is None else method.stages[-1].keep
     if keep < 1 or poses < keep:
         raise ValueError(f"Expected at least one pose to keep, and more to score. Got keep={keep} and poses={poses}.")
+    schedule = method.schedule(search_schedule(keep))
+    for number, stage in enumerate(schedule):
+        if stage.keep < keep:
+            raise ValueError(
+                f"Expected stages that keep at least keep={keep} poses. Got {stage.keep} in stage {number}."
+            )
     ranges = SearchRanges() if ranges is None else ranges
     if not isinstance(ranges, SearchRanges):
         raise TypeError(f"Expected ranges as SearchRanges(degrees, mm). Got {type(ranges).__name__}.")
     twists = spread(ranges, poses, seed)
+    geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
     began = time.perf_counter()
     views = make_views(xray, drr, default_init(drr) if init is None else init, mask)
     if len(views[0].init) != 1:
         raise ValueError(f"Expected one pose as the middle of the search. Got {len(views[0].init)}.")
-    with torch.no_grad(), watched(callback, progress) as watch:
-        course = CoarseToFine(views, structures or {}, calibration or Calibration(), watch, began)
-        stages = default_schedule(keep) if stages is None else stages
+    with torch.no_grad(), watched(callback, progress, "search") as watch:
+        course = CoarseToFine(Task(views, structures or {}, geometry, seed, watch, began))
         candidates = course.candidates(about(course.centre, twists.to(course.centre)))
-        promising = _most_promising(course, candidates, stages[0])
-        wide = [replace(stage, keep=max(stage.keep, wanted)) for stage, wanted in zip(stages, (64, 16), strict=False)]
-        ranked = course.run(promising, [*wide, *stages[len(wide) :]])
+        promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
+        ranked = course.run(promising, schedule)
         ranked = ranked[ranked.at.score.argsort(descending=True, stable=True)[:keep]]
         return describe(course, ranked, _rivalled(ranked.at.score))
 
@@ -101,15 +118,15 @@ def default_init(drr: DRR | Sequence[DRR]) -> RigidTransform:
     return RigidTransform(pose)
 
 
-def _most_promising(course: CoarseToFine, candidates: Candidates, stage: Stage) -> Candidates:
-    """The candidates with the highest scores among those that are apart."""
-    scene = course.scene(candidates, stage)
-    score = scene.score(candidates.unknowns)
-    best = score.argsort(descending=True, stable=True)[: 8 * REFINED]
-    pose = scene.poses(candidates.unknowns[best], 0)[:, 0]
+def _most_promising(course: CoarseToFine, candidates: Candidates, stage: Stage, count: int) -> Candidates:
+    """The candidates with the highest scores among those that are apart, at most so many."""
+    problem = course.problem(candidates, stage)
+    score = problem.score(candidates.states)
+    best = score.argsort(descending=True, stable=True)[: 8 * count]
+    pose = problem.poses(candidates.states[best], 0)[:, 0]
     apart = distances(pose, pose, course.centre, course.radius)
     start = torch.zeros_like(best)
-    return candidates[best[choose_distinct(start, score[best], apart, REFINED, margin=float("inf"))]]
+    return candidates[best[choose_distinct(start, score[best], apart, count, margin=float("inf"))]]
 
 
 def _rivalled(score: Tensor) -> Tensor:

@@ -12,5 +12,7 @@ from raygrad.visualization._registration import animate as animate
 from raygrad.visualization._registration import plot_convergence as plot_convergence
 from raygrad.visualization._registration import plot_difference as plot_difference
 from raygrad.visualization._registration import plot_overlay as plot_overlay
+from raygrad.visualization._registration_report import render_registered as render_registered
+from raygrad.visualization._registration_report import save_registration as save_registration
 from raygrad.visualization._volumes import plot_history as plot_history
 from raygrad.visualization._volumes import plot_slices as plot_slices

@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from raygrad._progress import Iteration
 from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
-from raygrad.registration import Iteration, RegistrationResult, shrink_detector
+from raygrad.registration import RegistrationResult
 from raygrad.types import Images
 from raygrad.visualization._images import plot_drr
 
@@ -130,14 +131,14 @@ def plot_convergence(
     if axes.shape != (2,):
         raise ValueError(f"Expected two axes. Got an array of shape {axes.shape}.")
 
-    column = _column(result, start)
+    scores = result.scores(start).numpy()
     stages = np.array([iteration.stage for iteration in result.trace])
     steps = np.arange(len(stages))
     end = result.pose[start] if truth is None else truth[0]
-    moved, turned = _distances(trace_poses(result, start), RigidTransform(end))
+    moved, turned = _distances(result.path(start), RigidTransform(end))
     for stage in np.unique(stages):
         here = steps[stages == stage]
-        axes[0].plot(here, [result.trace[i].score[column].item() for i in here], ".-", color="tab:blue")
+        axes[0].plot(here, scores[here], ".-", color="tab:blue")
         for ax in axes:
             ax.axvspan(here[0] - 0.5, here[-1] + 0.5, color="0.92" if stage % 2 else "1.0", zorder=0, linewidth=0)
     axes[0].set(xlabel="iteration", ylabel="similarity")
@@ -146,16 +147,6 @@ def plot_convergence(
     axes[1].set(xlabel="iteration", ylabel=f"distance from the {'last' if truth is None else 'true'} pose")
     axes[1].legend()
     return axes
-
-
-def trace_poses(result: RegistrationResult, start: int, view: int = 0) -> RigidTransform:
-    """The poses of a start after every iteration; those of further views stay fixed relative to the first view's."""
-    column = _column(result, start)
-    first = torch.stack([iteration.pose[column] for iteration in result.trace])
-    if view == 0:
-        return RigidTransform(first)
-    to_first = RigidTransform(result.poses[0][start]).inverse().matrix @ result.poses[view][start]
-    return RigidTransform(first @ to_first)
 
 
 def animate(
@@ -199,8 +190,9 @@ def animate(
         )
     start = result.best if start is None else start
     shown = _spread(len(result.trace), max_frames)
-    ways = [trace_poses(result, start, view).matrix[shown] for view in range(len(drrs))]
-    captions = [_caption(result.trace[index], _column(result, start)) for index in shown]
+    ways = [result.path(start, view).matrix[shown] for view in range(len(drrs))]
+    scores = result.scores(start).tolist()
+    captions = [_caption(result.trace[index], scores[index]) for index in shown]
     if init is not None:
         inits = [init] if isinstance(init, RigidTransform) else list(init)
         begins = [pose.matrix[start if len(pose) > 1 else 0].to(way) for pose, way in zip(inits, ways, strict=True)]
@@ -216,7 +208,8 @@ def _film(
 ) -> Float[Tensor, "frame height width 3"]:
     """The overlay of an X-ray and the images rendered from some poses, at most `_FRAME_PIXELS` high and wide."""
     factor = -(-max(drr.detector.height, drr.detector.width) // _FRAME_PIXELS)
-    detector, small = shrink_detector(drr.detector, factor), functional.avg_pool2d(xray, factor)
+    detector = drr.detector.with_intrinsics(drr.detector.intrinsics.shrunk(factor))
+    small = functional.avg_pool2d(xray, factor)
     mask = None if mask is None else functional.avg_pool2d(mask[None], factor)[0]
     frames = []
     with torch.no_grad():
@@ -324,25 +317,15 @@ def _positive(distances: np.ndarray) -> np.ndarray:
     return np.where(distances > 1e-9, distances, np.nan)
 
 
-def _column(result: RegistrationResult, start: int) -> int:
-    """Which column of the trace tells of a start: its own, or the only one of a search, which follows its leader."""
-    columns = len(result.trace[0].score)
-    if columns not in (1, len(result.status)):
-        raise ValueError(
-            f"Expected a trace of the result's {len(result.status)} start(s). Got one of {columns}: draw the whole "
-            "result, and say which start."
-        )
-    return 0 if columns == 1 else start
-
-
 def _spread(count: int, at_most: int) -> list[int]:
     """So many of the numbers below `count`, evenly spread, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(int)).tolist()
 
 
-def _caption(iteration: Iteration, start: int) -> str:
+def _caption(iteration: Iteration, score: float) -> str:
+    assert iteration.pixels is not None
     rows, columns = iteration.pixels
     return (
         f"stage {iteration.stage + 1} ({columns} x {rows}), iteration {iteration.number}\n"
-        f"similarity {iteration.score[start].item():.4f}, {iteration.seconds:.2f} s"
+        f"similarity {score:.4f}, {iteration.seconds:.2f} s"
     )

@@ -7,18 +7,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from raygrad.drr import DRR
-from raygrad.registration._problem.pyramid import Body, make_body
+from raygrad.march import Prepared
 from raygrad.types import Affine
 
 Structures = Mapping[str, Sequence[int]]
 
 
-def whole_body(drr: DRR) -> Body:
+def whole_body(drr: DRR) -> Prepared:
     """All of a DRR's volume."""
-    return Body(drr.density, drr.world_to_voxel, drr.occupancy)
+    return Prepared(drr.density, drr.world_to_voxel, drr.occupancy)
 
 
-def separate_bodies(drr: DRR, structures: Structures) -> tuple[Body, ...]:
+def separate_bodies(drr: DRR, structures: Structures) -> tuple[Prepared, ...]:
     """What is in none of the structures, then each structure, cut out along the labels of the DRR's mask.
 
     Raises:
@@ -34,7 +34,7 @@ def separate_bodies(drr: DRR, structures: Structures) -> tuple[Body, ...]:
             raise ValueError(f"Expected voxels of the structure {name!r} in the mask. Got none: {structures[name]}.")
     rest = drr.density.masked_fill(torch.stack(list(inside.values())).any(0), 0.0)
     return (
-        make_body(rest, drr.world_to_voxel),
+        Prepared.of(rest, drr.world_to_voxel),
         *(_cut_out(drr.density, chosen, drr.world_to_voxel) for chosen in inside.values()),
     )
 
@@ -52,16 +52,16 @@ def check_structures(structures: Structures) -> None:
                 )
 
 
-def middle(body: Body) -> Float[Tensor, " 3"]:
+def middle(body: Prepared) -> Float[Tensor, " 3"]:
     """The centre of a body's box in mm of the world, in float64 on the CPU."""
-    voxel = (torch.tensor(body.density.shape, dtype=torch.float64) - 1) / 2
+    voxel = (torch.tensor(body.values.shape, dtype=torch.float64) - 1) / 2
     voxel_to_world = torch.linalg.inv(body.world_to_voxel.cpu())
     return voxel_to_world[:3, :3] @ voxel + voxel_to_world[:3, 3]
 
 
-def reach(body: Body) -> float:
+def reach(body: Prepared) -> float:
     """The root mean square distance of a body's box from its centre in mm."""
-    sides = [count * spacing for count, spacing in zip(body.density.shape, body.spacing, strict=True)]
+    sides = [count * spacing for count, spacing in zip(body.values.shape, body.spacing, strict=True)]
     return sum(side**2 / 12 for side in sides) ** 0.5
 
 
@@ -71,7 +71,7 @@ def _in_kind_of(mask: Tensor, labels: Sequence[int]) -> Tensor:
     return wanted[wanted.to(mask.dtype) == wanted].to(mask)
 
 
-def _cut_out(density: Float[Tensor, "x y z"], chosen: Bool[Tensor, "x y z"], world_to_voxel: Affine) -> Body:
+def _cut_out(density: Float[Tensor, "x y z"], chosen: Bool[Tensor, "x y z"], world_to_voxel: Affine) -> Prepared:
     """The chosen voxels in the box about them."""
     box = []
     for axis in range(3):
@@ -82,4 +82,4 @@ def _cut_out(density: Float[Tensor, "x y z"], chosen: Bool[Tensor, "x y z"], wor
     world_to_box[:3, 3] -= torch.tensor([float(part.start) for part in box]).to(world_to_box)
     part, kept = density[tuple(box)], chosen[tuple(box)]
     # x stays contiguous: cloning keeps the order of the axes in memory.
-    return make_body(part.masked_fill(~kept, 0.0).clone(memory_format=torch.preserve_format), world_to_box)
+    return Prepared.of(part.masked_fill(~kept, 0.0).clone(memory_format=torch.preserve_format), world_to_box)

@@ -10,37 +10,30 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from raygrad.geometry import Calibration, about, motion_derivatives, turned
-from raygrad.kernels import sums_in
+from raygrad.geometry import ConeViews, Detector, UnknownGeometry, about, adjusted, directions, turned
+from raygrad.march import Derivatives, Marching, Prepared, march, march_with_jacobian
 from raygrad.pose import RigidTransform, se3_log_map
-from raygrad.registration._problem.pyramid import Body, Camera
-from raygrad.registration._problem.similarity import Features, Similarity
+from raygrad.registration._problem.comparison import ByFeatures, Comparison, compare_by
+from raygrad.registration._problem.similarity import Features, Metric, Similarity, XRayFeatures
 from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.levenberg_marquardt import Linearisation
-from raygrad.types import Images, Matrices, Sources, Targets
+from raygrad.types import Images, Matrices
 
 RAYS_AT_ONCE = 1 << 20
 """Entries are taken in groups of so many rays, which bounds the memory: each needs about 300 bytes."""
 
-SQUARE = 10
-"""Side in pixels of the squares within which residuals may be correlated."""
-
-CALIBRATABLE = (("sdd",), ("x0",), ("y0",), ("delx", "dely"))
-"""The arguments of `DRR` that each column of `Unknowns.intrinsics` stands for."""
-
 Steps = Float[Tensor, "batch unknown"]
 Tangents = Float[Tensor, "batch unknown ray"]
-XrayFeatures = Float[Tensor, "#batch 1 feature"]
 
 
 @dataclass(frozen=True)
-class Unknowns(Batch):
+class States(Batch):
     """States of the search.
 
     View v sees body b from the pose motions[b] @ offsets[v] @ rig[v], `rig` being where the views began.
 
     Attributes:
-        entry: the number of each state among those of the scene, which has constants for each.
+        entry: the number of each state among those of the problem, which has constants for each.
         motions: of each body, in the world.
         offsets: of each view: by how much the relative geometry differs from the assumed one.
         intrinsics: of each view, what is added to sdd, x0 and y0 in mm and to the logarithm of the pixel size.
@@ -54,78 +47,80 @@ class Unknowns(Batch):
     def __len__(self) -> int:
         return len(self.entry)
 
-    def renumbered(self) -> "Unknowns":
-        """The same as the entries 0, 1, 2, ... of another scene."""
+    def renumbered(self) -> "States":
+        """The same as the entries 0, 1, 2, ... of another problem."""
         return replace(self, entry=torch.arange(len(self), device=self.entry.device))
 
 
 @dataclass(frozen=True)
-class Sight:
-    """One view at one level of the pyramid.
+class ScaledXRay:
+    """The X-ray of one view at one level of the pyramid, and what images to compare with it are made of.
 
     Attributes:
-        camera: its detector, and how its rays are marched.
-        bodies: what it sees.
-        rig: the pose that it began from, of each entry (entry, 4, 4), in float64.
-        xray: the image (1, 1, height, width) to be matched.
+        detector: its rows, columns and intrinsics.
+        marching: how the rays are marched.
+        bodies: what they cross.
+        rig: the pose that the view began from, of each entry (entry, 4, 4), in float64.
+        image: the X-ray (1, 1, height, width) to be matched.
         weights: how much each of its pixels counts, (entry or 1, 1, height, width).
     """
 
-    camera: Camera
-    bodies: tuple[Body, ...]
+    detector: Detector
+    marching: Marching
+    bodies: tuple[Prepared, ...]
     rig: Float[Tensor, "entry 4 4"]
-    xray: Float[Tensor, "1 1 height width"]
+    image: Float[Tensor, "1 1 height width"]
     weights: Float[Tensor, "#entry 1 height width"]
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the image."""
-        return self.camera.detector.height, self.camera.detector.width
+        return self.detector.height, self.detector.width
 
 
 @dataclass(frozen=True)
-class Scene:
+class PoseProblem:
     """All views at one level of the pyramid, and what of them is unknown.
 
     The unknowns are, in this order: a twist [v | w] (mm, radians) for each body, which moves it from the left, about
-    its pivot; one for each view but the first, where relative poses are calibrated; then the intrinsics that are, view
-    by view.
+    its pivot; one for each view but the first, where relative poses are unknown; then the intrinsics that are, view by
+    view.
 
     Attributes:
-        sights: the views.
-        similarity: what is compared.
+        xrays: of the views.
+        similarity: what images are compared by.
         pivots: the point that each body turns about, (body, 3), in mm of the world, float64.
         radius: mm that one radian moves a typical point by: makes lengths of steps.
-        calibration: which geometry is unknown beside the motions, and how well it is known.
+        geometry: which of it is unknown beside the motions, and how well it is known.
         noise: the variance of a residual (entry,), by which what is known weighs against the images.
     """
 
-    sights: tuple[Sight, ...]
-    similarity: Similarity
+    xrays: tuple[ScaledXRay, ...]
+    similarity: Similarity | Metric
     pivots: Float[Tensor, "body 3"]
     radius: float
-    calibration: Calibration
+    geometry: UnknownGeometry
     noise: Float[Tensor, " entry"]
 
     # --- the least-squares problem ---
 
-    def linearise(self, unknowns: Unknowns) -> Linearisation:
+    def linearise(self, states: States) -> Linearisation:
         """The cost, half its gradient, and J' J."""
-        parts = [self._linearise(group) for group in self._groups(unknowns)]
+        parts = [self._linearise(group) for group in self._groups(states)]
         return parts[0] if len(parts) == 1 else Linearisation.concatenate(parts)
 
-    def moved(self, unknowns: Unknowns, step: Steps) -> Unknowns:
+    def moved(self, states: States, step: Steps) -> States:
         """The states after a step."""
-        batch, views = len(unknowns), len(self.sights)
+        batch, views = len(states), len(self.xrays)
         turn, relative, intrinsic = step.split(self._block_sizes, dim=1)
-        motions = turned(unknowns.motions, turn.reshape(batch, -1, 6), self.pivots)
-        offsets, intrinsics = unknowns.offsets, unknowns.intrinsics
+        motions = turned(states.motions, turn.reshape(batch, -1, 6), self.pivots)
+        offsets, intrinsics = states.offsets, states.intrinsics
         if relative.shape[1]:
             others = turned(offsets[:, 1:], relative.reshape(batch, -1, 6), self.pivots[:1].expand(views - 1, 3))
             offsets = torch.cat([offsets[:, :1], others], dim=1)
         if intrinsic.shape[1]:
             intrinsics = intrinsics.index_add(2, self._columns, intrinsic.reshape(batch, views, -1))
-        return Unknowns(unknowns.entry, motions, offsets, intrinsics)
+        return States(states.entry, motions, offsets, intrinsics)
 
     def step_length(self, step: Steps) -> Float[Tensor, " batch"]:
         """The longest translation or arc of a step's motions in mm."""
@@ -134,119 +129,135 @@ class Scene:
 
     # --- what the views see ---
 
-    def poses(self, unknowns: Unknowns, view: int) -> Float[Tensor, "batch body 4 4"]:
+    def poses(self, states: States, view: int) -> Float[Tensor, "batch body 4 4"]:
         """From where a view sees each body."""
-        pose = unknowns.offsets[:, view] @ self.sights[view].rig[unknowns.entry]
-        return unknowns.motions @ pose[:, None]
+        pose = states.offsets[:, view] @ self.xrays[view].rig[states.entry]
+        return states.motions @ pose[:, None]
 
-    def images(self, unknowns: Unknowns, view: int) -> Images:
+    def images(self, states: States, view: int) -> Images:
         """What a view sees, (batch, 1, height, width)."""
-        sight = self.sights[view]
-        rays = self._rays(unknowns, view)
-        parts = [sight.camera.image(body, *ends) for body, ends in zip(sight.bodies, rays, strict=True)]
-        return reduce(add, parts).reshape(len(unknowns), 1, *sight.shape)
+        xray = self.xrays[view]
+        cameras = self._cameras(states, view)
+        parts = [march(body, seen, xray.marching)[:, 0] for body, seen in zip(xray.bodies, cameras, strict=True)]
+        return reduce(add, parts).reshape(len(states), 1, *xray.shape)
 
-    def features(self, unknowns: Unknowns, view: int, derivatives: bool = True) -> tuple[Features, XrayFeatures]:
-        """The features of what a view sees, with their derivatives if wanted, and those of its X-ray."""
-        sight = self.sights[view]
-        if derivatives:
-            stack = self._image_and_tangents(unknowns, view).unflatten(2, sight.shape)
-        else:
-            stack = self.images(unknowns, view)
-        weights, fixed = (
-            values if len(values) == 1 else values[unknowns.entry] for values in (sight.weights, self._fixed[view])
-        )
-        return self.similarity(stack, weights), fixed
+    def stack(self, states: States, view: int) -> Float[Tensor, "batch stack height width"]:
+        """What a view sees, and its derivatives by every unknown."""
+        return self._image_and_tangents(states, view).unflatten(2, self.xrays[view].shape)
 
-    def score(self, unknowns: Unknowns) -> Float[Tensor, " batch"]:
-        """The mean correlation of features over the views, without derivatives."""
-        return torch.cat([self._score(group) for group in self._groups(unknowns)])
+    def features(self, states: States, view: int, derivatives: bool = True) -> tuple[Features, XRayFeatures]:
+        """The features of what a view sees, with their derivatives if wanted, and those of its X-ray.
+
+        Raises:
+            TypeError: images are compared by a metric, which knows no features.
+        """
+        if not isinstance(self.comparison, ByFeatures):
+            raise TypeError(f"Expected a similarity with features. Got {self.similarity!r}.")
+        stack = self.stack(states, view) if derivatives else self.images(states, view)
+        weights, fixed = self._constants(states, view)
+        return self.comparison.similarity(stack, weights), fixed
+
+    def score(self, states: States) -> Float[Tensor, " batch"]:
+        """The mean similarity over the views, at most 1, without derivatives."""
+        return torch.cat([self._score(group) for group in self._groups(states)])
+
+    def in_users_words(self, score: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Scores as users know them: those of their own metric, where there is one."""
+        return self.comparison.in_users_words(score)
 
     # --- what stays the same at this level ---
 
     @cached_property
-    def _fixed(self) -> tuple[XrayFeatures, ...]:
-        """The features of every view's X-ray, for each entry where entries have weights of their own."""
+    def comparison(self) -> Comparison:
+        """How images are compared."""
+        return compare_by(self.similarity, [(xray.image, xray.weights) for xray in self.xrays])
+
+    @cached_property
+    def _fixed(self) -> tuple[Tensor, ...]:
+        """What is compared of every view's X-ray, for each entry where entries have weights of their own."""
         return tuple(
             torch.cat(
                 [
-                    self.similarity(sight.xray.expand(len(weights), -1, -1, -1), weights)
-                    for weights in sight.weights.split(self._group_size)
+                    self.comparison.of_xrays(xray.image.expand(len(weights), -1, -1, -1), weights)
+                    for weights in xray.weights.split(self._group_size)
                 ]
             )
-            for sight in self.sights
+            for xray in self.xrays
         )
 
     @cached_property
     def _calibrations(self) -> tuple[Float[Tensor, "1 4 4"], ...]:
         """Every view's map from pixel units to the camera as it was assumed."""
-        return tuple(sight.camera.detector.calibration.matrix.to(self.pivots) for sight in self.sights)
+        return tuple(xray.detector.calibration.matrix.to(self.pivots) for xray in self.xrays)
 
     @cached_property
     def _columns(self) -> Int[Tensor, " column"]:
         """Which columns of the intrinsics are unknown."""
-        return torch.tensor(self.calibration.columns, dtype=torch.long, device=self.pivots.device)
+        return torch.tensor(self.geometry.columns, dtype=torch.long, device=self.pivots.device)
 
     @cached_property
     def _precision(self) -> Float[Tensor, "entry known"]:
         """How much the square of each departure from the known geometry costs, in units of the residuals."""
-        return self.noise[:, None] / self.calibration.deviations(len(self.sights)).to(self.noise).square()
+        views = len(self.xrays)
+        deviations = torch.cat([self.geometry.of_twists(views - 1), self.geometry.of_intrinsics(views)])
+        return self.noise[:, None] / deviations.to(self.noise).square()
 
     @cached_property
     def _block_sizes(self) -> list[int]:
         """How many of the unknowns are motions, relative poses, intrinsics."""
-        views = len(self.sights)
-        relative = 0 if self.calibration.relative_pose is None else 6 * (views - 1)
-        return [6 * len(self.pivots), relative, views * len(self.calibration.columns)]
+        views = len(self.xrays)
+        relative = 6 * (views - 1) if self.geometry.has_poses else 0
+        return [6 * len(self.pivots), relative, views * len(self.geometry.columns)]
 
     # --- how ---
 
     @property
     def _group_size(self) -> int:
         """How many entries are taken at once."""
-        return max(1, RAYS_AT_ONCE // max(rows * columns for rows, columns in (sight.shape for sight in self.sights)))
+        return max(1, RAYS_AT_ONCE // max(rows * columns for rows, columns in (xray.shape for xray in self.xrays)))
 
-    def _groups(self, unknowns: Unknowns) -> list[Unknowns]:
+    def _groups(self, states: States) -> list[States]:
         size = self._group_size
-        if len(unknowns) <= size:
-            return [unknowns]
-        return [unknowns[first : first + size] for first in range(0, len(unknowns), size)]
+        if len(states) <= size:
+            return [states]
+        return [states[first : first + size] for first in range(0, len(states), size)]
 
-    def _score(self, unknowns: Unknowns) -> Float[Tensor, " batch"]:
-        features = (self.features(unknowns, view, derivatives=False) for view in range(len(self.sights)))
-        return torch.stack([_correlation(*pair) for pair in features]).mean(0).to(unknowns.motions)
+    def _constants(self, states: States, view: int) -> tuple[Tensor, Tensor]:
+        """The weights of a view's pixels, and what is compared of its X-ray, for all states or for each."""
+        weights, fixed = (
+            values if len(values) == 1 else values[states.entry]
+            for values in (self.xrays[view].weights, self._fixed[view])
+        )
+        return weights, fixed
 
-    def _linearise(self, unknowns: Unknowns) -> Linearisation:
-        parts = [self._seen(unknowns, view) for view in range(len(self.sights))]
+    def _score(self, states: States) -> Float[Tensor, " batch"]:
+        scores = [
+            self.comparison.score(self.images(states, view), *self._constants(states, view))
+            for view in range(len(self.xrays))
+        ]
+        return torch.stack(scores).mean(0).to(states.motions)
+
+    def _linearise(self, states: States) -> Linearisation:
+        parts = [self._seen(states, view) for view in range(len(self.xrays))]
         if sum(self._block_sizes[1:]):
-            parts.append(self._known(unknowns))
+            parts.append(self._known(states))
         return reduce(add, parts)
 
-    def _seen(self, unknowns: Unknowns, view: int) -> Linearisation:
+    def _seen(self, states: States, view: int) -> Linearisation:
         """What a view's image says."""
-        moving, fixed = self.features(unknowns, view)
-        residual, jacobian = moving[:, :1] - fixed, moving[:, 1:]
-        pulls = self.similarity.per_pixel(jacobian * residual, self.sights[view].shape)
-        squares = functional.avg_pool2d(pulls, SQUARE, ceil_mode=True, divisor_override=1).flatten(2)
-        squares = squares.to(unknowns.motions)
-        return Linearisation(
-            residual.square().sum((1, 2)).to(squares),
-            squares.sum(2),
-            (jacobian @ jacobian.mT).to(squares),
-            squares @ squares.mT,
-            _correlation(moving[:, :1], fixed).to(squares) / len(self.sights),
-        )
+        seen = self.comparison.linearise(self.stack(states, view), *self._constants(states, view), like=states.motions)
+        return replace(seen, score=seen.score / len(self.xrays))
 
-    def _known(self, unknowns: Unknowns) -> Linearisation:
+    def _known(self, states: States) -> Linearisation:
         """What departures from the known geometry cost, in units of the residuals."""
         bodies, relative, _ = self._block_sizes
         departures = []
         if relative:
             # Steps are taken about the first pivot, and there the derivative of the logarithm is 1 to first order.
-            offsets = about(-self.pivots[0], unknowns.offsets[:, 1:].flatten(0, 1))
-            departures.append(se3_log_map(offsets).reshape(len(unknowns), -1))
-        departures.append(unknowns.intrinsics.index_select(2, self._columns).flatten(1))
-        departure, precision = torch.cat(departures, dim=1), self._precision[unknowns.entry]
+            offsets = about(-self.pivots[0], states.offsets[:, 1:].flatten(0, 1))
+            departures.append(se3_log_map(offsets).reshape(len(states), -1))
+        departures.append(states.intrinsics.index_select(2, self._columns).flatten(1))
+        departure, precision = torch.cat(departures, dim=1), self._precision[states.entry]
         pull = departure * precision
         # Motions may be any.
         gradient, diagonal = functional.pad(torch.stack([pull, precision]), (bodies, 0))
@@ -254,20 +265,19 @@ class Scene:
         cost = (departure * pull).sum(1)
         return Linearisation(cost, gradient, normal, torch.zeros_like(normal), torch.zeros_like(cost))
 
-    def _image_and_tangents(self, unknowns: Unknowns, view: int) -> Float[Tensor, "batch stack ray"]:
+    def _image_and_tangents(self, states: States, view: int) -> Float[Tensor, "batch stack ray"]:
         """A view's line integrals, and their derivatives by every unknown."""
-        sight = self.sights[view]
+        xray = self.xrays[view]
         images, by_motion, by_offset, by_intrinsic = [], [], [], []
-        for number, (body, (source, target)) in enumerate(zip(sight.bodies, self._rays(unknowns, view), strict=True)):
-            line_integrals, jacobian = sight.camera.image_with_jacobian(body, source, target)
-            images.append(line_integrals)
-            by_motion.append(motion_derivatives(jacobian, source, target, self.pivots[number].to(source)))
-            if self.calibration.relative_pose is not None and view > 0:
-                carried = _carry(unknowns.motions[:, number], self.pivots[0], self.pivots[number])
-                by_offset.append(carried.to(source).mT @ by_motion[-1])
-            if self.calibration.columns:
-                axes = self._intrinsic_axes(unknowns, view, number, target)
-                by_intrinsic.append((jacobian[..., None, 3:] * axes).sum(-1).mT)
+        for number, (body, cameras) in enumerate(zip(xray.bodies, self._cameras(states, view), strict=True)):
+            line_integrals, derivatives = march_with_jacobian(body, cameras, xray.marching)
+            images.append(line_integrals[:, 0])
+            by_motion.append(derivatives.by_motion(self.pivots[number]))
+            if self.geometry.has_poses and view > 0:
+                carried = _carry(states.motions[:, number], self.pivots[0], self.pivots[number])
+                by_offset.append(carried.to(by_motion[-1]).mT @ by_motion[-1])
+            if self.geometry.columns:
+                by_intrinsic.append(self._by_intrinsics(cameras, derivatives))
         image = reduce(add, images)[:, None]
         _, relative, intrinsic = self._block_sizes
         blocks = [image, *by_motion]
@@ -277,36 +287,19 @@ class Scene:
             blocks.append(_placed(by_intrinsic, view, intrinsic, image))
         return torch.cat(blocks, dim=1)
 
-    def _rays(self, unknowns: Unknowns, view: int) -> Iterator[tuple[Sources, Targets]]:
-        """A view's rays in the world of every body, in the dtype in which they are marched."""
-        sight = self.sights[view]
-        calibration = self._calibration(unknowns, view) if self.calibration.columns else None
-        for pose, body in zip(self.poses(unknowns, view).unbind(1), sight.bodies, strict=True):
-            source, target = sight.camera.detector(RigidTransform(pose), calibration)
-            dtype = sums_in(body.density.dtype)
-            yield source.to(dtype), target.to(dtype)
+    def _cameras(self, states: States, view: int) -> Iterator[ConeViews]:
+        """A view's cameras in the world of every body, one for each state."""
+        detector, calibration = self.xrays[view].detector, None
+        if self.geometry.columns:
+            calibration = adjusted(self._calibrations[view], states.intrinsics[:, view])
+        for pose in self.poses(states, view).unbind(1):
+            yield ConeViews(detector, RigidTransform(pose), calibration)
 
-    def _calibration(self, unknowns: Unknowns, view: int) -> Matrices:
-        """A view's map from pixel units to the camera."""
-        return _adjusted(self._calibrations[view], unknowns.intrinsics[:, view])
-
-    def _intrinsic_axes(
-        self, unknowns: Unknowns, view: int, number: int, target: Targets
-    ) -> Float[Tensor, "batch ray intrinsic 3"]:
-        """How targets move with the intrinsics that are calibrated: sdd along the beam, x0 and y0 across, size out."""
-        detector = self.sights[view].camera.detector
-        frame = detector.camera_to_world(RigidTransform(self.poses(unknowns, view)[:, number])).matrix
-        calibration = self._calibration(unknowns, view)
-        middle = (frame @ (calibration[..., 2:3] + calibration[..., 3:]))[:, None, :3, 0].to(target)
-        across_x, across_y, beam = (frame[:, None, :3, axis].to(target).expand_as(target) for axis in range(3))
-        axes = [beam, across_x, across_y, target - middle]
-        return torch.stack([axes[column] for column in self.calibration.columns], dim=2)
-
-
-def _correlation(moving: XrayFeatures, fixed: XrayFeatures) -> Float[Tensor, " batch"]:
-    """The cosine of the angle between features; 0 where an image has none."""
-    lengths = moving.norm(dim=-1) * fixed.norm(dim=-1)
-    return ((moving * fixed).sum(-1) / lengths.clamp_min(torch.finfo(lengths.dtype).tiny))[:, 0]
+    def _by_intrinsics(self, cameras: ConeViews, derivatives: Derivatives) -> Tangents:
+        """Derivatives by the intrinsics that are unknown."""
+        _, target = derivatives.ends
+        frame = cameras.detector.camera_to_world(cameras.pose).matrix
+        return derivatives.by_targets(directions(frame, cameras.calibrations, target, self.geometry.columns))
 
 
 def _placed(derivatives: list[Tensor], place: int, size: int, image: Tensor) -> Tangents:
@@ -327,12 +320,3 @@ def _carry(motion: Matrices, before: Float[Tensor, " 3"], after: Float[Tensor, "
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
     top = torch.cat([rotation, -cross @ rotation], dim=-1)
     return torch.cat([top, torch.cat([torch.zeros_like(rotation), rotation], dim=-1)], dim=-2)
-
-
-def _adjusted(calibration: Float[Tensor, "1 4 4"], intrinsics: Float[Tensor, "batch 4"]) -> Matrices:
-    """A detector's map from pixel units to the camera (1, 4, 4), with what is added to its intrinsics."""
-    adjusted = calibration.repeat(len(intrinsics), 1, 1)
-    adjusted[:, :2, :2] *= intrinsics[:, 3, None, None].exp()
-    adjusted[:, 2, 2] += intrinsics[:, 0]
-    adjusted[:, :2, 3] += intrinsics[:, 1:3]
-    return adjusted

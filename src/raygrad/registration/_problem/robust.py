@@ -4,22 +4,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from raygrad.registration._problem.pose_problem import Scene, Unknowns
+from raygrad.registration._problem.pose_problem import PoseProblem, States
+from raygrad.registration._problem.similarity import Similarity
 
 TUKEY = 4.685
 """Residuals of so many standard deviations and more count for nothing: 95 % efficient for normal ones."""
 
 
-def trusted_pixels(scene: Scene, unknowns: Unknowns, view: int) -> Float[Tensor, "entry 1 height width"]:
+def trusted_pixels(problem: PoseProblem, states: States, view: int) -> Float[Tensor, "entry 1 height width"]:
     """A view's weights times Tukey's biweight of each pixel's residual.
 
     Residuals are measured by their median absolute value, times 1.4826 the standard deviation of normal ones (Huber,
     "Robust Statistics", 1981). Several features of a pixel are taken together.
+
+    Raises:
+        ValueError: features that are not of pixels.
     """
-    sight = scene.sights[view]
-    moving, fixed = scene.features(unknowns, view, derivatives=False)
-    square = scene.similarity.per_pixel((moving - fixed).square(), sight.shape)
-    weights = sight.weights.expand_as(square)
+    xray = problem.xrays[view]
+    moving, fixed = problem.features(states, view, derivatives=False)
+    assert isinstance(problem.similarity, Similarity)
+    square = problem.similarity.per_pixel((moving - fixed).square(), xray.shape)
+    if square.shape[2:] != xray.shape:
+        raise ValueError(f"Expected features of every pixel for a robust stage. Got {moving.shape[2]} features.")
+    weights = xray.weights.expand_as(square)
     residual = (square / weights.clamp_min(1e-6)).sqrt()
     shown = residual.masked_fill(weights < 0.5, torch.nan).flatten(1)
     deviation = 1.4826 * shown.nanmedian(dim=1).values[:, None, None, None]

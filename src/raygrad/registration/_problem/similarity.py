@@ -7,8 +7,12 @@ where the images are alike whatever their brightness and contrast. For global co
 Each is a function of a stack (batch, 1 + tangent, height, width), an image followed by its derivatives, and returns
 the features followed by theirs (batch, 1 + tangent, feature): forward differentiation, all directions in one pass.
 Pixels count by their weights (batch or 1, 1, height, width).
+
+Features of one's own need no derivatives: `FeatureSimilarity` has them by autograd. Metrics, which compare two images
+without features, are in `raygrad.metrics`; `Stage` and `LevenbergMarquardt` take them too.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -18,10 +22,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from raygrad.metrics import sobel
+from raygrad.types import Images, Scores
+
+Metric = Callable[[Images, Images], Tensor]
+"""From two batches of images, fixed and moving, to scores (batch,), higher for images that are more alike."""
 
 Stack = Float[Tensor, "batch stack height width"]
 Features = Float[Tensor, "batch stack feature"]
 Weights = Float[Tensor, "#batch 1 height width"]
+XRayFeatures = Float[Tensor, "#batch 1 feature"]
 
 
 @runtime_checkable
@@ -158,10 +167,86 @@ class WeightedSum:
         return sum(part.count(shape) for part in self.parts)
 
 
+@dataclass(frozen=True)
+class FeatureSimilarity:
+    """Features of one's own: their correlation, 1 for features that differ by a factor alone.
+
+    Their derivatives are taken by autograd, twice backwards, so that the function runs once for all tangents. Pixels
+    that the weights leave out are the mean of the others.
+
+    Attributes:
+        function: from images (batch, 1, height, width) to features (batch, ...), those of each image by themselves.
+            Maps of the image's size (batch, channel, height, width) tell which pixels do not fit, as a robust stage
+            asks.
+    """
+
+    function: Callable[[Images], Tensor]
+
+    def __call__(self, stack: Stack, weights: Weights) -> Features:
+        """Features of an image and their derivatives."""
+        with torch.inference_mode(False), torch.enable_grad():
+            stack = hide(stack, weights).clone()  # of inference mode nothing is differentiated
+            images, tangents = stack[:, :1].clone().requires_grad_(), stack[:, 1:]
+            features = self._flat(images)
+            derivatives = [features.detach()]
+            if tangents.shape[1]:
+                # J' u is linear in u, and so <J' u, t> has the gradient J t by it.
+                direction = torch.zeros_like(features).requires_grad_()
+                (pull,) = torch.autograd.grad(features, images, direction, create_graph=True)
+                for tangent in tangents.unbind(1):
+                    derivatives += torch.autograd.grad((pull[:, 0] * tangent).sum(), direction, retain_graph=True)
+            features = torch.stack(derivatives, dim=1)
+        return _normalised(features)
+
+    def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
+        """The sums over maps of the image's size; features of another size stand in one row."""
+        pixels = shape[0] * shape[1]
+        if values.shape[2] % pixels:
+            return values[:, :, None]
+        return values.unflatten(2, (-1, *shape)).sum(2)
+
+    def count(self, shape: tuple[int, int]) -> int:
+        """As many as the function makes of such an image."""
+        return self._flat(torch.zeros(1, 1, *shape)).shape[1]
+
+    def _flat(self, images: Images) -> Float[Tensor, "batch feature"]:
+        features = self.function(images)
+        if not isinstance(features, Tensor) or features.ndim < 2 or len(features) != len(images):
+            got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(f"Expected features of {len(images)} images, each its own. Got {got}.")
+        return features.flatten(1)
+
+
+def hide(images: Stack, weights: Float[Tensor, "*batch height width"]) -> Stack:
+    """The images with the mean of what counts in place of what does not, so that a mask's edge is no feature.
+
+    It is linear, and so what it makes of derivatives of images is the derivatives of what it makes of images.
+    """
+    mean = (images * weights).sum(dim=(-2, -1), keepdim=True) / weights.sum(dim=(-2, -1), keepdim=True)
+    return mean + weights * (images - mean)
+
+
+def measure(metric: Metric, fixed: Float[Tensor, "_ channel height width"], moving: Images) -> Scores:
+    """A metric's scores of images and one X-ray.
+
+    Raises:
+        ValueError: it does not give one score for each image.
+    """
+    score = metric(fixed.expand(len(moving), -1, -1, -1), moving)
+    if not isinstance(score, Tensor) or score.shape != (len(moving),):
+        got = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
+        raise ValueError(f"Expected a metric that gives {len(moving)} scores for as many images. Got {got}.")
+    return score
+
+
 def _unit_norm(stack: Features, weights: Tensor) -> Features:
     """Zero mean and unit norm, by weights (batch or 1, 1, feature), and the derivatives of that."""
     share = weights / weights.sum(-1, keepdim=True)
-    stack = (stack - (stack * share).sum(-1, keepdim=True)) * share.sqrt()
+    return _normalised((stack - (stack * share).sum(-1, keepdim=True)) * share.sqrt())
+
+
+def _normalised(stack: Features) -> Features:
+    """Features of unit norm, and the derivatives of that."""
     stack = stack / stack[:, :1].norm(dim=-1, keepdim=True).clamp_min(torch.finfo(stack.dtype).tiny)
     image, tangents = stack[:, :1], stack[:, 1:]
     return torch.cat([image, tangents - (tangents @ image.mT) * image], dim=1)

@@ -3,12 +3,12 @@
 import torch
 
 from raygrad.pose import RigidTransform
-from raygrad.registration._problem.pose_problem import Scene, Unknowns
+from raygrad.registration._problem.pose_problem import PoseProblem, States
 from raygrad.registration._result import Uncertainty
 from raygrad.registration._solver.levenberg_marquardt import Linearisation
 
 
-def estimate_uncertainty(scene: Scene, unknowns: Unknowns, at: Linearisation) -> Uncertainty:
+def estimate_uncertainty(problem: PoseProblem, states: States, at: Linearisation) -> Uncertainty:
     """The covariance of each motion of the first body.
 
     The sandwich (J'J)^-1 S (J'J)^-1, S the scatter of the gradient, which needs neither equal variances nor
@@ -16,8 +16,8 @@ def estimate_uncertainty(scene: Scene, unknowns: Unknowns, at: Linearisation) ->
     sees noise and everything else that does not fit, but no error that the pose can make up for.
 
     Args:
-        scene: what the entries were found in.
-        unknowns: where they are.
+        problem: what the entries were found in.
+        states: where they are.
         at: what the images say there.
     """
     # On the CPU: a GPU takes longer over eigenvalues of a few small matrices, and not all have float64.
@@ -27,8 +27,8 @@ def estimate_uncertainty(scene: Scene, unknowns: Unknowns, at: Linearisation) ->
     inverse = torch.linalg.pinv(normal * scale, hermitian=True) * scale
     covariance = (inverse @ scatter @ inverse)[:, :6, :6]
 
-    pose = RigidTransform(scene.poses(unknowns, 0)[:, 0])
-    axes = scene.sights[0].camera.detector.camera_to_world(pose).rotation.cpu().double()
+    pose = RigidTransform(problem.poses(states, 0)[:, 0])
+    axes = problem.xrays[0].detector.camera_to_world(pose).rotation.cpu().double()
     zero = torch.zeros_like(axes)
     camera_to_world = torch.cat([torch.cat([axes, zero], dim=-1), torch.cat([zero, axes], dim=-1)], dim=-2)
-    return Uncertainty(camera_to_world.mT @ covariance @ camera_to_world, scene.radius)
+    return Uncertainty(camera_to_world.mT @ covariance @ camera_to_world, problem.radius)

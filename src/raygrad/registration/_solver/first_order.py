@@ -5,8 +5,7 @@ That is why torch's optimisers are not used: `torch.optim.Adam` has one rate for
 line search, which would tie the starts to each other or evaluate them one after the other.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +15,7 @@ Unknowns = Float[Tensor, "problem unknown"]
 Costs = Float[Tensor, " problem"]
 
 
+@runtime_checkable
 class Descent(Protocol):
     """Where to evaluate next, and what to make of it.
 
@@ -27,11 +27,14 @@ class Descent(Protocol):
     trial: Unknowns
     at_rest: Bool[Tensor, " problem"]
 
+    def __init__(self, start: Unknowns, tolerance: float | int) -> None:
+        """Begin there, unknowns scaled so that 1 is a sensible first step for each."""
+
     def tell(self, cost: Costs, gradient: Unknowns) -> None:
         """Take the costs and their gradients at `trial`, and choose the next ones. Those at rest are ignored."""
 
 
-class Adam:
+class AdamDescent:
     """Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, with a rate that falls by itself.
 
     After `patience` evaluations without a better cost, a problem goes back to its best point with half its rate.
@@ -43,7 +46,7 @@ class Adam:
 
     first_decay, second_decay, patience = 0.9, 0.99, 6
 
-    def __init__(self, start: Unknowns, tolerance: float) -> None:
+    def __init__(self, start: Unknowns, tolerance: float | int) -> None:
         self.trial = start.clone()
         self.at_rest = torch.zeros(len(start), dtype=torch.bool, device=start.device)
         self.tolerance = tolerance
@@ -75,7 +78,7 @@ class Adam:
         self.at_rest |= self.rate < self.tolerance
 
 
-class QuasiNewton:
+class QuasiNewtonDescent:
     """Broyden, Fletcher, Goldfarb and Shanno's method (Nocedal & Wright, "Numerical optimization", 2006, chapter 6).
 
     It keeps the whole inverse Hessian: with the few unknowns of a pose that costs nothing, and is what limited memory
@@ -84,12 +87,12 @@ class QuasiNewton:
     quasi-Newton methods", Mathematical Programming 141, 2013), such as images by Siddon's method give.
 
     Args:
-        start, tolerance: as for `Adam`; a problem is at rest when no component of its step is above the tolerance.
+        start, tolerance: as for `AdamDescent`; a problem is at rest when no component of its step is above that.
     """
 
     enough_decrease, enough_flattening, longest_step = 1e-4, 0.9, 4.0
 
-    def __init__(self, start: Unknowns, tolerance: float) -> None:
+    def __init__(self, start: Unknowns, tolerance: float | int) -> None:
         self.trial = start.clone()
         self.at_rest = torch.zeros(len(start), dtype=torch.bool, device=start.device)
         self.tolerance = tolerance
@@ -156,6 +159,3 @@ class QuasiNewton:
         steepest = -self.gradient / self.gradient.norm(dim=1, keepdim=True).clamp_min(self.tiny)
         step = torch.where(self.fresh[:, None], steepest, newton)
         return step * (self.longest_step / step.abs().amax(1, keepdim=True).clamp_min(self.tiny)).clamp_max(1)
-
-
-METHODS: dict[str, Callable[[Unknowns, float], Descent]] = {"adam": Adam, "lbfgs": QuasiNewton}

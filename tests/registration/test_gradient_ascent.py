@@ -14,12 +14,19 @@ from raygrad.metrics import (
     mean_target_registration_error,
 )
 from raygrad.pose import RigidTransform, convert
-from raygrad.registration._descend import default_metric, descend, verdict
-from raygrad.registration._inputs import View, make_views
-from raygrad.registration._inspection import RegistrationWarning
-from raygrad.registration._module import Registration
-from raygrad.registration._result import Status
-from raygrad.registration._solver.first_order import METHODS
+from raygrad.registration import (
+    METHODS,
+    Adam,
+    QuasiNewton,
+    Registration,
+    RegistrationWarning,
+    Status,
+    Task,
+    View,
+    make_views,
+    register,
+)
+from raygrad.registration._methods.gradient_ascent import default_metric, verdict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -60,6 +67,12 @@ def xray(drr):
 @pytest.fixture(scope="module")
 def views(drr, xray):
     return make_views(xray, drr, make_starts())
+
+
+def descend(views, method="adam", callback=None, **options):
+    """The result of a method with these options."""
+    task = Task(views) if callback is None else Task(views, watch=callback)
+    return METHODS[method](**options)(task)
 
 
 @pytest.mark.parametrize("method", ["adam", "lbfgs"])
@@ -156,6 +169,8 @@ def test_verdicts():
     assert verdict(0.5, at_rest=True) is Status.NO_MATCH
     assert verdict(0.5, at_rest=True, match=0.4) is Status.CONVERGED
     assert verdict(0.99, at_rest=False) is Status.OUT_OF_ITERATIONS
+    assert verdict(0.99, at_rest=False, stopped=True) is Status.STOPPED
+    assert verdict(0.99, at_rest=True, stopped=True) is Status.CONVERGED
     assert verdict(-math.inf, at_rest=True) is Status.NO_MATCH
 
 
@@ -180,6 +195,7 @@ def test_a_callback_sees_every_iteration_and_ends_the_run(views):
     result = descend(views, callback=stop)
     assert [iteration.number for iteration in seen] == [0, 1, 2, 3]
     assert result.trace == tuple(seen)
+    assert result.status == (Status.STOPPED,) * 3
     assert seen[0].pixels == (SIDE, SIDE)
     assert seen[0].score.shape == (3,)
     torch.testing.assert_close(seen[0].pose.matrix, views[0].init.matrix)
@@ -194,23 +210,31 @@ def test_gradients_are_taken_whatever_the_callers_mode(drr, xray, context):
     assert not result.pose.matrix.requires_grad
 
 
-def test_progress_is_shown_on_request(views, capsys):
-    descend(views, iterations=2, progress=True)
+def test_progress_is_shown_on_request(drr, xray, capsys):
+    register(xray, drr, make_starts(1), method="adam", iterations=2, progress=True)
     assert "register (adam)" in capsys.readouterr().err
 
 
-def test_arguments_are_checked(views):
-    for wrong, message in (
-        ({"method": "newton"}, "adam, lbfgs.*'newton'"),
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
         ({"iterations": 0}, "iterations=0"),
         ({"tolerance": 0.0}, "tolerance=0.0"),
         ({"learning_rate": (0.1, -1.0)}, r"learning_rate=\(0.1, -1.0\)"),
         ({"parameterization": "matrix"}, "rotation_9d"),
         ({"parameterization": "euler_angles"}, "convention"),
-        ({"metric": lambda fixed, moving: (fixed - moving).square().mean()}, r"gives 3 scores.*Got \(\)"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            descend(views, **wrong)
+        ({"parameterization": "spinor"}, "spinor"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Adam, QuasiNewton])
+def test_options_are_checked_when_a_method_is_made(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**options)
+
+
+def test_a_metric_gives_a_score_for_each_image(views):
+    with pytest.raises(ValueError, match=r"gives 3 scores.*Got \(\)"):
+        descend(views, metric=lambda fixed, moving: (fixed - moving).square().mean())
 
 
 def test_scores_that_are_not_numbers_end_a_start_without_success(views):
@@ -238,7 +262,7 @@ def test_minimisers_solve_problems_of_their_own(method):
     """Quadratics with other minima and curvatures, and Rosenbrock's valley for the one that knows curvature."""
     minimum = torch.tensor([[1.0, -2.0], [0.5, 3.0], [0.0, 0.0]], dtype=torch.float64)
     curvature = torch.tensor([[1.0, 10.0], [5.0, 0.1], [1.0, 1.0]], dtype=torch.float64)
-    descent = METHODS[method](torch.zeros_like(minimum), 1e-4)
+    descent = METHODS[method].descent(torch.zeros_like(minimum), 1e-4)
     for _ in range(600):
         point = descent.trial
         descent.tell((curvature * (point - minimum) ** 2).sum(1), 2 * curvature * (point - minimum))
@@ -251,7 +275,7 @@ def test_minimisers_solve_problems_of_their_own(method):
 
 def test_adam_goes_back_to_its_best_point_with_half_its_rate():
     start = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
-    descent = METHODS["adam"](start, 1e-3)
+    descent = Adam.descent(start, 1e-3)
     for count in range(8):
         descent.tell(torch.tensor([float(count)], dtype=torch.float64), torch.ones_like(start))
     assert torch.equal(descent.trial, start)
@@ -259,7 +283,7 @@ def test_adam_goes_back_to_its_best_point_with_half_its_rate():
 
 
 def test_quasi_newton_follows_a_curved_valley():
-    descent = METHODS["lbfgs"](torch.tensor([[-1.2, 1.0]], dtype=torch.float64), 1e-9)
+    descent = QuasiNewton.descent(torch.tensor([[-1.2, 1.0]], dtype=torch.float64), 1e-9)
     for _ in range(80):
         x, y = descent.trial.T
         gradient = torch.stack([-2 * (1 - x) - 400 * x * (y - x**2), 200 * (y - x**2)], dim=1)
@@ -272,7 +296,7 @@ def test_quasi_newton_follows_a_curved_valley():
 
 def test_quasi_newton_follows_a_crease():
     """The minimum (1, 1) of (1 - x)^2 + 8 |y - x^2| lies on one (Lewis & Overton's example)."""
-    descent = METHODS["lbfgs"](torch.tensor([[-0.7, 0.2], [1.8, -1.0]], dtype=torch.float64), 1e-8)
+    descent = QuasiNewton.descent(torch.tensor([[-0.7, 0.2], [1.8, -1.0]], dtype=torch.float64), 1e-8)
     for _ in range(400):
         x, y = descent.trial.T
         side = 8 * (y - x**2).sign()

@@ -1,0 +1,1 @@
+"""The methods, one a file, what they share, and the registry of their names."""

@@ -1,0 +1,73 @@
+"""Levenberg and Marquardt's least squares from coarse images to fine ones: the default."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from raygrad.geometry import about
+from raygrad.registration._coarse_to_fine import CoarseToFine
+from raygrad.registration._method import Method
+from raygrad.registration._outcome import conclude
+from raygrad.registration._problem.similarity import Metric, Similarity
+from raygrad.registration._result import RegistrationResult
+from raygrad.registration._schedule import Stage, check_stages, default_schedule
+from raygrad.registration._solver.candidates import SearchRanges, spread
+from raygrad.registration._task import Task
+
+NEIGHBOURHOOD = SearchRanges(degrees=20.0, mm=30.0)
+NEIGHBOURS = 16
+"""At 25 pixels a side all of them cost about as much as one at 200."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevenbergMarquardt(Method):
+    """Least squares with the exact Jacobian of the projector, from coarse images to fine ones.
+
+    It needs neither training nor learning rates. Around each start some more candidates are tried at the coarsest
+    level, and the best go on. Images are Joseph's projections whatever the DRR's renderer is, since they change
+    smoothly with the pose.
+
+    Attributes:
+        stages: what is compared from coarse to fine; None for `default_schedule()`.
+        similarity: compared in all stages in place of their own: features, such as `LocalCorrelation(9)` or a
+            `FeatureSimilarity` of a function of one's own, whose residuals are what is squared; or any metric
+            (fixed, moving) -> scores (batch,), higher for more alike, such as those of `raygrad.metrics`, which is
+            differentiated twice by autograd. A metric gets images of every stage's size, and is not robust.
+        candidates: poses tried for each start, itself included.
+        neighbourhood: how far from a start the others lie.
+
+    Raises:
+        TypeError, ValueError: stages or numbers that are none.
+    """
+
+    name: ClassVar[str] = "lm"
+    finds: ClassVar[tuple[str, ...]] = ("structures", "unknowns")
+
+    stages: Sequence[Stage] | None = None
+    similarity: Similarity | Metric | None = None
+    candidates: int = NEIGHBOURS
+    neighbourhood: SearchRanges = NEIGHBOURHOOD
+
+    def __post_init__(self) -> None:
+        if self.stages is not None:
+            object.__setattr__(self, "stages", check_stages(self.stages))
+        if self.similarity is not None and not callable(self.similarity):
+            raise TypeError(f"Expected a similarity or metric, which is called. Got {self.similarity!r}.")
+        if self.candidates < 1:
+            raise ValueError(f"Expected at least one candidate, the start itself. Got candidates={self.candidates}.")
+        self.neighbourhood.half_widths()  # raises if they are none
+
+    def schedule(self, default: Sequence[Stage]) -> tuple[Stage, ...]:
+        """The stages that are gone through."""
+        stages = default if self.stages is None else self.stages
+        return tuple(stages if self.similarity is None else (stage.compared_by(self.similarity) for stage in stages))
+
+    def __call__(self, task: Task) -> RegistrationResult:
+        """From every start, and poses around it, to the best pose."""
+        motions = spread(self.neighbourhood, self.candidates, task.seed)
+        with torch.no_grad():
+            course = CoarseToFine(task)
+            around = course.candidates(about(course.centre, motions.to(course.centre)))
+            return conclude(course, course.run(around, self.schedule(default_schedule())))

@@ -1,0 +1,35 @@
+"""What a method of registration is given: X-rays, what is to be found, and who watches."""
+
+import time
+from dataclasses import dataclass, field
+
+from raygrad._progress import Iteration
+from raygrad.geometry import UnknownGeometry
+from raygrad.registration._inputs import View
+from raygrad.registration._problem.bodies import Structures
+from raygrad.registration._progress import Callback
+
+
+def _go_on(iteration: Iteration) -> None:
+    """Watch nothing, and end nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """X-rays whose poses are to be found; everything in it has been checked.
+
+    Attributes:
+        views: the X-rays, each with its camera, its weights and its starts.
+        structures: names and labels of what moves by itself.
+        unknowns: what of the geometry is unknown beside the poses, and how well it is known.
+        seed: of random numbers.
+        watch: to be called after every iteration; True ends the run.
+        began: when the run began, by `time.perf_counter`.
+    """
+
+    views: tuple[View, ...]
+    structures: Structures = field(default_factory=dict)
+    unknowns: UnknownGeometry = field(default_factory=UnknownGeometry)
+    seed: int = 0
+    watch: Callback = _go_on
+    began: float = field(default_factory=time.perf_counter)
