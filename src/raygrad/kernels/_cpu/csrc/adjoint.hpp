@@ -1,95 +1,46 @@
-// The adjoint marches: what each ray leaves in the voxels that it reads.
+// The adjoint marches, of any renderer: what each ray leaves in the voxels that it reads.
 #pragma once
 #include "forward.hpp"
 
 namespace raygrad {
 namespace {
 
-// Cotangents of a packet's rays: one channel's in lanes, or looked up by label.
+// What a unit of a packet's steps leaves in the voxels, ray by ray: millimetres, times the cotangent of the only
+// channel or of the channel of a voxel's label.
 template <class T>
-struct Cotangents {
+struct Weights {
   const Problem<T>& p;
-  const T* values;
+  const T* cotangent;
+  const Rays<T>& rays;
+  const bool* lane;
   int64_t batch;
+  Values<T> per_step{}, weight{};
 
-  T at(int64_t channel, int64_t ray) const { return values[(batch * p.channels + channel) * p.rays + ray]; }
+  T cotangent_of(int64_t channel, int l) const {
+    return cotangent[(batch * p.channels + channel) * p.rays + rays.ray[l]];
+  }
+
+  void set(int l, T millimetres) {
+    per_step[l] = millimetres;
+    weight[l] = p.label_type != LabelType::none ? T(0) : cotangent_of(0, l) * per_step[l];
+  }
+
+  // With labels, the weights for the voxels that label_of(lane) looks at.
+  template <class F>
+  RAYGRAD_INLINE void look_up(F label_of) {
+    if (p.label_type == LabelType::none) return;
+    for (int l = 0; l < LANES<T>; l++)
+      if (lane[l]) weight[l] = cotangent_of(label_of(l), l) * per_step[l];
+  }
 };
 
-template <class T>
-void scatter_line(const Problem<T>& p, T* gradient, const Packet<T>& packet, const Line<T>& line, const Box& box,
-                  const Cotangents<T>& cotangents, LabelReader<T>& labels) {
-  constexpr int N = LANES<T>;
-  const bool by_label = p.label_type != LabelType::none;
-  Values<T> per_x{}, weight{};  // of a unit of x: mm, and those times the cotangent of the only channel
-  for (int l = 0; l < N; l++) {
-    if (!line.lane[l]) continue;
-    per_x[l] = T(packet.length[l] / std::fabs(packet.step[line.m][l]));
-    weight[l] = by_label ? T(0) : cotangents.at(0, packet.ray[l]) * per_x[l];
-  }
-  auto relabel = [&](auto label_of) {  // weights for the voxels that label_of(lane) looks at
-    if (!by_label) return;
-    for (int l = 0; l < N; l++)
-      if (line.lane[l]) weight[l] = cotangents.at(label_of(l), packet.ray[l]) * per_x[l];
-  };
-  if (p.method == Method::siddon) {
-    walk_siddon(p, static_cast<const T*>(gradient), nullptr, line, box, [&](const Slab<T>& s) {
-      T* base = const_cast<T*>(s.base);
-      relabel([&](int l) { return labels.in_slab(line, l, s.k, s.u_before[l], s.v_before[l]); });
-      scatter<T>(base, s.before, (s.first - s.x0) * weight);
-      if (!any(s.first < s.x1)) return;
-      relabel([&](int l) {
-        return s.u_first[l] ? labels.in_slab(line, l, s.k, s.u_after[l], s.v_before[l])
-                            : labels.in_slab(line, l, s.k, s.u_before[l], s.v_after[l]);
-      });
-      scatter<T>(base, s.between, (s.second - s.first) * weight);
-      relabel([&](int l) { return labels.in_slab(line, l, s.k, s.u_after[l], s.v_after[l]); });
-      scatter<T>(base, s.after, (s.x1 - s.second) * weight);
-    });
-  } else {
-    walk_joseph(p, static_cast<const T*>(gradient), nullptr, line, box, [&](const SlabSample<T>& s) {
-      T* base = const_cast<T*>(s.base);
-      relabel([&](int l) { return labels.nearest_on_line(line, l, s.k, s.x[l]); });
-      const Values<T> amount = s.share * weight;
-      const Values<T> below = amount * s.u.weight_below, above = amount * s.u.weight_above;
-      const Values<T> parts[2][2] = {{below * s.v.weight_below, below * s.v.weight_above},
-                                     {above * s.v.weight_below, above * s.v.weight_above}};
-      if (s.paired_v) {
-        scatter_pairs<T>(base, s.corner[0][0], parts[0][0], parts[0][1]);
-        scatter_pairs<T>(base, s.corner[1][0], parts[1][0], parts[1][1]);
-      } else if (s.paired_u) {
-        scatter_pairs<T>(base, s.corner[0][0], parts[0][0], parts[1][0]);
-        scatter_pairs<T>(base, s.corner[0][1], parts[0][1], parts[1][1]);
-      } else {
-        for (int i = 0; i < 2; i++)
-          for (int j = 0; j < 2; j++) scatter<T>(base, s.corner[i][j], parts[i][j]);
-      }
-    });
-  }
-}
-
-template <class T>
-void scatter_points(const Problem<T>& p, T* gradient, const Packet<T>& packet, const Points<T>& points, const Box& box,
-                    const Cotangents<T>& cotangents, LabelReader<T>& labels) {
-  constexpr int N = LANES<T>;
-  const bool by_label = p.label_type != LabelType::none;
-  Values<T> per_sample{}, weight{};
-  for (int l = 0; l < N; l++) {
-    if (!points.lane[l]) continue;
-    per_sample[l] = T(packet.length[l] * (points.last[l] - points.first[l]) / double(p.n_points));
-    weight[l] = by_label ? T(0) : cotangents.at(0, packet.ray[l]) * per_sample[l];
-  }
-  walk_trilinear(p, nullptr, points, box, [&](const PointSample<T>& s) {
-    for (int l = 0; by_label && l < N; l++)
-      if (points.lane[l])
-        weight[l] = cotangents.at(labels.nearest_to_sample(points, l, s.i), packet.ray[l]) * per_sample[l];
-    for (int x = 0; x < 2; x++)
-      for (int y = 0; y < 2; y++)
-        for (int z = 0; z < 2; z++)
-          scatter<T>(gradient, s.corner[x][y][z],
-                             weight * (x ? s.axis[0].weight_above : s.axis[0].weight_below) *
-                                 (y ? s.axis[1].weight_above : s.axis[1].weight_below) *
-                                 (z ? s.axis[2].weight_above : s.axis[2].weight_below));
-  });
+template <template <class> class R, class T>
+void scatter_way(const Problem<T>& p, T* gradient, const Rays<T>& rays, const typename R<T>::Way& way, const Box& box,
+                 const T* cotangent, int64_t batch, LabelReader<T>& labels) {
+  Weights<T> weights{p, cotangent, rays, way.lane, batch};
+  for (int l = 0; l < LANES<T>; l++)
+    if (way.lane[l]) weights.set(l, R<T>::millimetres(p, rays, way, l));
+  R<T>::walk(p, nullptr, way, box, [&](const auto& step) { R<T>::scatter_to(gradient, way, step, weights, labels); });
 }
 
 // How far a packet's rays reach along one axis while inside the volume, in voxels; empty where they miss it.
@@ -98,17 +49,17 @@ struct Reach {
 };
 
 template <class T>
-Reach reach_of(const Problem<T>& p, const Packet<T>& packet, int axis) {
+Reach reach_of(const Problem<T>& p, const Rays<T>& rays, int axis) {
   double low = 1e30, high = -1e30;
   for (int l = 0; l < LANES<T>; l++) {
-    if (packet.axis[l] < 0) continue;
+    if (rays.axis[l] < 0) continue;
     double first = 0, last = 1;
     bool entered, left;
     for (int a = 0; a < 3; a++)
-      narrow(packet.start[a][l], packet.step[a][l], -0.5, double(p.shape[a]) + 0.5, first, last, entered, left);
+      narrow(rays.start[a][l], rays.step[a][l], -0.5, double(p.shape[a]) + 0.5, first, last, entered, left);
     if (!(last >= first)) continue;
-    const double from = packet.start[axis][l] + first * packet.step[axis][l];
-    const double to = packet.start[axis][l] + last * packet.step[axis][l];
+    const double from = rays.start[axis][l] + first * rays.step[axis][l];
+    const double to = rays.start[axis][l] + last * rays.step[axis][l];
     low = least(low, least(from, to)), high = most(high, most(from, to));
   }
   return {float(low - 1), float(high + 1)};
@@ -117,7 +68,7 @@ Reach reach_of(const Problem<T>& p, const Packet<T>& packet, int axis) {
 // The adjoint of the sum. The volume is cut into boxes along the axis whose neighbours are farthest apart in memory;
 // a thread owns a box, goes through all rays in their order, and adds what they leave in its own voxels. So nothing
 // needs atomics, and the sums do not depend on the number of threads.
-template <class T>
+template <template <class> class R, class T>
 Status scatter_sum(const Problem<T>& p, const T* cotangent, T* gradient) {
   const Cut cut = cut_volume(p);
   const int axis = cut.axis;
@@ -129,12 +80,12 @@ Status scatter_sum(const Problem<T>& p, const T* cotangent, T* gradient) {
   int status = OK;
 #pragma omp parallel num_threads(threads_for(schedule.packets(), p.threads)) reduction(| : status)
   {
-    Packet<T> packet;
+    Rays<T> rays;
     for (int64_t b = 0; b < p.batch; b++) {
 #pragma omp for schedule(static)
       for (int64_t tile = 0; tile < schedule.tiling.data[b].count(); tile++) {
-        packet.load(p, b, schedule.tiling.data[b], tile);
-        reaches.data[schedule.begin.data[b] + tile] = reach_of(p, packet, axis);
+        rays.load(p, b, schedule.tiling.data[b], tile);
+        reaches.data[schedule.begin.data[b] + tile] = reach_of(p, rays, axis);
       }
     }
     LabelReader<T> labels{p};
@@ -144,34 +95,24 @@ Status scatter_sum(const Problem<T>& p, const T* cotangent, T* gradient) {
         T* own = gradient + i * p.volume_batch_stride;
         const Box box = box_of(p, cut, j);
         clear(p, box, own);
-        for (int64_t b = i * per_volume; b < (i + 1) * per_volume; b++) {
-          const Cotangents<T> cotangents{p, cotangent, b};
+        for (int64_t b = i * per_volume; b < (i + 1) * per_volume; b++)
           for (int64_t tile = 0; tile < schedule.tiling.data[b].count(); tile++) {
             const Reach reach = reaches.data[schedule.begin.data[b] + tile];
             if (!(reach.high >= float(box.low[axis]) && reach.low <= float(box.high[axis]))) continue;
-            packet.load(p, b, schedule.tiling.data[b], tile);
-            if (p.method == Method::trilinear) {
-              Points<T> points;
-              points.set(p, packet, box);
-              if (points.hit) scatter_points(p, own, packet, points, box, cotangents, labels);
-              continue;
-            }
-            for (int m = 0; m < 3; m++) {
-              Line<T> line;
-              line.set(p, packet, m, box, p.method == Method::joseph ? 0.5 : 0.0);
-              if (line.hit) scatter_line(p, own, packet, line, box, cotangents, labels);
-            }
+            rays.load(p, b, schedule.tiling.data[b], tile);
+            R<T>::each_way(p, rays, box, [&](const auto& way) {
+              scatter_way<R>(p, own, rays, way, box, cotangent, b, labels);
+            });
           }
-        }
       }
     if (labels.stray) status |= LABEL_OUTSIDE_CHANNELS;
   }
   return status & OUT_OF_MEMORY ? OUT_OF_MEMORY : Status(status);
 }
 
-// The adjoint of the maximum: each ray's cotangent goes to where its largest sample was read. Found in parallel,
+// The adjoint of the maximum: each ray's cotangent goes to where its largest value was read. Found in parallel,
 // scattered by one thread.
-template <class T>
+template <template <class> class R, class T>
 Status scatter_maximum(const Problem<T>& p, const T* cotangent, T* gradient) {
   constexpr int N = LANES<T>;
   const Tiling tiling{1, p.rays, 1, N, false};
@@ -185,20 +126,9 @@ Status scatter_maximum(const Problem<T>& p, const T* cotangent, T* gradient) {
     for (int64_t tile = 0; tile < tiling.count(); tile++) {
       Reading<T>* reading = readings.data + tile * N;
       for (int l = 0; l < N; l++) reading[l].count = 0;
-      Packet<T> packet;
-      packet.load(p, b, tiling, tile);
-      if (p.method == Method::trilinear) {
-        Points<T> points;
-        points.set(p, packet, whole(p));
-        if (points.hit)
-          maximum_points(p, volume, nullptr, packet, points, b, static_cast<const Output<T>*>(nullptr), reading);
-        continue;
-      }
-      for (int m = 0; m < 3; m++) {
-        Line<T> line;
-        line.set(p, packet, m, whole(p), p.method == Method::joseph ? 0.5 : 0.0);
-        if (line.hit) maximum_line(p, volume, nullptr, packet, line, b, static_cast<const Output<T>*>(nullptr), reading);
-      }
+      Rays<T> rays;
+      rays.load(p, b, tiling, tile);
+      R<T>::each_way(p, rays, whole(p), [&](const auto& way) { largest<R>(p, volume, nullptr, way, reading); });
     }
     T* own = gradient + b * p.volume_batch_stride;
     for (int64_t ray = 0; ray < p.rays; ray++)
@@ -208,11 +138,10 @@ Status scatter_maximum(const Problem<T>& p, const T* cotangent, T* gradient) {
   return OK;
 }
 
-template <class T>
+template <template <class> class R, class T>
 Status march_adjoint(const Problem<T>& p, const T* cotangent, T* gradient) {
-  ColumnLayout layout;
-  if (find_columns(p, layout)) return scatter_columns(p, layout, cotangent, gradient);
-  return p.reduction == Reduction::max ? scatter_maximum(p, cotangent, gradient) : scatter_sum(p, cotangent, gradient);
+  if (p.reduction == Reduction::max) return scatter_maximum<R>(p, cotangent, gradient);
+  return scatter_sum<R>(p, cotangent, gradient);
 }
 
 }  // namespace

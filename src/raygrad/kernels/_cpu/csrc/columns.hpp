@@ -72,14 +72,16 @@ double rounding_of(const Problem<T>& p, int64_t batch, const ColumnLayout& layou
     for (int i = 0; i < 3; i++) {
       const T* s = p.source + batch * p.source_stride[0] + ray * p.source_stride[1];
       const T* t = p.target + batch * p.target_stride[0] + ray * p.target_stride[1];
-      largest = most(largest, std::fabs(double(s[i * p.source_stride[2]])) + std::fabs(double(t[i * p.target_stride[2]])));
+      const double from = s[i * p.source_stride[2]], to = t[i * p.target_stride[2]];
+      largest = most(largest, std::fabs(from) + std::fabs(to));
     }
   return 2 * (sizeof(T) == 4 ? 1.2e-7 : 2.3e-16) * largest;
 }
 
 // Whether the ends of a row's rays lie where the first and last row have them, to `tolerance`.
 template <class T>
-bool row_lies_between(const T* ends, const int64_t stride[3], int64_t row, const ColumnLayout& layout, double tolerance) {
+bool row_lies_between(const T* ends, const int64_t stride[3], int64_t row, const ColumnLayout& layout,
+                      double tolerance) {
   const double share = double(row) / double(layout.height - 1);
   const int64_t bottom = (layout.height - 1) * layout.width;
   double worst = 0;
@@ -116,7 +118,7 @@ bool columns_stand(const Problem<T>& p, const T* ends, const int64_t stride[3], 
 // Whether this march can be done by columns; and how.
 template <class T>
 bool find_columns(const Problem<T>& p, ColumnLayout& layout) {
-  if (p.method != Method::joseph || p.reduction != Reduction::sum || p.label_type != LabelType::none) return false;
+  if (p.reduction != Reduction::sum || p.label_type != LabelType::none) return false;
   if (p.image_width <= 0 || p.rays % p.image_width != 0) return false;
   layout = {-1, p.rays / p.image_width, p.image_width};
   if (layout.height < LANES<T>) return false;

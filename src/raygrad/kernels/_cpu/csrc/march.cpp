@@ -1,15 +1,34 @@
-// The marches of one instruction set. CMake compiles this file once for each, with RAYGRAD_ISA as its name.
+// The kernels of one instruction set. CMake compiles this file once for each, with RAYGRAD_ISA as its name.
 #include "adjoint.hpp"
 #include "forward.hpp"
+#include "joseph.hpp"
+#include "joseph_columns.hpp"
 #include "occupancy.hpp"
+#include "siddon.hpp"
+#include "trilinear.hpp"
 #include "voxel_driven.hpp"
 
 namespace raygrad {
+namespace {
+
+// All renderers. A new one is a file like siddon.hpp, and a line here.
+template <class T>
+constexpr Renderer<T> RENDERERS[] = {
+    {"siddon", march<Siddon, T>, march_adjoint<Siddon, T>},
+    {"joseph", march_joseph<T>, march_joseph_adjoint<T>},
+    {"trilinear", march<Trilinear, T>, march_adjoint<Trilinear, T>},
+};
+
+template <class T>
+constexpr Kernels<T> kernels() {
+  return {RENDERERS<T>, sizeof(RENDERERS<T>) / sizeof(Renderer<T>), occupied_bricks<T>, add_voxel_driven<T>};
+}
+
+}  // namespace
+
 namespace RAYGRAD_ISA {
-extern const Kernels<float> float32 = {march<float>, march_adjoint<float>, occupied_bricks<float>,
-                                         add_voxel_driven<float>};
-extern const Kernels<double> float64 = {march<double>, march_adjoint<double>, occupied_bricks<double>,
-                                         add_voxel_driven<double>};
+extern const Kernels<float> float32 = kernels<float>();
+extern const Kernels<double> float64 = kernels<double>();
 }  // namespace RAYGRAD_ISA
 
 }  // namespace raygrad

@@ -70,6 +70,20 @@ const Kernels<T>& kernels() {
   else return *instruction_set().float64;
 }
 
+// The renderer of that name, in the chosen instruction set.
+template <class T>
+const Renderer<T>& renderer_named(const std::string& name) {
+  for (int i = 0; i < kernels<T>().renderer_count; i++)
+    if (name == kernels<T>().renderers[i].name) return kernels<T>().renderers[i];
+  throw std::invalid_argument("renderer: unknown");
+}
+
+nb::tuple renderers() {
+  nb::list names;
+  for (int i = 0; i < kernels<float>().renderer_count; i++) names.append(kernels<float>().renderers[i].name);
+  return nb::tuple(names);
+}
+
 using Array = nb::ndarray<nb::device::cpu>;
 using ConstArray = nb::ndarray<nb::ro, nb::device::cpu>;
 
@@ -119,8 +133,8 @@ bool is_contiguous(const A& array) {
 template <class T>
 Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, const ConstArray& target,
                         const ConstArray& world_to_voxel, const std::optional<ConstArray>& labels, int64_t channels,
-                        const std::optional<ConstArray>& bricks, const std::string& method, int64_t n_points,
-                        const std::string& reducefn, int64_t image_width, int threads) {
+                        const std::optional<ConstArray>& bricks, int64_t n_points, const std::string& reducefn,
+                        int64_t image_width, int threads) {
   Problem<T> p{};
   require(holds(volume, 4, nb::dtype<T>()), "volume: expected 4 dimensions of the image's dtype");
   require(holds(source, 3, nb::dtype<T>()) && source.shape(2) == 3, "source: expected (batch, ray, 3)");
@@ -176,8 +190,6 @@ Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, cons
     }
     p.bricks_batch_stride = bricks->shape(0) == 1 ? 0 : p.brick_count[0] * p.brick_count[1] * p.brick_count[2];
   }
-  require(method == "siddon" || method == "trilinear" || method == "joseph", "method: unknown");
-  p.method = method == "siddon" ? Method::siddon : method == "joseph" ? Method::joseph : Method::trilinear;
   require(reducefn == "sum" || reducefn == "max", "reducefn: unknown");
   p.reduction = reducefn == "sum" ? Reduction::sum : Reduction::max;
   require(n_points > 0, "n_points: expected at least 1");
@@ -202,7 +214,7 @@ void with_dtype(const A& image, F f) {
 
 void march_with_jacobian(Array image, std::optional<Array> jacobian, ConstArray volume, ConstArray source,
                          ConstArray target, ConstArray world_to_voxel, std::optional<ConstArray> labels,
-                         std::optional<ConstArray> bricks, const std::string& method, int64_t n_points,
+                         std::optional<ConstArray> bricks, const std::string& renderer, int64_t n_points,
                          const std::string& reducefn, int64_t image_width, int threads) {
   with_dtype(image, [&](auto zero) {
     using T = decltype(zero);
@@ -212,23 +224,24 @@ void march_with_jacobian(Array image, std::optional<Array> jacobian, ConstArray 
     require(!jacobian || (holds(*jacobian, 4, nb::dtype<T>()) && jacobian->size() == 6 * image.size() &&
                           is_contiguous(*jacobian)),
             "jacobian: expected (batch, channel, ray, 6), contiguous");
-    const Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(image.shape(1)), bricks,
-                                         method, n_points, reducefn, image_width, threads);
+    const Renderer<T>& chosen = renderer_named<T>(renderer);
+    const Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(image.shape(1)),
+                                         bricks, n_points, reducefn, image_width, threads);
     T* derivatives = jacobian ? static_cast<T*>(jacobian->data()) : nullptr;
     Status status;
     {
       nb::gil_scoped_release released;
-      status = kernels<T>().march(p, static_cast<T*>(image.data()), derivatives);
+      status = chosen.march(p, static_cast<T*>(image.data()), derivatives);
     }
     raise(status);
   });
 }
 
 void march(Array image, ConstArray volume, ConstArray source, ConstArray target, ConstArray world_to_voxel,
-           std::optional<ConstArray> labels, std::optional<ConstArray> bricks, const std::string& method,
+           std::optional<ConstArray> labels, std::optional<ConstArray> bricks, const std::string& renderer,
            int64_t n_points, const std::string& reducefn, int64_t image_width, int threads) {
   march_with_jacobian(std::move(image), std::nullopt, std::move(volume), std::move(source), std::move(target),
-                      std::move(world_to_voxel), std::move(labels), std::move(bricks), method, n_points, reducefn,
+                      std::move(world_to_voxel), std::move(labels), std::move(bricks), renderer, n_points, reducefn,
                       image_width, threads);
 }
 
@@ -244,25 +257,27 @@ void prefer_large_pages([[maybe_unused]] void* data, [[maybe_unused]] size_t byt
 }
 
 void march_adjoint(ConstArray cotangent, Array gradient, ConstArray volume, ConstArray source, ConstArray target,
-                   ConstArray world_to_voxel, std::optional<ConstArray> labels, const std::string& method,
+                   ConstArray world_to_voxel, std::optional<ConstArray> labels, const std::string& renderer,
                    int64_t n_points, const std::string& reducefn, int64_t image_width, int threads) {
   with_dtype(gradient, [&](auto zero) {
     using T = decltype(zero);
     require(holds(cotangent, 3, nb::dtype<T>()) && cotangent.shape(0) == target.shape(0) &&
                 cotangent.shape(2) == target.shape(1) && is_contiguous(cotangent),
             "cotangent: expected (batch, channel, ray), contiguous");
+    const Renderer<T>& chosen = renderer_named<T>(renderer);
     const Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(cotangent.shape(1)),
-                                         std::nullopt, method, n_points, reducefn, image_width, threads);
+                                         std::nullopt, n_points, reducefn, image_width, threads);
     require(gradient.ndim() == 4, "gradient: expected (batch, x, y, z)");
-    for (size_t a = 0; a < 4; a++)
-      require(gradient.shape(a) == volume.shape(a) && (gradient.shape(a) == 1 || gradient.stride(a) == volume.stride(a)),
-              "gradient: expected the volume's shape and strides");
+    for (size_t a = 0; a < 4; a++) {
+      const bool in_step = gradient.shape(a) == 1 || gradient.stride(a) == volume.stride(a);
+      require(gradient.shape(a) == volume.shape(a) && in_step, "gradient: expected the volume's shape and strides");
+    }
     require_own_memory(gradient);
     prefer_large_pages(gradient.data(), gradient.nbytes());
     Status status;
     {
       nb::gil_scoped_release released;
-      status = kernels<T>().march_adjoint(p, static_cast<const T*>(cotangent.data()), static_cast<T*>(gradient.data()));
+      status = chosen.march_adjoint(p, static_cast<const T*>(cotangent.data()), static_cast<T*>(gradient.data()));
     }
     raise(status);
   });
@@ -272,7 +287,8 @@ bool occupied_bricks(ConstArray volume, Array bricks, int threads) {
   bool finite = true;
   with_dtype(volume, [&](auto zero) {
     using T = decltype(zero);
-    require(volume.ndim() == 4 && holds(bricks, 4, nb::dtype<uint8_t>()), "expected volume and bricks (batch, x, y, z)");
+    require(volume.ndim() == 4 && holds(bricks, 4, nb::dtype<uint8_t>()),
+            "expected volume and bricks (batch, x, y, z)");
     int64_t shape[3], stride[3], size = 1;
     for (int a = 0; a < 3; a++) {
       shape[a] = int64_t(volume.shape(size_t(a) + 1)), stride[a] = volume.stride(size_t(a) + 1);
@@ -338,6 +354,7 @@ NB_MODULE(_march, m) {
   m.attr("BRICK") = BRICK;
   m.def("instruction_set", [] { return std::string(instruction_set().name); });
   m.def("threading", &threading);
+  m.def("renderers", &renderers);
   m.def("occupied_bricks", &occupied_bricks);
   m.def("march", &march, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(),
         nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());

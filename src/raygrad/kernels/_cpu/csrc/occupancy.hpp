@@ -1,6 +1,6 @@
-// Which bricks of a volume hold anything.
+// Which bricks of a volume hold anything: found once, and looked up by the marches.
 #pragma once
-#include "packet.hpp"
+#include "memory.hpp"
 
 namespace raygrad {
 namespace {
@@ -28,7 +28,8 @@ bool occupied_bricks(const T* volume, const int64_t shape[3], const int64_t stri
           const int64_t begin = brick * BRICK, end = least(begin + BRICK, shape[c]);
           T magnitude = 0, times_zero = 0;  // a finite value times zero is zero, NaN and infinity times zero are NaN
           if (stride[c] == 1)
-            for (int64_t k = begin; k < end; k++) magnitude += row[k] < 0 ? -row[k] : row[k], times_zero += row[k] * T(0);
+            for (int64_t k = begin; k < end; k++)
+              magnitude += row[k] < 0 ? -row[k] : row[k], times_zero += row[k] * T(0);
           else
             for (int64_t k = begin; k < end; k++) {
               const T f = row[k * stride[c]];
@@ -40,6 +41,21 @@ bool occupied_bricks(const T* volume, const int64_t shape[3], const int64_t stri
       }
   }
   return unusable == 0;
+}
+
+// Whether a brick that meets the box between two corners (any order, in voxels) is occupied.
+template <class T>
+bool any_occupied(const Problem<T>& p, const uint8_t* bricks, const int64_t low[3], const int64_t high[3]) {
+  int64_t a[3], b[3];
+  for (int i = 0; i < 3; i++) {
+    a[i] = most(low[i], 0) / BRICK;
+    b[i] = least(most(high[i], 0) / BRICK, p.brick_count[i] - 1);
+  }
+  for (int64_t i = a[0]; i <= b[0]; i++)
+    for (int64_t j = a[1]; j <= b[1]; j++)
+      for (int64_t k = a[2]; k <= b[2]; k++)
+        if (bricks[(i * p.brick_count[1] + j) * p.brick_count[2] + k]) return true;
+  return false;
 }
 
 }  // namespace

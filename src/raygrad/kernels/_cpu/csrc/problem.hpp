@@ -9,7 +9,6 @@ namespace raygrad {
 
 constexpr int BRICK = 16;  // voxels along each side of the bricks that a march can skip
 
-enum class Method { siddon, trilinear, joseph };
 enum class Reduction { sum, max };
 enum class LabelType { none, uint8, int16, int32, int64 };
 
@@ -35,7 +34,6 @@ struct Problem {
   const uint8_t* bricks;  // 1 where occupied, contiguous; null: march through everything
   int64_t bricks_batch_stride, brick_count[3];
 
-  Method method;
   Reduction reduction;
   int64_t n_points;
   int threads;
@@ -53,12 +51,20 @@ struct VoxelDriven {
   int threads;
 };
 
-// One instruction set's kernels. `jacobian` may be null. All arrays written are contiguous but for `gradient`, which
-// has the volume's strides.
+// A renderer's march and its adjoint. `jacobian` may be null. All arrays written are contiguous but for `gradient`,
+// which has the volume's strides.
 template <class T>
-struct Kernels {
+struct Renderer {
+  const char* name;
   Status (*march)(const Problem<T>&, T* image, T* jacobian);
   Status (*march_adjoint)(const Problem<T>&, const T* cotangent, T* gradient);
+};
+
+// One instruction set's kernels.
+template <class T>
+struct Kernels {
+  const Renderer<T>* renderers;
+  int renderer_count;
   bool (*occupied_bricks)(const T* volume, const int64_t shape[3], const int64_t stride[3], uint8_t* bricks,
                           int threads);  // false if a voxel is NaN or infinite
   Status (*add_voxel_driven)(const VoxelDriven<T>&);

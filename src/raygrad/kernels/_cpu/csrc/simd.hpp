@@ -1,4 +1,5 @@
-// Vectors of the widest registers that this translation unit is compiled for, in GCC's and Clang's vector types.
+// Vectors of the widest registers that this translation unit is compiled for, in GCC's and Clang's vector types; and
+// what single numbers need.
 //
 // Everything here and in the other march headers has internal linkage: the same headers are compiled once for every
 // instruction set, and the linker must not merge code of one with code of another.
@@ -9,9 +10,18 @@
 #endif
 
 #define RAYGRAD_INLINE inline __attribute__((always_inline))
+// For functions whose last digits must not depend on their callers: which of two products a compiler contracts with
+// their sum changes with what it inlines.
+#define RAYGRAD_OUT_OF_LINE __attribute__((noinline))
 
 namespace raygrad {
 namespace {
+
+RAYGRAD_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+RAYGRAD_INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+RAYGRAD_INLINE int64_t clamp_to(int64_t x, int64_t low, int64_t high) { return most(low, least(x, high)); }
+RAYGRAD_INLINE double least(double a, double b) { return a < b ? a : b; }
+RAYGRAD_INLINE double most(double a, double b) { return a > b ? a : b; }
 
 #if defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64;
@@ -113,13 +123,21 @@ RAYGRAD_INLINE unsigned lane_bits(I mask) {
 
 #if defined(__AVX512F__)
 template <>
-RAYGRAD_INLINE Values<float> smaller(Values<float> a, Values<float> b) { return (Values<float>)_mm512_min_ps((__m512)a, (__m512)b); }
+RAYGRAD_INLINE Values<float> smaller(Values<float> a, Values<float> b) {
+  return (Values<float>)_mm512_min_ps((__m512)a, (__m512)b);
+}
 template <>
-RAYGRAD_INLINE Values<float> larger(Values<float> a, Values<float> b) { return (Values<float>)_mm512_max_ps((__m512)a, (__m512)b); }
+RAYGRAD_INLINE Values<float> larger(Values<float> a, Values<float> b) {
+  return (Values<float>)_mm512_max_ps((__m512)a, (__m512)b);
+}
 template <>
-RAYGRAD_INLINE Indices<float> smaller(Indices<float> a, Indices<float> b) { return (Indices<float>)_mm512_min_epi32((__m512i)a, (__m512i)b); }
+RAYGRAD_INLINE Indices<float> smaller(Indices<float> a, Indices<float> b) {
+  return (Indices<float>)_mm512_min_epi32((__m512i)a, (__m512i)b);
+}
 template <>
-RAYGRAD_INLINE Indices<float> larger(Indices<float> a, Indices<float> b) { return (Indices<float>)_mm512_max_epi32((__m512i)a, (__m512i)b); }
+RAYGRAD_INLINE Indices<float> larger(Indices<float> a, Indices<float> b) {
+  return (Indices<float>)_mm512_max_epi32((__m512i)a, (__m512i)b);
+}
 template <>
 RAYGRAD_INLINE Indices<float> floor_index<float>(Values<float> x) {
   return (Indices<float>)_mm512_cvt_roundps_epi32((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
@@ -129,7 +147,8 @@ RAYGRAD_INLINE Values<float> gather<float>(const float* base, Indices<float> i) 
   return (Values<float>)_mm512_i32gather_ps((__m512i)i, base, 4);
 }
 template <>
-RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Values<float>& first, Values<float>& second) {
+RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Values<float>& first,
+                                       Values<float>& second) {
   const __m512 low = (__m512)_mm512_i32gather_pd(_mm512_castsi512_si256((__m512i)i), base, 4);
   const __m512 high = (__m512)_mm512_i32gather_pd(_mm512_extracti64x4_epi64((__m512i)i, 1), base, 4);
   const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -140,13 +159,21 @@ template <>
 RAYGRAD_INLINE unsigned lane_bits(Indices<float> mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask); }
 #elif defined(__AVX2__)
 template <>
-RAYGRAD_INLINE Values<float> smaller(Values<float> a, Values<float> b) { return (Values<float>)_mm256_min_ps((__m256)a, (__m256)b); }
+RAYGRAD_INLINE Values<float> smaller(Values<float> a, Values<float> b) {
+  return (Values<float>)_mm256_min_ps((__m256)a, (__m256)b);
+}
 template <>
-RAYGRAD_INLINE Values<float> larger(Values<float> a, Values<float> b) { return (Values<float>)_mm256_max_ps((__m256)a, (__m256)b); }
+RAYGRAD_INLINE Values<float> larger(Values<float> a, Values<float> b) {
+  return (Values<float>)_mm256_max_ps((__m256)a, (__m256)b);
+}
 template <>
-RAYGRAD_INLINE Indices<float> smaller(Indices<float> a, Indices<float> b) { return (Indices<float>)_mm256_min_epi32((__m256i)a, (__m256i)b); }
+RAYGRAD_INLINE Indices<float> smaller(Indices<float> a, Indices<float> b) {
+  return (Indices<float>)_mm256_min_epi32((__m256i)a, (__m256i)b);
+}
 template <>
-RAYGRAD_INLINE Indices<float> larger(Indices<float> a, Indices<float> b) { return (Indices<float>)_mm256_max_epi32((__m256i)a, (__m256i)b); }
+RAYGRAD_INLINE Indices<float> larger(Indices<float> a, Indices<float> b) {
+  return (Indices<float>)_mm256_max_epi32((__m256i)a, (__m256i)b);
+}
 template <>
 RAYGRAD_INLINE Indices<float> floor_index<float>(Values<float> x) {
   return (Indices<float>)_mm256_cvttps_epi32(_mm256_floor_ps((__m256)x));
@@ -156,7 +183,8 @@ RAYGRAD_INLINE Values<float> gather<float>(const float* base, Indices<float> i) 
   return (Values<float>)_mm256_i32gather_ps(base, (__m256i)i, 4);
 }
 template <>
-RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Values<float>& first, Values<float>& second) {
+RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Values<float>& first,
+                                       Values<float>& second) {
   const double* pairs = reinterpret_cast<const double*>(base);
   const __m256 low = (__m256)_mm256_i32gather_pd(pairs, _mm256_castsi256_si128((__m256i)i), 4);
   const __m256 high = (__m256)_mm256_i32gather_pd(pairs, _mm256_extracti128_si256((__m256i)i, 1), 4);
@@ -196,6 +224,22 @@ RAYGRAD_INLINE bool any(I mask) { return lane_bits(mask) != 0; }
 
 template <class V>
 RAYGRAD_INLINE V clamp(V x, V low, V high) { return smaller(larger(x, low), high); }
+
+// Add what the lanes hold to the numbers that they name, lane by lane: two of them may name the same.
+template <class T>
+RAYGRAD_INLINE void scatter(T* base, Indices<T> i, Values<T> amount) {
+  for (unsigned bits = lane_bits(amount != Values<T>{}); bits; bits &= bits - 1) {
+    const int l = __builtin_ctz(bits);
+    base[i[l]] += amount[l];
+  }
+}
+
+// The same for pairs of numbers that are neighbours in memory.
+template <class T>
+RAYGRAD_INLINE void scatter_pairs(T* base, Indices<T> i, Values<T> first, Values<T> second) {
+  typedef T Pair __attribute__((vector_size(2 * sizeof(T)), aligned(alignof(T)), may_alias));
+  for (int l = 0; l < LANES<T>; l++) *reinterpret_cast<Pair*>(base + i[l]) += Pair{first[l], second[l]};
+}
 
 }  // namespace
 }  // namespace raygrad

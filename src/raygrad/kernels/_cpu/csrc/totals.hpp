@@ -8,13 +8,14 @@
 // - Along the ray nothing needs to be added up: moving the source by e d leaves the line where it is, shortens it and
 //   loses e f(s): d . dJ/ds = J - f(s), and likewise d . dJ/dt = f(t) - J. That gives the derivative along m.
 #pragma once
-#include "packet.hpp"
+#include "lines.hpp"
 
 namespace raygrad {
 namespace {
 
+// What a march by slabs adds up along a ray: values over x, and what changes across u and v, plain and by x.
 template <class T>
-struct Totals {
+struct LineTotals {
   T value, u, ux, v, vx;
 };
 
@@ -25,9 +26,50 @@ struct Pixel {
   T* jacobian;  // six numbers, or null
 };
 
+// The outputs of a march, all contiguous.
+template <class T>
+struct Output {
+  const Problem<T>& p;
+  T *image, *jacobian;
+
+  Pixel<T> at(int64_t batch, int64_t channel, int64_t ray) const {
+    const int64_t i = (batch * p.channels + channel) * p.rays + ray;
+    return {image + i, jacobian ? jacobian + 6 * i : nullptr};
+  }
+
+  void clear(int64_t batch, int64_t ray) const {
+    for (int64_t c = 0; c < p.channels; c++) {
+      const Pixel<T> pixel = at(batch, c, ray);
+      *pixel.image = 0;
+      if (pixel.jacobian) std::memset(pixel.jacobian, 0, 6 * sizeof(T));
+    }
+  }
+};
+
+// The values of f where a ray itself begins and ends inside the volume, and their labels' channels; zeros where it runs
+// on, or comes in from outside.
+template <class T>
+struct OwnEnds {
+  T value[2]{0, 0};
+  int64_t channel[2]{0, 0};
+
+  T first(int64_t c) const { return channel[0] == c ? value[0] : T(0); }
+  T last(int64_t c) const { return channel[1] == c ? value[1] : T(0); }
+};
+
+// Where a reading took its values from: up to eight voxels and their weights. What the adjoint of "max" scatters to.
+template <class T>
+struct Reading {
+  int count = 0;
+  int64_t voxel[8];
+  T weight[8];
+
+  void add(int64_t at, T w) { voxel[count] = at, weight[count] = w, count++; }
+};
+
 // From derivatives in voxel coordinates to the world's. `stretch` is dI/d|world d| divided by |world d|.
 template <class T>
-RAYGRAD_INLINE void write_jacobian(const Problem<T>& p, const Packet<T>& packet, int l, const double by_source[3],
+RAYGRAD_INLINE void write_jacobian(const Problem<T>& p, const Rays<T>& rays, int l, const double by_source[3],
                                    const double by_target[3], double scale, double stretch, T* jacobian) {
   for (int i = 0; i < 3; i++) {
     double source = 0, target = 0;
@@ -35,13 +77,13 @@ RAYGRAD_INLINE void write_jacobian(const Problem<T>& p, const Packet<T>& packet,
       source += p.world_to_voxel[a][i] * by_source[a];
       target += p.world_to_voxel[a][i] * by_target[a];
     }
-    jacobian[i] = T(scale * source - stretch * packet.world_step[i][l]);
-    jacobian[3 + i] = T(scale * target + stretch * packet.world_step[i][l]);
+    jacobian[i] = T(scale * source - stretch * rays.world_step[i][l]);
+    jacobian[3 + i] = T(scale * target + stretch * rays.world_step[i][l]);
   }
 }
 
 // Derivatives across u or v from the sums, which are over what one unit of `factor` is worth.
-RAYGRAD_INLINE void transverse(double sum, double sum_x, double factor, double start, double step, double& by_source,
+RAYGRAD_INLINE void across(double sum, double sum_x, double factor, double start, double step, double& by_source,
                                double& by_target) {
   const double weighted = (sum_x - start * sum) / step;  // the sum weighted by the fraction a = (x - start) / step
   by_target = factor * weighted;
@@ -49,80 +91,42 @@ RAYGRAD_INLINE void transverse(double sum, double sum_x, double factor, double s
 }
 
 // The integral of a ray marched along its main axis. `at_first`, `at_last`: f where the ray itself ends, 0 elsewhere.
-// `planes`: the transverse sums are jumps at planes (Siddon), not slopes at samples.
+// `planes`: the sums across u and v are jumps at planes (Siddon), not slopes at samples.
 template <class T>
-void finish_line(const Problem<T>& p, const Packet<T>& packet, const Line<T>& line, int l, const Totals<T>& sums,
+void finish_line(const Problem<T>& p, const Rays<T>& rays, const Line<T>& line, int l, const LineTotals<T>& sums,
                  T at_first, T at_last, bool planes, Pixel<T> pixel) {
   const int m = line.m, u = line.u, v = line.v;
-  const double start = packet.start[m][l] - double(line.origin), step = packet.step[m][l], step_u = packet.step[u][l],
-               step_v = packet.step[v][l];
-  const double per_x = 1 / std::fabs(step), integral = double(sums.value) * per_x, length = packet.length[l];
+  const double start = rays.start[m][l] - double(line.origin), step = rays.step[m][l], step_u = rays.step[u][l],
+               step_v = rays.step[v][l];
+  const double per_x = 1 / std::fabs(step), integral = double(sums.value) * per_x, length = rays.length[l];
   *pixel.image = T(length * integral);
   if (!pixel.jacobian) return;
   const double sign = step > 0 ? 1 : -1;
   const double factor_u = planes ? (step_u != 0 ? sign / step_u : 0) : per_x;
   const double factor_v = planes ? (step_v != 0 ? sign / step_v : 0) : per_x;
   double by_source[3], by_target[3];
-  transverse(sums.u, sums.ux, factor_u, start, step, by_source[u], by_target[u]);
-  transverse(sums.v, sums.vx, factor_v, start, step, by_source[v], by_target[v]);
+  across(sums.u, sums.ux, factor_u, start, step, by_source[u], by_target[u]);
+  across(sums.v, sums.vx, factor_v, start, step, by_source[v], by_target[v]);
   const double at_source = step > 0 ? at_first : at_last, at_target = step > 0 ? at_last : at_first;
   by_source[m] = (integral - at_source - step_u * by_source[u] - step_v * by_source[v]) / step;
   by_target[m] = (at_target - integral - step_u * by_target[u] - step_v * by_target[v]) / step;
-  write_jacobian(p, packet, l, by_source, by_target, length, integral / length, pixel.jacobian);
+  write_jacobian(p, rays, l, by_source, by_target, length, integral / length, pixel.jacobian);
 }
 
 // The largest sample of a ray marched along its main axis: it lies at x, with slopes u and v of f across the ray.
 template <class T>
-void finish_line_maximum(const Problem<T>& p, const Packet<T>& packet, const Line<T>& line, int l, T value, T x,
+void finish_line_maximum(const Problem<T>& p, const Rays<T>& rays, const Line<T>& line, int l, T value, T x,
                          T slope_u, T slope_v, Pixel<T> pixel) {
   *pixel.image = value;
   if (!pixel.jacobian) return;
   const int m = line.m, u = line.u, v = line.v;
-  const double start = packet.start[m][l] - double(line.origin), step = packet.step[m][l];
+  const double start = rays.start[m][l] - double(line.origin), step = rays.step[m][l];
   double by_source[3], by_target[3];
-  transverse(slope_u, double(slope_u) * x, 1, start, step, by_source[u], by_target[u]);
-  transverse(slope_v, double(slope_v) * x, 1, start, step, by_source[v], by_target[v]);
-  by_source[m] = -(packet.step[u][l] * by_source[u] + packet.step[v][l] * by_source[v]) / step;
-  by_target[m] = -(packet.step[u][l] * by_target[u] + packet.step[v][l] * by_target[v]) / step;
-  write_jacobian(p, packet, l, by_source, by_target, 1.0, 0.0, pixel.jacobian);
-}
-
-// What trilinear samples add up: values, gradients g, and gradients weighted by each sample's fraction a.
-template <class T>
-struct PointTotals {
-  T value, g[3], ga[3];
-};
-
-// `weight` is what one sample counts: the width of its step for an integral, 1 for the largest sample. The samples
-// move with the interval [first, last] as well, whose ends lie on faces of the volume: sample i is at the fraction
-// a = first + c (last - first), and a face across axis k at fraction a moves by (a - 1) / d_k and -a / d_k.
-template <class T>
-void finish_points(const Problem<T>& p, const Packet<T>& packet, double first, double last, int8_t first_end,
-                   int8_t last_end, int l, const PointTotals<T>& sums, bool maximum, Pixel<T> pixel) {
-  const double n = double(p.n_points), width = last - first, length = packet.length[l];
-  const double weight = maximum ? 1 : width / n, integral = weight * double(sums.value);
-  *pixel.image = T(maximum ? integral : length * integral);
-  if (!pixel.jacobian) return;
-  double by_source[3], by_target[3], along = 0, along_a = 0;
-  for (int a = 0; a < 3; a++) {
-    by_source[a] = weight * (double(sums.g[a]) - double(sums.ga[a]));
-    by_target[a] = weight * double(sums.ga[a]);
-    along += packet.step[a][l] * double(sums.g[a]);
-    along_a += packet.step[a][l] * double(sums.ga[a]);
-  }
-  const double along_c = (along_a - first * along) / width;  // weighted by c
-  const double stretch = maximum ? 0 : double(sums.value) / n;
-  const double by_first = weight * (along - along_c) - stretch, by_last = weight * along_c + stretch;
-  if (first_end != OWN_END) {
-    by_source[first_end] += by_first * (first - 1) / packet.step[first_end][l];
-    by_target[first_end] -= by_first * first / packet.step[first_end][l];
-  }
-  if (last_end != OWN_END) {
-    by_source[last_end] += by_last * (last - 1) / packet.step[last_end][l];
-    by_target[last_end] -= by_last * last / packet.step[last_end][l];
-  }
-  write_jacobian(p, packet, l, by_source, by_target, maximum ? 1.0 : length, maximum ? 0.0 : integral / length,
-                 pixel.jacobian);
+  across(slope_u, double(slope_u) * x, 1, start, step, by_source[u], by_target[u]);
+  across(slope_v, double(slope_v) * x, 1, start, step, by_source[v], by_target[v]);
+  by_source[m] = -(rays.step[u][l] * by_source[u] + rays.step[v][l] * by_source[v]) / step;
+  by_target[m] = -(rays.step[u][l] * by_target[u] + rays.step[v][l] * by_target[v]) / step;
+  write_jacobian(p, rays, l, by_source, by_target, 1.0, 0.0, pixel.jacobian);
 }
 
 }  // namespace

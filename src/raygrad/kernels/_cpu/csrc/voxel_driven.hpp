@@ -11,7 +11,7 @@
 #include <omp.h>
 #endif
 
-#include "schedule.hpp"
+#include "memory.hpp"
 
 namespace raygrad {
 namespace {
@@ -136,7 +136,8 @@ void add_steady_run(T* sums, int64_t count, const View<T>& view, double line, do
   } else if (!(along > -2 && along < length + 1)) {
     return;
   }
-  const double ends[2] = {along + double(first) * step, along + double((last - first + N - 1) / N * N + first - 1) * step};
+  const double ends[2] = {along + double(first) * step,
+                          along + double((last - first + N - 1) / N * N + first - 1) * step};
   const int64_t low = floor_of(within(std::fmin(ends[0], ends[1]), 0.0, length));
   const int64_t high = floor_of(within(std::fmax(ends[0], ends[1]), -2.0, length - 2)) + 2;
   const int64_t below = floor_of(line);

@@ -1,5 +1,5 @@
-// Joseph's march, and its adjoint, for images whose columns stand along the volume's contiguous axis, as in a scan about
-// that axis.
+// Joseph's march, and its adjoint, for images whose columns stand along the volume's contiguous axis, as in a scan
+// about that axis; other images go by packets.
 //
 // The rays of one column of pixels then differ along that axis alone: they meet a slab of their main axis at one place
 // across it, between the same two lines of voxels. What is left of the bilinear sample is a linear one along the two
@@ -9,7 +9,9 @@
 #include <cstring>
 #include <type_traits>
 
+#include "adjoint.hpp"
 #include "columns.hpp"
+#include "joseph.hpp"
 
 namespace raygrad {
 namespace {
@@ -25,10 +27,11 @@ struct Crossing {
   double first, per_row;  // where the rays are along the column, with voxel centres at integers
 };
 
-// Ask for the two lines of voxels that a column crosses a few slabs on: they lie too far apart for the hardware to guess.
+// Ask for the two lines of voxels that a column crosses a few slabs on: they lie too far apart for the hardware to
+// guess.
 template <class T>
-RAYGRAD_INLINE void prefetch_lines(const Problem<T>& p, const T* volume, const Column<T>& column, const Box& box, int64_t k,
-                                   int64_t begin, int64_t end) {
+RAYGRAD_INLINE void prefetch_lines(const Problem<T>& p, const T* volume, const Column<T>& column, const Box& box,
+                                   int64_t k, int64_t begin, int64_t end) {
   constexpr int64_t AHEAD = 2, CACHE_LINE = 64 / int64_t(sizeof(T));
   if (k + AHEAD >= box.high[column.m]) return;
   const int64_t line = int64_t(std::floor(column.base_u + column.slope_u * (double(k + AHEAD) + 0.5) - 0.5));
@@ -80,7 +83,8 @@ RAYGRAD_INLINE bool rows_that_meet(const Crossing& c, int64_t length, int64_t he
 
 // Adds a blended line, read between its voxels, to the rows' sums.
 template <class T>
-RAYGRAD_INLINE void read_line(const Crossing& c, const T* blended, int64_t length, int64_t first, int64_t last, T* sums) {
+RAYGRAD_INLINE void read_line(const Crossing& c, const T* blended, int64_t length, int64_t first, int64_t last,
+                              T* sums) {
   constexpr int64_t N = LANES<T>;
   const Values<T> steps = lane_numbers<T>() * T(c.per_row);
   const double to_lowest = c.per_row < 0 ? double(N - 1) * c.per_row : 0;
@@ -156,7 +160,8 @@ Status march_columns(const Problem<T>& p, const ColumnLayout& layout, T* image) 
       Column<T> column;
       column.set(p, batch, number, layout);
       const uint8_t* bricks = p.bricks ? p.bricks + batch * p.bricks_batch_stride : nullptr;
-      sum_column(p, p.volume + batch * p.volume_batch_stride, bricks, column, layout, line.data + PADDING<T>, sums.data);
+      const T* volume = p.volume + batch * p.volume_batch_stride;
+      sum_column(p, volume, bricks, column, layout, line.data + PADDING<T>, sums.data);
       for (int64_t row = 0; row < layout.height; row++)
         image[batch * p.rays + row * layout.width + number] = sums.data[row] * T(column.millimetres_per_slab(row));
     }
@@ -224,7 +229,8 @@ struct RowsOfLine {
         sum += hat<T>(distance) * gather<T>(weights + int64_t(base), clamp(row, low, high));
     } else {
       const Source source(weights + int64_t(base));
-      for (int64_t tap = 0; tap < taps; tap++, row += 1, distance += T(c.per_row)) sum += hat<T>(distance) * source[row];
+      for (int64_t tap = 0; tap < taps; tap++, row += 1, distance += T(c.per_row))
+        sum += hat<T>(distance) * source[row];
     }
     return sum;
   }
@@ -232,8 +238,8 @@ struct RowsOfLine {
 
 // Adds what a column of rays leaves in the lines of a box.
 template <class T>
-void scatter_column(const Problem<T>& p, T* gradient, const Column<T>& column, const ColumnLayout& layout, const Box& box,
-                    const T* weights) {
+void scatter_column(const Problem<T>& p, T* gradient, const Column<T>& column, const ColumnLayout& layout,
+                    const Box& box, const T* weights) {
   constexpr int64_t N = LANES<T>;
   const int64_t length = p.shape[layout.along], stride = p.stride[column.u];
   walk_column(column, box, [&](int64_t k, const Crossing& c) {
@@ -260,8 +266,8 @@ void scatter_column(const Problem<T>& p, T* gradient, const Column<T>& column, c
   });
 }
 
-// The cotangents column by column, times the length that a ray has in a slab, and padded with zeros: row r of column c of
-// image b at (b width + c) (height + 2 PADDING) + PADDING + r.
+// The cotangents column by column, times the length that a ray has in a slab, and padded with zeros: row r of column c
+// of image b at (b width + c) (height + 2 PADDING) + PADDING + r.
 template <class T>
 void weigh_columns(const Problem<T>& p, const ColumnLayout& layout, const T* cotangent, T* weights) {
   constexpr int64_t BLOCK = 16;
@@ -313,6 +319,20 @@ Status scatter_columns(const Problem<T>& p, const ColumnLayout& layout, const T*
       }
   }
   return OK;
+}
+
+template <class T>
+Status march_joseph(const Problem<T>& p, T* image, T* jacobian) {
+  ColumnLayout layout;
+  if (!jacobian && find_columns(p, layout)) return march_columns(p, layout, image);
+  return march<Joseph>(p, image, jacobian);
+}
+
+template <class T>
+Status march_joseph_adjoint(const Problem<T>& p, const T* cotangent, T* gradient) {
+  ColumnLayout layout;
+  if (find_columns(p, layout)) return scatter_columns(p, layout, cotangent, gradient);
+  return march_adjoint<Joseph>(p, cotangent, gradient);
 }
 
 }  // namespace
