@@ -216,7 +216,7 @@ def test_pose_derivatives_of_rays_along_an_axis():
     assert by_pose_exactly.abs().max() > 0.5
     for size in SIZES:
         jacobian = render(BLOB, size, rays, "siddon", supersample=1)[1]
-        assert not jacobian[:, [0, 2, 3, 5]].any()
+        assert jacobian[:, [0, 2, 3, 5]].abs().max() < 1e-15  # 0, but for the rounding of what turns the rays
         assert jacobian.abs().max() < 1e-12  # along the rays: the blob's value on the far faces of the volume
     for renderer in INTERPOLATING:
         errors = [by_pose(rays, render(BLOB, n, rays, renderer, supersample=1)[1]) - by_pose_exactly for n in SIZES]

@@ -74,6 +74,15 @@ def test_strided_images_and_volumes_that_are_added_to(backend):
 
 
 @compiled
+@pytest.mark.parametrize("backend", COMPILED)
+def test_one_view_may_have_any_stride_between_views(backend):
+    """Of which there are none; torch 2.4 says 1 of it to whom it lends the memory."""
+    images, maps, distance = (tensor[:1] for tensor in circle("z", torch.float64))
+    volume = memory_orders(SHAPES[backend])["x"]
+    got = added(volume, images, maps.as_strided(maps.shape, (1, 4, 1)), distance, backend=backend)
+    assert torch.equal(got, added(volume, images, maps, distance, backend=backend))
+
+
 def test_threads_change_nothing():
     """To the last bit, on volumes of several tiles."""
     images, maps, distance = circle("z", torch.float32)

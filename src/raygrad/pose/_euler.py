@@ -60,9 +60,9 @@ def matrix_to_euler_angles(matrix: Rotations, convention: str) -> Vectors:
     sign = 1.0 if (j - i) % 3 == 1 else -1.0
     row_i, row_j, row_k = matrix[:, i], matrix[:, j], matrix[:, k]
     if last == i:
-        first = torch.atan2(row_j[:, i], -sign * row_k[:, i])
+        first = _angle(row_j[:, i], -sign * row_k[:, i])
     else:
-        first = torch.atan2(-sign * row_j[:, k], row_k[:, k])
+        first = _angle(-sign * row_j[:, k], row_k[:, k])
     cosine, sine = first.cos().unsqueeze(-1), sign * first.sin().unsqueeze(-1)
     row_j, row_k = cosine * row_j + sine * row_k, cosine * row_k - sine * row_j
     if last == i:
@@ -72,3 +72,10 @@ def matrix_to_euler_angles(matrix: Rotations, convention: str) -> Vectors:
         second = torch.atan2(sign * row_i[:, k], row_k[:, k])
         third = torch.atan2(sign * row_j[:, i], row_j[:, j])
     return torch.stack([first, second, third], dim=-1)
+
+
+def _angle(y: Tensor, x: Tensor) -> Tensor:
+    """`torch.atan2`, whose derivatives where both are 0 are 0: before torch 2.10 they are NaN."""
+    nowhere = (y == 0) & (x == 0)
+    x = torch.where(nowhere, torch.ones_like(x).copysign(x), x)  # which leaves the angle as it is
+    return torch.atan2(torch.where(nowhere, y.detach(), y), x)

@@ -311,10 +311,9 @@ void add_voxel_driven(Array volume, ConstArray images, ConstArray voxel_to_pixel
     require_own_memory(volume);
     require(holds(images, 3, nb::dtype<T>()), "images: expected (view, height, width) of the volume's dtype");
     require(holds(voxel_to_pixel, 3, nb::dtype<double>()) && voxel_to_pixel.shape(0) == images.shape(0) &&
-                voxel_to_pixel.shape(1) == 3 && voxel_to_pixel.shape(2) == 4 && voxel_to_pixel.stride(0) == 12 &&
-                voxel_to_pixel.stride(1) == 4 && voxel_to_pixel.stride(2) == 1,
+                voxel_to_pixel.shape(1) == 3 && voxel_to_pixel.shape(2) == 4 && is_contiguous(voxel_to_pixel),
             "voxel_to_pixel: expected (view, 3, 4) in float64, contiguous");
-    require(holds(distance, 1, nb::dtype<double>()) && distance.shape(0) == images.shape(0) && distance.stride(0) == 1,
+    require(holds(distance, 1, nb::dtype<double>()) && distance.shape(0) == images.shape(0) && is_contiguous(distance),
             "distance: expected one per view in float64, contiguous");
     if ((images.shape(1) + 4) * (images.shape(2) + 32) > INT32_MAX)
       throw std::invalid_argument("an image of over 2^31 pixels: use backend='reference'");
