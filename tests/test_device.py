@@ -273,7 +273,8 @@ def test_a_projector_on_a_gpu_uploads_nothing_and_gradients_reach_poses_elsewher
         moved = Projector(projector.volume_geometry, views, rays_at_once=2000).to(device)
         moved(truth.to(device)).square().sum().backward()
         gradients.append(pose.grad)
-    torch.testing.assert_close(*gradients)
+    # Sums of float32 in another order: kernels that make the rays sum over pixels first.
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5 * float(gradients[0].abs().max()))
 
 
 def test_a_phantom_is_integrated_along_rays_on_a_gpu():

@@ -178,7 +178,9 @@ class ConeViews(Views):
 
     def _moved(self, device: torch.device) -> "ConeViews":
         calibration = None if self.calibration is None else self.calibration.to(device)
-        return ConeViews(self.detector.on(device), self.pose.to(device), calibration)
+        moved = ConeViews(self.detector.on(device), self.pose.to(device), calibration)
+        moved.cameras()  # what of the detector has to go there as well goes now, not in the middle of a march
+        return moved
 
     def cameras(self) -> Cameras:
         """Poses, and the map from pixels to the frame that they move."""
