@@ -21,8 +21,10 @@ from raygrad import kernels
 from raygrad.geometry import Detector, UnknownGeometry
 from raygrad.landscape import _compute as landscape_module
 from raygrad.landscape import compute_landscape
+from raygrad.metrics import NormalizedCrossCorrelation2d
 from raygrad.pose import RigidTransform
 from raygrad.registration import (
+    FeatureSimilarity,
     GlobalCorrelation,
     GradientCorrelation,
     LocalCorrelation,
@@ -94,6 +96,15 @@ def test_iterations_of_the_least_squares_wait_for_nothing(unjudged_kernels, neve
     problem = replace(problem, xrays=(replace(problem.xrays[0], weights=weights), problem.xrays[1]))
     minimum = minimise_judged(problem, make_states(problem), 4, 1e-9)
     assert minimum.iterations == 4
+
+
+@pytest.mark.parametrize(
+    "similarity", [NormalizedCrossCorrelation2d(), FeatureSimilarity(torch.tanh)], ids=["metric", "features"]
+)
+def test_iterations_by_autograd_wait_for_nothing(unjudged_kernels, never_asked, similarity):
+    """But for the eigenvalues of a few numbers, for which torch itself waits on a GPU."""
+    problem = make_problem(similarity=similarity, geometry=EVERYTHING)
+    assert minimise_judged(problem, make_states(problem), 3, 1e-9).iterations == 3
 
 
 def test_starts_of_which_some_have_settled_wait_for_nothing(unjudged_kernels, never_asked):

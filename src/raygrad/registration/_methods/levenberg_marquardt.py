@@ -34,7 +34,8 @@ class LevenbergMarquardt(Method):
         similarity: compared in all stages in place of their own: features, such as `LocalCorrelation(9)` or a
             `FeatureSimilarity` of a function of one's own, whose residuals are what is squared; or any metric
             (fixed, moving) -> scores (batch,), higher for more alike, such as those of `raygrad.metrics`, which is
-            differentiated twice by autograd. A metric gets images of every stage's size, and is not robust.
+            differentiated twice by autograd. A metric gets images of every stage's size, and is not robust; on a GPU
+            every iteration by it is waited for.
         candidates: poses tried for each start, itself included.
         neighbourhood: how far from a start the others lie.
 
