@@ -51,17 +51,5 @@ def test_the_core_imports_torch_numpy_jaxtyping_and_roma_only():
 
 
 @pytest.mark.subprocess
-def test_the_verbs_are_at_the_top_but_imported_when_asked_for():
-    program = (
-        "import sys, raygrad\nassert {'register', 'search'} <= set(dir(raygrad)) and 'torch' not in sys.modules\n"
-        "from raygrad import register, search\nimport raygrad.registration as here\n"
-        "print(register is here.register, search is here.search)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True True"
-    with pytest.raises(AttributeError, match="no attribute 'reconstruct_all'"):
-        _ = raygrad.reconstruct_all
-
-
 def test_the_package_is_typed():
     assert (Path(raygrad.__file__).parent / "py.typed").is_file()

@@ -19,6 +19,8 @@ from raygrad.types import Images, PixelPoints, Points, RayImages, RayJacobians, 
 
 WITHOUT_FLOAT64 = ("mps", "xpu")
 """Devices that have none, or not all of which have."""
+__all__ = ["DRR"]
+
 T = TypeVar("T")
 
 
@@ -261,15 +263,22 @@ class DRR(nn.Module):
         Returns:
             The image as `forward` gives it, and the Jacobian with one more axis of six: the derivatives by the
             source's x, y, z and the target's x, y, z in the world, per mm. One march gives both.
+
+        Arguments and errors are those of `forward`, with a pose.
         """
         volume, marching = self._prepared(self.density, mask_to_channels), self._marching_of(kwargs)
         image, derivatives = march_with_jacobian(volume, self._views(pose, calibration), marching)
         return self.reshape_transform(image, len(image)), self.reshape_transform(derivatives.by_ends, len(image))
 
     def reshape_transform(self, img: RayImages | RayJacobians, batch_size: int) -> Tensor:
-        """Arrange rays (batch, channel, ray, ...) as images (batch, channel, height, width, ...), if `reshape`.
+        """Arrange rays as images, if this DRR was made with `reshape`.
 
-        Pixels that were left out by `p_subsample` are 0.
+        Args:
+            img: values of rays (batch, channel, ray, ...).
+            batch_size: number of images.
+
+        Returns:
+            (batch, channel, height, width, ...). Pixels that were left out by `p_subsample` are 0.
         """
         if not self.reshape:
             return img
@@ -292,7 +301,10 @@ class DRR(nn.Module):
         n_subsample: int | None = None,
         reverse_x_axis: bool | None = None,
     ) -> None:
-        """Replace the detector by one with these intrinsics; what is not given stays."""
+        """Replace the detector by one with these intrinsics; what is not given stays.
+
+        The arguments are those of a `Detector`; the errors, too.
+        """
         old = self.detector
         asked = {"sdd": sdd, "height": height, "width": width, "delx": delx, "dely": dely, "x0": x0, "y0": y0}
         asked["reverse_x_axis"] = reverse_x_axis
@@ -320,7 +332,15 @@ class DRR(nn.Module):
         return self.detector.camera_to_pixel(world_to_camera(pts))
 
     def inverse_projection(self, pose: RigidTransform, pts: Float[Tensor, "#batch point 2"]) -> Points:
-        """Place pixel coordinates (u, v) on the detector, in the world in mm."""
+        """Place pixel coordinates on the detector.
+
+        Args:
+            pose: camera-to-world.
+            pts: (u, v) of points, (batch or 1, point, 2).
+
+        Returns:
+            (batch, point, 3) in world mm.
+        """
         camera_to_world = self.detector.camera_to_world(pose)
         return camera_to_world(self.detector.pixel_to_camera(pts))
 

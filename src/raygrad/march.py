@@ -24,6 +24,8 @@ from raygrad import kernels
 from raygrad.geometry import RayViews, Views, motion_derivatives
 from raygrad.types import Affine, Labels, RayImages, RayJacobians, Sources, Targets, VoxelGrid
 
+__all__ = ["Prepared", "Marching", "march", "march_with_jacobian", "Derivatives", "spread"]
+
 
 @dataclass(frozen=True)
 class Marching:
@@ -80,6 +82,10 @@ class Prepared:
     def of(cls, values: VoxelGrid, world_to_voxel: Affine, **labels: Any) -> "Prepared":
         """A volume whose empty bricks are found now, once for all marches.
 
+        Args:
+            values, world_to_voxel: as the attributes.
+            labels: `labels` and `n_channels`, where structures shall be told apart.
+
         Raises:
             ValueError: a voxel is NaN or infinite.
         """
@@ -97,6 +103,8 @@ class Derivatives:
 
     Attributes:
         by_ends: (view, channel, ray, 6), by the source's x, y, z and the target's x, y, z in the world, per mm.
+
+    `march_with_jacobian` makes them of the views, and of their rays where it has made those.
     """
 
     def __init__(self, by_ends: RayJacobians, views: Views, rays: tuple[Sources, Targets] | None) -> None:
@@ -109,19 +117,34 @@ class Derivatives:
         return _rays_of(self._views, self.by_ends) if self._rays is None else self._rays
 
     def by_motion(self, pivot: Float[Tensor, " 3"], channel: int = 0) -> Float[Tensor, "view 6 ray"]:
-        """By the twist [v | w] (mm, radians) that moves all rays of a view: x -> x + v + w x (x - pivot)."""
+        """By the twist [v | w] (mm, radians) that moves all rays of a view: x -> x + v + w x (x - pivot).
+
+        Args:
+            pivot: the point of the world that rotations leave in place, in mm.
+            channel: the structure that is looked at.
+        """
         source, target = self.ends
         return motion_derivatives(self.by_ends[:, channel], source, target, pivot.to(source))
 
     def by_targets(
         self, directions: Float[Tensor, "view ray direction 3"], channel: int = 0
     ) -> Float[Tensor, "view direction ray"]:
-        """By moves of the targets alone, each along its own direction, as intrinsics move them."""
+        """By moves of the targets alone, as intrinsics move them.
+
+        Args:
+            directions: how each target moves for a unit of each unknown, in mm.
+            channel: the structure that is looked at.
+        """
         return (self.by_ends[:, channel, :, None, 3:] * directions).sum(-1).mT
 
 
 def march(volume: Prepared, views: Views, marching: Marching = Marching()) -> RayImages:
     """What every view sees of a volume, differentiable by its values and by whatever makes the rays.
+
+    Args:
+        volume: what is looked at.
+        views: where from.
+        marching: how rays are marched.
 
     Returns:
         (view, channel, ray), rays row by row: value x mm for sums, value for maxima; as `raygrad.kernels.project`.

@@ -11,6 +11,8 @@ from raygrad._processes import Processes
 from raygrad.geometry import Indices, Views, VolumeGeometry
 from raygrad.march import Marching, Prepared, march, spread
 
+__all__ = ["Projector", "Adjoint"]
+
 Volumes = Float[Tensor, "x y z"]
 ViewImages = Float[Tensor, "view height width"]
 WORTH_A_COPY = 4

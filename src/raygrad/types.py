@@ -7,19 +7,50 @@ RAS+ order, `point` 3D points. The tests execute every annotation through jaxtyp
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+__all__ = [
+    "Vectors",
+    "Rotations",
+    "Matrices",
+    "Affine",
+    "Points",
+    "PixelPoints",
+    "VoxelGrid",
+    "Labels",
+    "Sources",
+    "Targets",
+    "RayImages",
+    "RayJacobians",
+    "Images",
+    "Scores",
+]
+
 Vectors = Float[Tensor, "batch 3"]
+"""Positions or directions, one a pose: (batch, 3)."""
 Rotations = Float[Tensor, "batch 3 3"]
+"""Rotation matrices: (batch, 3, 3)."""
 Matrices = Float[Tensor, "batch 4 4"]
+"""Maps of homogeneous coordinates, such as poses: (batch, 4, 4)."""
 Affine = Float[Tensor, "4 4"]
+"""One affine map: (4, 4)."""
 Points = Float[Tensor, "batch point 3"]
+"""Points in space: (batch, point, 3)."""
 PixelPoints = Float[Tensor, "batch point 2"]
+"""Points on the detector, column first: (batch, point, 2)."""
 
 VoxelGrid = Float[Tensor, "*batch x y z"]
+"""One volume (x, y, z), or one for each pose (batch, x, y, z)."""
 Labels = Shaped[Tensor, "x y z"]
+"""The structure that each voxel belongs to, whole numbers: (x, y, z)."""
 Sources = Float[Tensor, "batch #ray 3"]
+"""Where rays begin: (batch, ray, 3), or (batch, 1, 3) where all rays of an image share one source."""
 Targets = Float[Tensor, "batch ray 3"]
+"""Where rays end: (batch, ray, 3)."""
 RayImages = Float[Tensor, "batch channel ray"]
+"""Images as rows of rays: (batch, channel, ray)."""
 RayJacobians = Float[Tensor, "batch channel ray 6"]
+"""The derivatives of images by both ends of every ray, source first: (batch, channel, ray, 6)."""
 
 Images = Float[Tensor, "batch channel height width"]
+"""Images: (batch, channel, height, width)."""
 Scores = Float[Tensor, " batch"]
+"""One number for each image: (batch,)."""

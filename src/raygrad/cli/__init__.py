@@ -2,3 +2,5 @@
 
 from raygrad.cli._application import app as app
 from raygrad.cli._application import main as main
+
+__all__ = ["app", "main"]

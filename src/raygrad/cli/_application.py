@@ -29,6 +29,7 @@ app = typer.Typer(
     "Start with `raygrad demo`, which shows what raygrad does, or render the built-in CT: "
     "`raygrad drr example -o xray.png`.",
 )
+"""The command, as typer knows it."""
 for command in (demo, info, drr, landscape, register, project, reconstruct):
     guard = mistakes_in_one_sentence()
     app.command(cls=command_class(command, guard))(guard(command))

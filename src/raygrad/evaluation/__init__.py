@@ -22,7 +22,37 @@ from raygrad.evaluation._run import Row as Row
 from raygrad.evaluation._run import Start as Start
 from raygrad.evaluation._run import evaluate as evaluate
 from raygrad.evaluation._starts import VIEWS as VIEWS
-from raygrad.evaluation._starts import make_generator as make_generator
 from raygrad.evaluation._starts import measure_errors as measure_errors
 from raygrad.evaluation._targets import draw_points as draw_points
 from raygrad.evaluation._targets import select_labels as select_labels
+
+__all__ = [
+    "evaluate",
+    "METHODS",
+    "CONDITIONS",
+    "VIEWS",
+    "Case",
+    "make_case",
+    "Condition",
+    "conditions_of",
+    "Start",
+    "Row",
+    "Outcome",
+    "measure_errors",
+    "draw_points",
+    "select_labels",
+    "expose",
+    "Exposure",
+    "count_photons",
+    "write_rows",
+    "read_rows",
+    "summarise",
+    "wilson_interval",
+    "markdown",
+    "list_failures",
+    "plot_capture_range",
+    "plot_cases",
+]
+
+# Lent to other rooms; not for users.
+from raygrad.evaluation._starts import make_generator as make_generator

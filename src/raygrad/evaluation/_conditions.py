@@ -17,7 +17,7 @@ SDD, PIXELS, PIXEL = 1020.0, 200, 2.0
 """The X-ray system of every condition: source-to-detector distance in mm, rows and columns, size of a pixel in mm."""
 
 SAMPLES = 1000
-"""Samples on a ray of the projector that makes the images of the conditions b to e."""
+"""Samples on a ray of the renderer that makes the images of the conditions b to e."""
 
 SPINE_DEGREES, SPINE_MM = 3.0, 4.0
 """How far the spine moves within the body, about its own middle: up to so much on every axis."""
@@ -35,7 +35,7 @@ class Condition:
 
     Attributes:
         what: the condition in a few words.
-        exposure: how the images are taken; None for the projector's own image, at the final resolution.
+        exposure: how the images are taken; None for the renderer's own image, at the final resolution.
         mtre: a success ends below this error in mm.
         in_plane: and below this one, where there is a limit.
         angles: of the views about the patient's long axis, from the true pose, in degrees.
@@ -51,12 +51,13 @@ class Condition:
 
 
 CONDITIONS = {
-    "a": Condition("clean: the same projector", None, mtre=0.1),
-    "b": Condition("another projector, finer detector, noise", REAL, mtre=0.3),
+    "a": Condition("clean: the same renderer", None, mtre=0.1),
+    "b": Condition("another renderer, finer detector, noise", REAL, mtre=0.3),
     "c": Condition("as b; scatter, gamma, collimator, wires", SPOILT, mtre=0.8, in_plane=0.3),
     "d": Condition("as c; two views at 90 degrees", SPOILT, mtre=0.3, angles=(0.0, 90.0)),
     "e": Condition("as b; the spine has moved", REAL, mtre=0.8, spine_moves=True),
 }
+"""From the easiest to the hardest, by the letters that the command takes."""
 
 
 def conditions_of(subject: Subject) -> list[str]:

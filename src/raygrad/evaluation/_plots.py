@@ -13,7 +13,13 @@ from raygrad.evaluation._run import Row
 
 
 def plot_capture_range(rows: Sequence[Row], path: Path, width: float | int = 10.0) -> None:
-    """Success rate against the start's mTRE, and final against initial mTRE, a curve for each method and condition."""
+    """Success rate against the start's mTRE, and final against initial mTRE, a curve for each method and condition.
+
+    Args:
+        rows: of an evaluation.
+        path: of the picture.
+        width: of the bins that starts are counted in, in mm.
+    """
     figure, (rates, errors) = _pyplot().subplots(1, 2, figsize=(13, 4.8), layout="constrained")
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -52,7 +58,12 @@ def plot_capture_range(rows: Sequence[Row], path: Path, width: float | int = 10.
 
 
 def plot_cases(cases: Sequence[Case], path: Path) -> None:
-    """The X-rays of some cases side by side, each from its least to its greatest value within the collimator."""
+    """The X-rays of some cases side by side, each from its least to its greatest value within the collimator.
+
+    Args:
+        cases: see `make_case`.
+        path: of the picture.
+    """
     pictures = [(case, view) for case in cases for view in range(len(case.xrays))]
     columns = min(6, len(pictures))
     rows = -(-len(pictures) // columns)

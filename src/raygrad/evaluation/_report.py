@@ -14,7 +14,12 @@ from raygrad.evaluation._run import COLUMNS, Row
 
 
 def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
-    """Pass the rows on, each written to a CSV as it comes, so that a run cut short leaves what it has done."""
+    """Pass the rows on, each written to a CSV as it comes, so that a run cut short leaves what it has done.
+
+    Args:
+        rows: as `evaluate` makes them.
+        path: of the file.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -81,7 +86,12 @@ class Summary:
 
 
 def summarise(rows: Sequence[Row], by: Sequence[str] = ("method", "condition", "degrees", "mm")) -> list[Summary]:
-    """Summaries of the groups of rows that agree in these columns, in the order of their first row."""
+    """Summaries of groups of rows, in the order of their first row.
+
+    Args:
+        rows: of an evaluation.
+        by: the columns that the rows of a group agree in.
+    """
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(_to_text(getattr(row, column)) for column in by), []).append(row)
@@ -125,7 +135,7 @@ def _summary(name: tuple[str, ...], rows: list[Row]) -> Summary:
 
 
 def wilson_interval(successes: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """The interval that holds a share with 95 % confidence.
+    """The interval that holds the share of `successes` among a `count`, with 95 % confidence for z = 1.96.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927): unlike the
     normal approximation it is right for shares near 0 and 1 and for few trials.
@@ -138,7 +148,7 @@ def wilson_interval(successes: int, count: int, z: float = 1.96) -> tuple[float,
 
 
 def markdown(rows: Sequence[Row], by: Sequence[str] = ("method", "condition", "degrees", "mm")) -> str:
-    """The summary as a Markdown table; medians, and in brackets what 95 % stay below."""
+    """The summary of rows, grouped by columns, as a Markdown table; medians, and in brackets what 95 % stay below."""
     head = [*by, "n", "success (95 % interval)", "mTRE mm", "in plane mm", "depth mm", "spine mTRE mm", "time s"]
     head += ["false successes", "missed", "failures by status"]
     lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]

@@ -61,8 +61,18 @@ class Row:
     """One registration, and how it ended: a line of the CSV.
 
     Attributes:
+        method, condition, view: what was tried: see `METHODS`, `CONDITIONS` and `VIEWS`.
+        start: number of the start.
+        degrees, mm: how far starts lie from the truth, on every axis.
+        turn_x, turn_y, turn_z, shift_x, shift_y, shift_z: how far this one does, in degrees and mm.
+        start_mtre, mtre: error of the start and of the end, in mm.
+        in_plane, depth, rotation_deg: the parts of the error at the end, in mm and degrees.
+        spine_mtre, spine_in_plane: the same of a spine that moves by itself.
+        status, score, seconds, iterations: of the result.
+        success: the error is below the condition's limit.
         false_success: the status says converged, and the error is above the condition's limit.
         missed: the error is below the limit, and the status does not say converged.
+        note: what there is to say beside.
     """
 
     method: str

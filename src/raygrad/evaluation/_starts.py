@@ -73,7 +73,7 @@ class Errors(NamedTuple):
 
 
 def measure_errors(found: RigidTransform, true: RigidTransform, points: Points) -> Errors:
-    """The errors of one pose, over points of the world.
+    """The errors of a pose that was found, over points of the world.
 
     A pose is camera_to_world: the camera sees the point p at pose^-1(p), and its ray to the true place is the
     direction that counts as depth. Poses without `reorient` serve as well, since it turns both cameras alike.

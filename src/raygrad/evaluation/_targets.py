@@ -59,7 +59,7 @@ def find_spine(subject: Subject) -> list[int]:
 
 
 def select_labels(subject: Subject, labels: list[int]) -> Bool[Tensor, "x y z"]:
-    """Where the labelmap has one of these labels."""
+    """Where a subject's labelmap has one of these labels; ValueError if it has no labelmap."""
     if subject.mask is None:
         raise ValueError("Expected a CT with a labelmap. Got one without.")
     return torch.isin(subject.mask.voxels, torch.tensor(labels, dtype=subject.mask.data.dtype))

@@ -5,8 +5,6 @@ module, which adds itself to `GEOMETRIES` or to `IMAGES`: `IMAGES.add(ImageForma
 """
 
 from raygrad._errors import InputError as InputError
-from raygrad.formats._beside import beside as beside
-from raygrad.formats._dicom_xray import DICOM as DICOM
 from raygrad.formats._geometry import GEOMETRIES as GEOMETRIES
 from raygrad.formats._geometry import Frames as Frames
 from raygrad.formats._geometry import GeometryFormat as GeometryFormat
@@ -16,26 +14,15 @@ from raygrad.formats._geometry import write_geometry as write_geometry
 from raygrad.formats._images import IMAGES as IMAGES
 from raygrad.formats._images import ImageFormat as ImageFormat
 from raygrad.formats._images import Pixels as Pixels
-from raygrad.formats._images import check_image_path as check_image_path
 from raygrad.formats._images import write_image as write_image
-from raygrad.formats._itk_images import META_IMAGE as META_IMAGE
-from raygrad.formats._itk_images import NIFTI as NIFTI
-from raygrad.formats._itk_images import NRRD as NRRD
-from raygrad.formats._itk_images import PNG as PNG
-from raygrad.formats._itk_images import TIFF as TIFF
 from raygrad.formats._line_integrals import VALUES as VALUES
 from raygrad.formats._line_integrals import estimate_air as estimate_air
-from raygrad.formats._numpy import NUMPY as NUMPY
-from raygrad.formats._pose_json import POSE_JSON as POSE_JSON
 from raygrad.formats._pose_json import read_poses as read_poses
 from raygrad.formats._pose_json import write_poses as write_poses
-from raygrad.formats._projection_matrices import PROJECTION_MATRICES as PROJECTION_MATRICES
 from raygrad.formats._projection_matrices import views_of_matrices as views_of_matrices
 from raygrad.formats._registry import Format as Format
 from raygrad.formats._registry import Formats as Formats
-from raygrad.formats._rtk import RTK as RTK
 from raygrad.formats._stacks import Stack as Stack
-from raygrad.formats._stacks import check_stack_path as check_stack_path
 from raygrad.formats._stacks import read_stack as read_stack
 from raygrad.formats._stacks import write_stack as write_stack
 from raygrad.formats._views import View as View
@@ -45,3 +32,49 @@ from raygrad.formats._xrays import XRay as XRay
 from raygrad.formats._xrays import line_integrals as line_integrals
 from raygrad.formats._xrays import read_mask as read_mask
 from raygrad.formats._xrays import read_xray as read_xray
+
+__all__ = [
+    "read_xray",
+    "XRay",
+    "VALUES",
+    "line_integrals",
+    "estimate_air",
+    "read_mask",
+    "read_stack",
+    "write_stack",
+    "Stack",
+    "read_geometry",
+    "write_geometry",
+    "Frames",
+    "has_centred_world",
+    "read_poses",
+    "write_poses",
+    "View",
+    "join_views",
+    "split_views",
+    "views_of_matrices",
+    "write_image",
+    "GEOMETRIES",
+    "GeometryFormat",
+    "IMAGES",
+    "ImageFormat",
+    "Pixels",
+    "Format",
+    "Formats",
+    "InputError",
+]
+
+# Lent to other rooms; not for users.
+from raygrad.formats._beside import beside as beside
+from raygrad.formats._dicom_xray import DICOM as DICOM
+from raygrad.formats._images import check_image_path as check_image_path
+from raygrad.formats._itk_images import META_IMAGE as META_IMAGE
+from raygrad.formats._itk_images import NIFTI as NIFTI
+from raygrad.formats._itk_images import NRRD as NRRD
+from raygrad.formats._itk_images import PNG as PNG
+from raygrad.formats._itk_images import TIFF as TIFF
+from raygrad.formats._numpy import NUMPY as NUMPY
+from raygrad.formats._pose_json import POSE_JSON as POSE_JSON
+from raygrad.formats._projection_matrices import PROJECTION_MATRICES as PROJECTION_MATRICES
+from raygrad.formats._rtk import RTK as RTK
+from raygrad.formats._stacks import check_stack_path as check_stack_path

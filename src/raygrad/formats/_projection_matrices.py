@@ -75,7 +75,7 @@ PROJECTION_MATRICES = GEOMETRIES.add(GeometryFormat("projection matrices", (".np
 
 
 def views_of_matrices(matrices: Float[Tensor, "view 3 4"], height: int, width: int, delx: float) -> ConeViews:
-    """The views of projection matrices from world mm to pixels, (0, 0) the outer corner of the first pixel.
+    """The views of projection matrices from world mm to pixels, (0, 0) the outer corner of the first of height x width.
 
     A matrix is K [R | t] up to a factor, with K upper triangular, by RQ decomposition (Hartley & Zisserman, "Multiple
     View Geometry", 2nd ed., 6.2.4). The factor's sign, which also says whether images are mirrored, is the one by which

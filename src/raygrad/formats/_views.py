@@ -34,7 +34,7 @@ class View:
 
     @classmethod
     def of(cls, drr: DRR, pose: RigidTransform, xray: str | None = None) -> "View":
-        """The view of a `DRR` from a pose, in plain numbers."""
+        """The view that a `drr` has from a pose, in plain numbers; `xray` names the image's file."""
         return cls(pose, drr.detector.intrinsics.detached(), drr.subject.orientation, xray)
 
     def make_drr(self, subject: Subject, **options: Any) -> DRR:

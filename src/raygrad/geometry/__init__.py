@@ -2,7 +2,6 @@
 
 from raygrad.geometry import trajectories as trajectories
 from raygrad.geometry._detector import Detector as Detector
-from raygrad.geometry._detector import Length as Length
 from raygrad.geometry._detector import get_focal_length as get_focal_length
 from raygrad.geometry._detector import get_principal_point as get_principal_point
 from raygrad.geometry._detector import make_intrinsic_matrix as make_intrinsic_matrix
@@ -11,6 +10,34 @@ from raygrad.geometry._field_of_view import blind_views as blind_views
 from raygrad.geometry._field_of_view import choose_grid as choose_grid
 from raygrad.geometry._grid import VolumeGeometry as VolumeGeometry
 from raygrad.geometry._intrinsics import Intrinsics as Intrinsics
+from raygrad.geometry._unknowns import UnknownGeometry as UnknownGeometry
+from raygrad.geometry._views import Cameras as Cameras
+from raygrad.geometry._views import ConeViews as ConeViews
+from raygrad.geometry._views import ParallelViews as ParallelViews
+from raygrad.geometry._views import RayViews as RayViews
+from raygrad.geometry._views import Views as Views
+
+__all__ = [
+    "Views",
+    "ConeViews",
+    "ParallelViews",
+    "RayViews",
+    "trajectories",
+    "Detector",
+    "Intrinsics",
+    "VolumeGeometry",
+    "UnknownGeometry",
+    "Cameras",
+    "choose_grid",
+    "blind_views",
+    "get_focal_length",
+    "get_principal_point",
+    "make_intrinsic_matrix",
+    "parse_intrinsic_matrix",
+]
+
+# Lent to other rooms; not for users.
+from raygrad.geometry._detector import Length as Length
 from raygrad.geometry._motions import about as about
 from raygrad.geometry._motions import motion_derivatives as motion_derivatives
 from raygrad.geometry._motions import turned as turned
@@ -20,12 +47,6 @@ from raygrad.geometry._scan_axis import find_rotation as find_rotation
 from raygrad.geometry._scan_axis import pixel_to_ray as pixel_to_ray
 from raygrad.geometry._scan_axis import positions as positions
 from raygrad.geometry._unknowns import INTRINSICS as INTRINSICS
-from raygrad.geometry._unknowns import UnknownGeometry as UnknownGeometry
 from raygrad.geometry._unknowns import adjusted as adjusted
 from raygrad.geometry._unknowns import directions as directions
-from raygrad.geometry._views import Cameras as Cameras
-from raygrad.geometry._views import ConeViews as ConeViews
 from raygrad.geometry._views import Indices as Indices
-from raygrad.geometry._views import ParallelViews as ParallelViews
-from raygrad.geometry._views import RayViews as RayViews
-from raygrad.geometry._views import Views as Views

@@ -289,7 +289,12 @@ class Detector(nn.Module):
 
 
 def get_focal_length(intrinsic: Float[Tensor, "3 3"] | np.ndarray, delx: float, dely: float) -> float:
-    """Focal length (the sdd) in mm of an intrinsic matrix in pixels: the mean over both axes."""
+    """Focal length (the sdd) in mm of an intrinsic matrix in pixels: the mean over both axes.
+
+    Args:
+        intrinsic: the matrix K.
+        delx, dely: size of a pixel in mm along a row and along a column.
+    """
     return abs(float(intrinsic[0, 0]) * delx + float(intrinsic[1, 1]) * dely) / 2.0
 
 
@@ -300,6 +305,11 @@ def get_principal_point(
 
     For an ordinary matrix K (origin at the top-left corner, x right, y down) these are the arguments `x0` and `y0`
     of a `DRR` with `reverse_x_axis=True`.
+
+    Args:
+        intrinsic: the matrix K, in pixels.
+        height, width: rows and columns of the image.
+        delx, dely: size of a pixel in mm along a row and along a column.
     """
     return delx * (float(intrinsic[0, 2]) - width / 2), dely * (float(intrinsic[1, 2]) - height / 2)
 
@@ -307,7 +317,10 @@ def get_principal_point(
 def parse_intrinsic_matrix(
     intrinsic: Float[Tensor, "3 3"] | np.ndarray, height: int, width: int, delx: float, dely: float
 ) -> tuple[float, float, float]:
-    """Focal length and principal point in mm: `(sdd, x0, y0)` of `get_focal_length` and `get_principal_point`."""
+    """Focal length and principal point in mm: `(sdd, x0, y0)` of `get_focal_length` and `get_principal_point`.
+
+    The arguments are those of `get_principal_point`.
+    """
     return get_focal_length(intrinsic, delx, dely), *get_principal_point(intrinsic, height, width, delx, dely)
 
 

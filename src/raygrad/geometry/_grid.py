@@ -41,7 +41,16 @@ class VolumeGeometry:
         spacing: float | int | Sequence[float | int],
         centre: Sequence[float | int] = (0.0, 0.0, 0.0),
     ) -> "VolumeGeometry":
-        """A grid along the world's axes, with this spacing in mm and its middle at `centre` in mm."""
+        """A grid along the world's axes.
+
+        Args:
+            shape: number of voxels along x, y and z.
+            spacing: size of a voxel in mm, one for all axes or one for each.
+            centre: where its middle lies in the world, in mm.
+
+        Raises:
+            ValueError: spacings that are not positive, or no three numbers for three axes.
+        """
         spacings = [float(spacing)] * 3 if isinstance(spacing, int | float) else [float(length) for length in spacing]
         if len(spacings) != 3 or not all(length > 0 for length in spacings) or len(centre) != 3:
             raise ValueError(f"Expected positive spacings and a centre of x, y, z in mm. Got {spacing} and {centre}.")
@@ -92,11 +101,18 @@ class VolumeGeometry:
         return corners @ self.voxel_to_world[:3, :3].T + self.voxel_to_world[:3, 3]
 
     def zeros(self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Float[Tensor, "x y z"]:
-        """A volume of zeros, z-fastest in memory: what scans about the z axis are marched fastest through."""
+        """A volume of zeros of this dtype on this device.
+
+        It is z-fastest in memory: what scans about the z axis are marched fastest through.
+        """
         return torch.zeros(self.shape, dtype=dtype, device=device)
 
     def coarser(self, factor: float | int) -> "VolumeGeometry":
-        """The same box in voxels about `factor` times as long (their number is rounded up)."""
+        """The same box in voxels about `factor` times as long (their number is rounded up).
+
+        Raises:
+            ValueError: the factor is not positive.
+        """
         if not factor > 0:
             raise ValueError(f"Expected a positive factor. Got {factor}.")
         shape = [max(1, -int(-n // factor)) for n in self.shape]

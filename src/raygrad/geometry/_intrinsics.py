@@ -79,7 +79,11 @@ class Intrinsics:
         delx: Length,
         reverse_x_axis: bool = True,
     ) -> "Intrinsics":
-        """Those of an ordinary pinhole camera, whose pixels are `delx` mm wide: see `Detector.from_pinhole_matrix`."""
+        """Those of an ordinary pinhole camera, whose pixels are `delx` mm wide: see `Detector.from_pinhole_matrix`.
+
+        Raises:
+            ValueError: no matrix [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive focal lengths.
+        """
         k = torch.as_tensor(pinhole_matrix)
         if k.shape != (3, 3) or k[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]].tolist() != [0, 0, 0, 0, 1]:
             raise ValueError(f"Expected a pinhole matrix [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]. Got {k.tolist()}.")
@@ -144,7 +148,7 @@ class Intrinsics:
         )
 
     def resampled(self, height: int, width: int) -> "Intrinsics":
-        """Other numbers of rows and columns over the same area."""
+        """The same area in `height` rows and `width` columns."""
         delx, dely = self.delx * self.width / width, self.dely * self.height / height
         return replace(self, height=height, width=width, delx=delx, dely=dely)
 

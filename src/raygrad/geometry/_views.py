@@ -152,7 +152,12 @@ class ConeViews(Views):
 
     @classmethod
     def of(cls, drr: Any, pose: RigidTransform) -> "ConeViews":
-        """The views of a `DRR` from these poses."""
+        """The views that a DRR has from poses.
+
+        Args:
+            drr: whose detector it is.
+            pose: camera-to-world poses, one a view.
+        """
         return cls(drr.detector, pose)
 
     @property
@@ -193,7 +198,11 @@ class ConeViews(Views):
 
     @classmethod
     def concatenate(cls, parts: "Sequence[ConeViews]") -> "ConeViews":
-        """All views of the parts; with a calibration for each where their intrinsics differ."""
+        """All views of the parts; with a calibration for each where their intrinsics differ.
+
+        Raises:
+            ValueError: there is none, or their images differ in size or orientation.
+        """
         first = _check_parts(parts)
         for part in parts[1:]:
             reoriented = torch.equal(part.detector.reorient.matrix, first.detector.reorient.matrix)

@@ -23,6 +23,8 @@ from raygrad.geometry._intrinsics import Intrinsics, as_count
 from raygrad.geometry._views import ConeViews, ParallelViews
 from raygrad.pose import RigidTransform, convert, make_matrix, make_reorient
 
+__all__ = ["circular", "short_scan", "helical", "c_arm_sweep", "laminography", "parallel"]
+
 Angles = float | int | Sequence[float | int] | Tensor
 Point = Sequence[float | int] | Tensor
 

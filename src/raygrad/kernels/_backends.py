@@ -157,6 +157,7 @@ BACKENDS = {
         objection=lambda volume: None,
     ),
 }
+"""All backends by their names, those for "auto" first."""
 
 
 def available_backends() -> dict[str, tuple[bool, str]]:

@@ -11,6 +11,7 @@ from raygrad.kernels._far import FAR, WITHOUT_FLOAT64, Ends, bring_near, reach_o
 from raygrad.kernels._ops.dispatch import is_differentiated, is_mapped, transforms_are_active
 
 REDUCTIONS = ("sum", "max")
+"""What a march makes of what it reads on a ray."""
 
 
 def check_floating(**tensors: Any) -> None:

@@ -39,7 +39,7 @@ def project(
             outside the volume.
         n_points: samples per ray for "trilinear".
         labels: integer labelmap on the volume's grid (uint8, int16, int32 or int64). Each label gets the part of
-            the integral that its voxels (for the interpolating methods: the voxel nearest to each sample) contribute.
+            the integral that its voxels (for the interpolating renderers: the voxel nearest to each sample) contribute.
         n_channels: number of labels, including 0; default: the largest label + 1.
         reducefn: "sum" for the line integral, "max" for the largest value along the ray (maximum intensity
             projection; not multiplied by any length, never below 0, which is the value outside the volume).

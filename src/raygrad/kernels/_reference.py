@@ -1,8 +1,8 @@
-"""The specification of every projector, in plain torch: any device, any order of derivative, no tricks.
+"""The specification of every renderer, in plain torch: any device, any order of derivative, no tricks.
 
 Coordinates here are voxel coordinates: voxel (i, j, k) has its centre at the integer point (i, j, k) and fills
 half a voxel around it; the volume is zero outside. A ray is s + a (t - s) for a from 0 to 1, with the source s
-and the target t. A projector turns it into samples along the ray: where the volume is read, and how much of a
+and the target t. A renderer turns it into samples along the ray: where the volume is read, and how much of a
 (its "width") each reading stands for. The line integral is the sum of reading times width, times the length of
 the ray in mm.
 """
@@ -145,7 +145,7 @@ SAMPLERS: dict[str, Callable[[Tensor, Tensor, Tensor, int], Samples]] = {
     "joseph": joseph,
 }
 RENDERERS = SAMPLERS.keys()
-"""The names of all projectors there are; `_backends.py` says which have fast kernels."""
+"""The names of all renderers there are; `_backends.py` says which have fast kernels."""
 
 
 def _voxel_index(point: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:

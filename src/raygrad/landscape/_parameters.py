@@ -37,7 +37,11 @@ class PoseParameters:
         convention: str | None = None,
         degrees: bool = False,
     ) -> "PoseParameters":
-        """The parameters of a `RigidTransform`, or those given as rotation (1, k) and translation (1, 3).
+        """The parameters of one pose.
+
+        Args:
+            pose: a `RigidTransform`, or rotation (1, k) and translation (1, 3).
+            parameterization, convention, degrees: as for `raygrad.pose.convert`.
 
         Raises:
             TypeError: other kinds of arguments.

@@ -16,6 +16,9 @@ class Slice:
         units: of their deviations: "mm", "rad", "degrees" or "".
         deviations: from the truth, for each parameter an increasing array.
         loss: an axis for each parameter; NaN where the metric gave none.
+
+    Raises:
+        ValueError: more than two parameters, or not everything for each of them.
     """
 
     names: tuple[str, ...]
@@ -24,7 +27,6 @@ class Slice:
     loss: np.ndarray
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless there are one or two parameters, and everything for each of them."""
         shape = tuple(len(values) for values in self.deviations)
         if len(self.names) not in (1, 2) or not len(self.names) == len(self.units) == len(shape) == self.loss.ndim:
             raise ValueError(

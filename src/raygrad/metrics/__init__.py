@@ -7,9 +7,6 @@ both, and compute in float32 or float64, also under torch.autocast and for image
 On a GPU none waits for it, so they can be captured in a CUDA graph: checks that read values are made on the CPU only.
 """
 
-from raygrad.metrics._filters import gaussian_window as gaussian_window
-from raygrad.metrics._filters import separable as separable
-from raygrad.metrics._filters import sobel as sobel
 from raygrad.metrics._geodesic import DoubleGeodesicSE3 as DoubleGeodesicSE3
 from raygrad.metrics._geodesic import LogGeodesicSE3 as LogGeodesicSE3
 from raygrad.metrics._gradient import GradientDifference as GradientDifference
@@ -29,3 +26,30 @@ from raygrad.metrics._volumes import peak_signal_to_noise_ratio as peak_signal_t
 from raygrad.metrics._volumes import relative_error as relative_error
 from raygrad.metrics._volumes import root_mean_square_error as root_mean_square_error
 from raygrad.metrics._volumes import structural_similarity_3d as structural_similarity_3d
+
+__all__ = [
+    "NormalizedCrossCorrelation2d",
+    "MultiscaleNormalizedCrossCorrelation2d",
+    "GradientNormalizedCrossCorrelation2d",
+    "MutualInformation",
+    "StructuralSimilarity2d",
+    "GradientDifference",
+    "normalized_cross_correlation",
+    "patch_normalized_cross_correlation",
+    "mutual_information",
+    "structural_similarity",
+    "gradient_difference",
+    "mean_target_registration_error",
+    "mean_reprojection_distance",
+    "DoubleGeodesicSE3",
+    "LogGeodesicSE3",
+    "relative_error",
+    "root_mean_square_error",
+    "peak_signal_to_noise_ratio",
+    "structural_similarity_3d",
+]
+
+# Lent to other rooms; not for users.
+from raygrad.metrics._filters import gaussian_window as gaussian_window
+from raygrad.metrics._filters import separable as separable
+from raygrad.metrics._filters import sobel as sobel

@@ -25,7 +25,8 @@ def mutual_information(
 
     Probabilities are Parzen estimates: a Gaussian of deviation sigma about every pixel's intensity, at num_bins
     intensities from 0 to 1. I = H(x1) + H(x2) - H(x1, x2), normalised 2 I / (H(x1) + H(x2)) (Studholme et al., "An
-    overlap invariant entropy measure of 3D medical image alignment", Pattern Recognition 32, 1999).
+    overlap invariant entropy measure of 3D medical image alignment", Pattern Recognition 32, 1999) if normalize.
+    epsilon is added to probabilities in logarithms.
 
     Intensities far outside [0, 1] fall on no bin; an image of nothing else has no entropy, and its score is NaN.
 

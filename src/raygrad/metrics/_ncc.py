@@ -22,7 +22,7 @@ _PIXELS_AT_ONCE = 2**16
 
 @full_precision
 def normalized_cross_correlation(x1: Images, x2: Images, eps: Number = 1e-5) -> Scores:
-    """The correlation of each pair of channels, averaged over the channels: in [-1, 1], 1 for equal images.
+    """The correlation of each pair of channels of x1 and x2, averaged over them: in [-1, 1], 1 for equal images.
 
     cov / sqrt((var_1 + eps) (var_2 + eps)) with biased variances, so it is 0 where an image is constant.
     """
@@ -34,7 +34,9 @@ def normalized_cross_correlation(x1: Images, x2: Images, eps: Number = 1e-5) -> 
 
 @full_precision
 def patch_normalized_cross_correlation(x1: Images, x2: Images, patch_size: int, eps: Number = 1e-5) -> Scores:
-    """The correlation of each pair of patch_size x patch_size patches, averaged over all patches and channels.
+    """The correlation of all patches of patch_size x patch_size pixels of x1 and x2, averaged over the channels, too.
+
+    To the variances of the patches eps is added.
 
     On a CPU the moments of all patches come from running sums, so neither time nor memory grows with the patch. Those
     of a batch of one, such as the X-ray that all other images are compared with, are computed once.

@@ -13,7 +13,9 @@ from raygrad.types import Images, Scores
 def structural_similarity(
     x1: Images, x2: Images, data_range: Number = 1.0, window_size: int = 11, sigma: Number = 1.5
 ) -> Scores:
-    """The mean structural similarity over all windows inside the images and all channels: in [-1, 1], 1 if equal.
+    """The mean structural similarity over all windows inside x1 and x2 and all channels: in [-1, 1], 1 if equal.
+
+    Windows are Gaussians of deviation sigma on window_size x window_size pixels; data_range is the span of intensities.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 13(4), 2004,
     equation 13 with K1 = 0.01 and K2 = 0.03. Variances are taken about the first image's mean, not about zero, which

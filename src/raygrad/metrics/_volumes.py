@@ -27,7 +27,9 @@ _VOXELS_AT_ONCE = 2**22
 
 @full_precision
 def root_mean_square_error(volume: Tensor, truth: Tensor, mask: Tensor | None = None) -> Score:
-    """The root of the mean squared difference, in the volume's units.
+    """The root of the mean squared difference between a volume and the truth, in their units.
+
+    With a mask, of the voxels in it.
 
     Raises:
         TypeError: volumes that are not floating-point tensors.

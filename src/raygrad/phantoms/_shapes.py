@@ -1,8 +1,8 @@
-"""Shapes whose X-ray images are known exactly, to prove projectors against.
+"""Shapes whose X-ray images are known exactly, to prove renderers against.
 
 Every shape gives its line integrals in closed form (`line_integrals`) and its voxels (`voxelize`). World points are
 patient RAS+ in mm, so line integrals are value x mm. `Ellipsoid` and `Box` have edges, as a piecewise-constant volume
-has; `Gaussian` is smooth, so interpolating projectors converge on it at their full order.
+has; `Gaussian` is smooth, so interpolating renderers converge on it at their full order.
 """
 
 import math
@@ -284,7 +284,14 @@ class Gaussian(_Shape):
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """A sum of shapes (and phantoms): their values add where they overlap."""
+    """A sum of shapes: their values add where they overlap.
+
+    Attributes:
+        shapes: boxes, ellipsoids, Gaussians and phantoms.
+
+    Raises:
+        TypeError: something that is no shape.
+    """
 
     shapes: Sequence["_Shape | Phantom"] = field(default_factory=tuple)
 
@@ -302,7 +309,7 @@ class Phantom:
         return len(self.shapes)
 
     def line_integrals(self, source: Sources, target: Targets) -> RayValues:
-        """The exact line integrals of the sum, as `Ellipsoid.line_integrals`."""
+        """The exact line integrals of the sum: arguments, result and errors are those of `Ellipsoid.line_integrals`."""
         zero = torch.zeros(target.shape[:2], dtype=torch.float64, device=target.device)
         source64, target64 = source.to(torch.float64), target.to(torch.float64)
         return sum((shape.line_integrals(source64, target64) for shape in self), zero).to(target.dtype)
@@ -319,7 +326,7 @@ class Phantom:
         supersample: int = 4,
         dtype: torch.dtype = torch.float32,
     ) -> Voxels:
-        """The mean value in each voxel, as `Ellipsoid.voxelize`."""
+        """The mean value in each voxel: arguments and errors are those of `Ellipsoid.voxelize`."""
         zero = torch.zeros(*shape, dtype=torch.float64)
         return sum((part.voxelize(shape, affine, supersample, torch.float64) for part in self), zero).to(dtype)
 

@@ -15,7 +15,6 @@ from raygrad.pose._exponential import so3_log_map as so3_log_map
 from raygrad.pose._orientation import make_reorient as make_reorient
 from raygrad.pose._parameterizations import PARAMETERIZATIONS as PARAMETERIZATIONS
 from raygrad.pose._parameterizations import Parameterization as Parameterization
-from raygrad.pose._parameterizations import check_batches as check_batches
 from raygrad.pose._parameterizations import find_parameterization as find_parameterization
 from raygrad.pose._rotations import matrix_to_quaternion as matrix_to_quaternion
 from raygrad.pose._rotations import matrix_to_rotation_6d as matrix_to_rotation_6d
@@ -32,3 +31,34 @@ from raygrad.pose._transform import RigidTransform as RigidTransform
 from raygrad.pose._transform import convert as convert
 from raygrad.pose._transform import make_matrix as make_matrix
 from raygrad.pose._transform import random_rigid_transform as random_rigid_transform
+
+__all__ = [
+    "RigidTransform",
+    "convert",
+    "random_rigid_transform",
+    "AffineTransform",
+    "make_matrix",
+    "make_reorient",
+    "PARAMETERIZATIONS",
+    "Parameterization",
+    "find_parameterization",
+    "euler_angles_to_matrix",
+    "matrix_to_euler_angles",
+    "so3_exp_map",
+    "so3_log_map",
+    "se3_exp_map",
+    "se3_log_map",
+    "quaternion_to_matrix",
+    "matrix_to_quaternion",
+    "quaternion_to_quaternion_adjugate",
+    "quaternion_adjugate_to_quaternion",
+    "quaternion_to_rotation_10d",
+    "rotation_10d_to_quaternion",
+    "rotation_6d_to_matrix",
+    "matrix_to_rotation_6d",
+    "rotation_9d_to_matrix",
+    "matrix_to_rotation_9d",
+]
+
+# Lent to other rooms; not for users.
+from raygrad.pose._parameterizations import check_batches as check_batches

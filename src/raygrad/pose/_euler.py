@@ -15,9 +15,12 @@ _AXES = "XYZ"
 
 @full_precision
 def euler_angles_to_matrix(euler_angles: Vectors, convention: str) -> Rotations:
-    """The rotations R_1(a_1) @ R_2(a_2) @ R_3(a_3) of angles in radians about the convention's axes.
+    """The rotations R_1(a_1) @ R_2(a_2) @ R_3(a_3).
 
-    Upper case as written; lower case turns about the fixed axes, which is the same product backwards.
+    Args:
+        euler_angles: (batch, 3) in radians.
+        convention: the axes, such as "ZXY": upper case as written; lower case turns about the fixed axes, which is the
+            same product backwards.
     """
     if convention.islower():
         return euler_angles_to_matrix(euler_angles.flip(-1), convention[::-1].upper())
@@ -47,8 +50,8 @@ def _elementary_rotation(
 
 @full_precision
 def matrix_to_euler_angles(matrix: Rotations, convention: str) -> Vectors:
-    """The angles in radians of rotations: the outer two in [-pi, pi], the middle one in [-pi/2, pi/2], or in [0, pi]
-    where the outer axes agree.
+    """The angles in radians of rotations about the axes of a convention: the outer two in [-pi, pi], the middle one in
+    [-pi/2, pi/2], or in [0, pi] where the outer axes agree.
 
     The first angle is read off, taken out of the matrix, and the other two are read off what is left, so that the
     angles give the matrix back even at gimbal lock (there the first is 0) and derivatives are finite everywhere.

@@ -242,7 +242,7 @@ def convert(
 
 @full_precision
 def make_matrix(R: Tensor, t: Tensor) -> Matrices:
-    """The matrices (B, 4, 4) of rotations (B, 3, 3) followed by translations (B, 3).
+    """The matrices (B, 4, 4) of rotations R (B, 3, 3) followed by translations t (B, 3).
 
     Raises:
         ValueError: other shapes.
@@ -256,6 +256,11 @@ def make_matrix(R: Tensor, t: Tensor) -> Matrices:
 
 
 def random_rigid_transform(batch_size: int = 1, generator: torch.Generator | None = None) -> RigidTransform:
-    """Transforms with uniformly distributed rotations and normally distributed translations (deviation 100 mm)."""
+    """Transforms with uniformly distributed rotations and normally distributed translations (deviation 100 mm).
+
+    Args:
+        batch_size: how many.
+        generator: of the random numbers; torch's own by default.
+    """
     rotation = roma.random_rotmat(batch_size, generator=generator)
     return RigidTransform(make_matrix(rotation, 100 * torch.randn(batch_size, 3, generator=generator)))

@@ -27,3 +27,33 @@ from raygrad.reconstruction._reconstruct import reconstruct as reconstruct
 from raygrad.reconstruction._result import ReconstructionResult as ReconstructionResult
 from raygrad.reconstruction._solver import Solver as Solver
 from raygrad.reconstruction._solver import Step as Step
+
+__all__ = [
+    "reconstruct",
+    "ReconstructionResult",
+    "Status",
+    "Iteration",
+    "METHODS",
+    "Fdk",
+    "Sirt",
+    "OsSart",
+    "Cgls",
+    "Osem",
+    "TotalVariation",
+    "Adam",
+    "total_variation",
+    "calibrate",
+    "Calibration",
+    "UnknownGeometry",
+    "estimate",
+    "Estimate",
+    "Method",
+    "IterativeMethod",
+    "Held",
+    "Solver",
+    "Step",
+    "Constraint",
+    "iterate",
+    "Control",
+    "Resumption",
+]

@@ -60,7 +60,7 @@ class Control:
 
     @classmethod
     def of(cls, options: Mapping[str, Any], method: str) -> "Control":
-        """The control of these names, for a method of this name.
+        """The control with these options, for a method of this name.
 
         Raises:
             TypeError: there is nothing of such a name.

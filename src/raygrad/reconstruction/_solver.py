@@ -88,5 +88,5 @@ class Solver:
         raise NotImplementedError
 
     def said(self, squares: Tensor, objective: Tensor | None = None) -> Step:
-        """The step's numbers, of the sum of the residual's squares over all views."""
+        """The step's numbers, of the sum of the squares over all views, and the objective if there is one."""
         return Step(squares.sqrt() / self.norm, objective)

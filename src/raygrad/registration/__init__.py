@@ -32,3 +32,38 @@ from raygrad.registration._schedule import search_schedule as search_schedule
 from raygrad.registration._search import search as search
 from raygrad.registration._solver.candidates import SearchRanges as SearchRanges
 from raygrad.registration._task import Task as Task
+
+__all__ = [
+    "register",
+    "search",
+    "SearchRanges",
+    "RegistrationResult",
+    "Status",
+    "Iteration",
+    "Uncertainty",
+    "AXES",
+    "Displacement",
+    "displacements",
+    "to_line_integrals",
+    "RegistrationWarning",
+    "METHODS",
+    "LevenbergMarquardt",
+    "Adam",
+    "QuasiNewton",
+    "GradientAscent",
+    "Method",
+    "Task",
+    "View",
+    "make_views",
+    "Stage",
+    "default_schedule",
+    "search_schedule",
+    "Similarity",
+    "GlobalCorrelation",
+    "LocalCorrelation",
+    "GradientCorrelation",
+    "FeatureSimilarity",
+    "WeightedSum",
+    "UnknownGeometry",
+    "Registration",
+]

@@ -38,7 +38,7 @@ def register(
     """Find the pose that an X-ray was taken from.
 
     The default method compares normalised images, from coarse to fine, by Levenberg and Marquardt's least squares with
-    the exact Jacobian of the projector; it needs neither training nor learning rates.
+    the exact Jacobian of the images; it needs neither training nor learning rates.
 
     Several views of one patient are given as lists of one length. The relative geometry that their initial poses
     express is kept, unless `unknowns` says how uncertain it is.

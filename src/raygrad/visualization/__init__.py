@@ -16,3 +16,22 @@ from raygrad.visualization._registration_report import render_registered as rend
 from raygrad.visualization._registration_report import save_registration as save_registration
 from raygrad.visualization._volumes import plot_history as plot_history
 from raygrad.visualization._volumes import plot_slices as plot_slices
+
+__all__ = [
+    "plot_drr",
+    "plot_mask",
+    "plot_img_and_mask",
+    "plot_overlay",
+    "plot_difference",
+    "plot_convergence",
+    "animate",
+    "plot_landscape",
+    "plot_landscape_maps",
+    "plot_landscape_profiles",
+    "plot_profile",
+    "plot_slices",
+    "plot_history",
+    "save_landscape",
+    "render_registered",
+    "save_registration",
+]

@@ -132,7 +132,7 @@ def save_landscape(landscape: Landscape, folder: "str | os.PathLike[str]") -> li
 
 
 def plot_profile(profile: Slice, axes: "Axes") -> None:
-    """Draw the loss along one parameter into given axes.
+    """Draw a profile, the loss along one parameter, into given axes.
 
     Raises:
         ValueError: the slice has two parameters.

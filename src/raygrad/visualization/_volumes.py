@@ -70,7 +70,14 @@ def plot_slices(
 
 
 def plot_history(results: ReconstructionResult | Sequence[ReconstructionResult], ax: "Axes | None" = None) -> Any:
-    """Draw the residual of every iteration against the time, one line a reconstruction.
+    """Draw the residual of every iteration against the time.
+
+    Args:
+        results: of one reconstruction, or of several for a line each.
+        ax: axes to draw in; new ones by default.
+
+    Returns:
+        The axes.
 
     Raises:
         ImportError: matplotlib is not installed.

@@ -54,7 +54,7 @@ def draw_registration(subject: Subject, quick: bool = False) -> tuple[Any, str]:
     meaning = (
         f"An X-ray registered to the CT: from a pose {off:.0f} mm off ({DEGREES:g} degrees and {MM:g} mm on every "
         f"axis) to one {left:.2g} mm off in {result.seconds:.2f} s, status '{result.status[result.best]}'. Distances "
-        "are mTRE, the mean over points of the body. The X-ray is simulated, by a projector other than the one that "
+        "are mTRE, the mean over points of the body. The X-ray is simulated, by a renderer other than the one that "
         "fits it."
     )
     return figure, meaning

@@ -87,7 +87,7 @@ def calibrate(
 
     Both are unknowns of one least-squares problem, |A(geometry) x - b|^2, whose derivatives by the geometry come from
     the march that makes the images (Joseph's, smooth in the pose). Each round linearises it, and solves for the volume
-    by a few conjugate gradient iterations with the geometry eliminated (see `raygrad.reconstruction.elimination`), from
+    by a few conjugate gradient iterations with the geometry eliminated (see `elimination.py`), from
     coarse images to fine ones. Images reduced by n are matched with a volume reduced by n.
 
     What images cannot tell is left as it is on average: a motion of all views together with the volume, and the

@@ -134,7 +134,7 @@ def default_metric(views: tuple[View, ...]) -> MultiscaleNormalizedCrossCorrelat
 def verdict(score: float, at_rest: bool, match: float | int = MATCH, stopped: bool = False) -> Status:
     """How a start ended, from its best score, whether it came to rest, and whether the callback ended the run.
 
-    The creases of a metric or projector that is not smooth are not told from its summits: `STALLED` never comes out.
+    The creases of a metric or renderer that is not smooth are not told from its summits: `STALLED` never comes out.
     """
     if not at_rest:
         return Status.STOPPED if stopped else Status.OUT_OF_ITERATIONS

@@ -23,7 +23,7 @@ NEIGHBOURS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class LevenbergMarquardt(Method):
-    """Least squares with the exact Jacobian of the projector, from coarse images to fine ones.
+    """Least squares with the exact Jacobian of the images, from coarse images to fine ones.
 
     It needs neither training nor learning rates. Around each start some more candidates are tried at the coarsest
     level, and the best go on. Images are Joseph's projections whatever the DRR's renderer is, since they change

@@ -35,13 +35,18 @@ XRayFeatures = Float[Tensor, "#batch 1 feature"]
 
 @runtime_checkable
 class Similarity(Protocol):
-    """What images are compared by."""
+    """What images are compared by: features, whose squared differences are added up."""
 
     def __call__(self, stack: Stack, weights: Weights) -> Features:
         """Features of an image and their derivatives."""
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
-        """Sums of values of features, such as squared residuals, over those of the same pixel."""
+        """Sums over the features of the same pixel.
+
+        Args:
+            values: of the features, such as their squared residuals.
+            shape: rows and columns of the images.
+        """
 
     def count(self, shape: tuple[int, int]) -> int:
         """How many features an image of so many rows and columns has."""
@@ -56,7 +61,7 @@ class GlobalCorrelation:
         return _unit_norm(stack.flatten(2), weights.flatten(2))
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
-        """The values as images: a pixel has one feature."""
+        """The values as images: a pixel has one feature, see `Similarity`."""
         return values.unflatten(2, shape)
 
     def count(self, shape: tuple[int, int]) -> int:
@@ -76,7 +81,7 @@ class GradientCorrelation:
         return torch.cat(along, dim=2) * 0.5**0.5
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
-        """The sums over both slopes; the border has no slopes, and gets 0."""
+        """The sums over both slopes, see `Similarity`; the border has no slopes, and gets 0."""
         height, width = shape
         return functional.pad(values.unflatten(2, (2, height - 2, width - 2)).sum(2), [1] * 4)
 
@@ -125,7 +130,7 @@ class LocalCorrelation:
         return (torch.cat([features, slopes], dim=1) * share.sqrt()).flatten(2)
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
-        """The values as images: a pixel has one feature."""
+        """The values as images: a pixel has one feature, see `Similarity`."""
         return values.unflatten(2, shape)
 
     def count(self, shape: tuple[int, int]) -> int:
@@ -140,6 +145,9 @@ class WeightedSum:
     Attributes:
         parts: what is compared.
         weights: how much the squared distance of each counts; they should add up to 1.
+
+    Raises:
+        ValueError: no part, or not a positive weight for each.
     """
 
     parts: tuple[Similarity, ...]
@@ -158,7 +166,7 @@ class WeightedSum:
         return torch.cat([part(stack, weights) * weight**0.5 for part, weight in parts], dim=2)
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
-        """The sums over the parts."""
+        """The sums over the parts, see `Similarity`."""
         pieces = values.split([part.count(shape) for part in self.parts], dim=2)
         return torch.stack([part.per_pixel(p, shape) for part, p in zip(self.parts, pieces, strict=True)]).sum(0)
 
@@ -199,7 +207,7 @@ class FeatureSimilarity:
         return _normalised(features)
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
-        """The sums over maps of the image's size; features of another size stand in one row."""
+        """The sums over maps of the image's size, see `Similarity`; features of another size stand in one row."""
         pixels = shape[0] * shape[1]
         if values.shape[2] % pixels:
             return values[:, :, None]
