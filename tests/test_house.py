@@ -1,10 +1,7 @@
-"""The house itself: small files, no circles, a border that users can see, and a page for every exported name."""
+"""The house itself: small files, no circles, and a border that users can see; pages are in test_border.py."""
 
-import ast
 import importlib
 import pkgutil
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -119,85 +116,3 @@ def test_a_name_that_is_reached_from_above_is_the_module_of_that_name(name):
 
 
 # --- pages
-
-
-def exported(module: ModuleType) -> list[str]:
-    """The names of a module's face: `__all__`, else those imported `X as X`, else what it defines for others."""
-    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
-    given = getattr(module, "__all__", None)
-    faces = [
-        alias.name
-        for statement in ast.walk(tree)
-        if isinstance(statement, ast.ImportFrom)
-        for alias in statement.names
-        if alias.asname == alias.name
-    ]
-    defined = [item.name for item in tree.body if isinstance(item, ast.FunctionDef | ast.ClassDef)]
-    names = given if given is not None else faces or defined
-    return sorted({name for name in names if not name.startswith("_")})
-
-
-def documented() -> set[str]:
-    """The full names on the pages of the API: in directives, in lists after `currentmodule`, or in the text."""
-    pages = [*ROOT.glob("docs/api*.md"), *ROOT.glob("docs/api*.rst"), *ROOT.glob("docs/api/**/*.*")]
-    return {name for page in pages for name in _names_on(page.read_text(encoding="utf-8"))}
-
-
-def _names_on(page: str) -> Iterator[str]:
-    yield from (name.rstrip(".") for name in re.findall(r"\braygrad(?:\.\w+)+", page))
-    module, directive = "raygrad", ""
-    for line in page.splitlines():
-        if found := re.match(r"\s*\.\. (?:py:)?(\w+):: *(\S*)", line):
-            directive, subject = found.groups()
-            if directive in ("currentmodule", "module", "automodule"):
-                module = subject
-            elif subject:
-                yield f"{module}.{subject}"
-        elif directive == "automodule" and re.match(r"\s+:members: *$", line):
-            yield from (f"{module}.{name}" for name in exported(importlib.import_module(module)))
-        elif directive == "automodule" and (found := re.match(r"\s+:members: *(\S.*)", line)):
-            yield from (f"{module}.{name.strip()}" for name in found[1].split(","))
-        elif directive == "autosummary" and (found := re.match(r"\s+~?([\w.]+)\s*$", line)):
-            yield f"{module}.{found[1]}"
-        elif line and not line[0].isspace():
-            directive = ""
-
-
-def test_names_are_found_in_every_way_that_a_page_may_write_them():
-    page = """
-raygrad.pose.convert is explained here.
-
-.. automodule:: raygrad.metrics
-   :no-members:
-
-.. autofunction:: mse
-
-.. currentmodule:: raygrad.data
-
-.. autosummary::
-
-   read
-   Volume
-
-read
-"""
-    expected = {"raygrad.pose.convert", "raygrad.metrics", "raygrad.metrics.mse", "raygrad.data", "raygrad.data.read"}
-    assert set(_names_on(page)) == expected | {"raygrad.data.Volume"}
-
-
-def test_every_exported_name_is_on_a_page():
-    """Under one of its names: DiffDRR's `raygrad.detector.Detector` is `raygrad.geometry.Detector`."""
-    faces = {
-        f"{name}.{member}": getattr(importlib.import_module(name), member)
-        for name in PUBLIC
-        for member in exported(importlib.import_module(name))
-    }
-    assert len(faces) > 100
-    on_pages = documented()
-    named = {id(value) for path, value in faces.items() if path in on_pages}
-    missing = [
-        path
-        for path, value in faces.items()
-        if path not in on_pages and id(value) not in named and not isinstance(value, ModuleType)
-    ]
-    assert missing == []
