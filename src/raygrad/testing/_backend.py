@@ -188,19 +188,19 @@ class _Check:
         source, target = world[:, None, :3, 3], (pixels @ world.mT)[..., :3]
         options = self._options(case, renderer)
         del options["image_width"]
+        of_cameras = options | {"height": height, "width": width}
         cameras = (pose, pixel_to_camera, case.world_to_voxel)
         expected = kernels.project_with_jacobian(case.volume, source, target, case.world_to_voxel, **options)
         expect(expected[0].any(), "rays of cameras that meet the volume", "none")
-        size = {"height": height, "width": width}
-        found = kernels.project_cameras_with_jacobian(case.volume, *cameras, **size, **options)
-        image = kernels.project_cameras(case.volume, *cameras, **size, **options)
+        found = kernels.project_cameras_with_jacobian(case.volume, *cameras, **of_cameras)
+        image = kernels.project_cameras(case.volume, *cameras, **of_cameras)
         tolerance = 10 * TOLERANCES[dtype]
         for ours in (found[0], image):
             expect_close(ours, expected[0], f"the image of cameras to be that along their rays ({renderer})", tolerance)
         expect_close(found[1], expected[1], f"derivatives of cameras to be their rays' ({renderer})", tolerance)
         cotangent = _random_like(image)
         theirs = kernels.backproject(cotangent, case.volume, source, target, case.world_to_voxel, **options)
-        spread = kernels.backproject_cameras(cotangent, case.volume, *cameras, **size, **options)
+        spread = kernels.backproject_cameras(cotangent, case.volume, *cameras, **of_cameras)
         expect_close(spread, theirs, f"the back projection of cameras to be that of their rays ({renderer})", tolerance)
 
     def precision(self, renderer: str, dtype: torch.dtype) -> None:
@@ -235,9 +235,9 @@ class _Check:
 
 
 def _gradients(case: Case, options: dict[str, Any]) -> tuple[Tensor, ...]:
-    leaves = [tensor.clone().requires_grad_() for tensor in (case.volume, case.source, case.target)]
-    image = kernels.project(*leaves, case.world_to_voxel, **options)
-    return torch.autograd.grad(image, leaves, _random_like(image), materialize_grads=True)
+    volume, source, target = (tensor.clone().requires_grad_() for tensor in (case.volume, case.source, case.target))
+    image = kernels.project(volume, source, target, case.world_to_voxel, **options)
+    return torch.autograd.grad(image, (volume, source, target), _random_like(image), materialize_grads=True)
 
 
 def _random_like(image: Tensor) -> Tensor:
