@@ -70,7 +70,9 @@ def test_images_and_derivatives(name, distance, backend, renderer):
     volume, *there = of_backend(backend, VOLUME.float(), *rays)
     image, jacobian = project_with_jacobian(volume, *there, affine(), **settings, backend=backend)
     ends = jacobian.split(3, dim=-1)
-    assert_near([image, *ends], [exact[0], *exact[1].split(3, dim=-1)])
+    # A GPU places the ends with fractions of the way in float32: at 10^9 mm 400 mm further out than need be.
+    tolerance = 5e-5 if backend == "gpu" and distance == 1e9 else 1e-5
+    assert_near([image, *ends], [exact[0], *exact[1].split(3, dim=-1)], tolerance)
     leaves = [value.clone().requires_grad_() for value in (volume, *there)]
     weights = random_like(image)
     found = torch.autograd.grad(project(*leaves, affine(), **settings, backend=backend), leaves, weights)
@@ -79,7 +81,7 @@ def test_images_and_derivatives(name, distance, backend, renderer):
     if rays[0].shape[1] == 1:
         by_ends[0] = by_ends[0].sum(1, keepdim=True)
     spread = backproject(weights.cpu().double(), VOLUME, *rays, affine(), **settings, backend="reference")
-    assert_near([gradient.float() for gradient in found], [spread, *by_ends])
+    assert_near([gradient.float() for gradient in found], [spread, *by_ends], tolerance)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

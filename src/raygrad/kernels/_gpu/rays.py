@@ -137,20 +137,19 @@ def load_rays(rays, world_to_voxel, pixels, shape, CAMERAS: tl.constexpr, T: tl.
             if some > 0:
                 # From a place that the compiler cannot know to be the same: it would keep all in float64 from above.
                 exact = _ends(rays, world_to_voxel + (some - 1), pixels, CAMERAS, tl.float64)
-                nearest = far.nearest.to(tl.float64)
-                middle = _rounded(_further(exact.start, nearest, exact.step), T)
+                middle = _rounded(_further(exact.start, far.nearest, exact.step), T)
                 step = _rounded(exact.step, T)
-                nearest += _far_ends(Ends(middle, middle, step, step), shape).nearest
+                nearest = far.nearest + _far_ends(Ends(middle, middle, step, step), shape).nearest
                 a = tl.where(far.source, tl.minimum(tl.maximum(nearest - far.reach, 0.0), 1.0), 0.0)
                 b = tl.where(far.target, tl.minimum(tl.maximum(nearest + far.reach, 0.0), 1.0), 1.0)
                 b = tl.maximum(a, b)
                 ends = Ends(
                     _rounded(_further(exact.start, a, exact.step), T),
                     _rounded(_further(exact.start, b, exact.step), T),
-                    _rounded(_times(exact.step, b - a), T),
-                    _rounded(_times(exact.world_step, b - a), T),
+                    _times(step, b - a),
+                    _times(ends.world_step, b - a),
                 )
-                slid = Slid(a.to(T), (1 - a).to(T), b.to(T), (1 - b).to(T))
+                slid = Slid(a, 1 - a, b, 1 - b)
     return _make_rays(ends, slid)
 
 
@@ -164,7 +163,10 @@ def _ends(rays, world_to_voxel, pixels, CAMERAS: tl.constexpr, T: tl.constexpr) 
 
 @triton.jit
 def _far_ends(ends: Ends, shape) -> Far:
-    """Which ends of rays are far from a volume of this shape."""
+    """Which ends of rays are far from a volume of this shape.
+
+    `reach` has room for what single precision rounds a fraction by.
+    """
     start, step, world_step = ends.start, ends.step, ends.world_step
     nought = step.x * 0
     size = Triple(nought + shape[0], nought + shape[1], nought + shape[2])
@@ -174,12 +176,13 @@ def _far_ends(ends: Ends, shape) -> Far:
         (size.x * 0.5 - start.x) * step.x + (size.y * 0.5 - start.y) * step.y + (size.z * 0.5 - start.z) * step.z
     )
     length = tl.sqrt(world_step.x * world_step.x + world_step.y * world_step.y + world_step.z * world_step.z)
-    reach = (tl.sqrt(size.x * size.x + size.y * size.y + size.z * size.z) + 4) * tl.sqrt(per_way)
+    reach = (tl.sqrt(size.x * size.x + size.y * size.y + size.z * size.z) + 4) * tl.sqrt(per_way) + 2e-7
     return Far(nearest * length > FAR, (1 - nearest) * length > FAR, nearest, reach)
 
 
 @triton.jit
 def _further(point: Triple, share, step: Triple) -> Triple:
+    share = share.to(point.x.dtype)
     return Triple(point.x + share * step.x, point.y + share * step.y, point.z + share * step.z)
 
 
