@@ -82,11 +82,16 @@ class Room(SphinxDirective):
         return container.children
 
 
-PUBLIC = [raygrad] + [
-    importlib.import_module(found.name)
-    for found in pkgutil.walk_packages(raygrad.__path__, "raygrad.")
-    if "._" not in found.name and not found.name.endswith("__main__")
-]
+def public_modules(package):
+    """A package and all modules below it, but for what begins with an underscore, which is not even imported."""
+    yield package
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if not found.name.rpartition(".")[2].startswith("_"):
+            module = importlib.import_module(found.name)
+            yield from public_modules(module) if found.ispkg else [module]
+
+
+PUBLIC = list(public_modules(raygrad))
 
 
 def home_of(name, value):

