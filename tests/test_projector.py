@@ -198,3 +198,21 @@ def test_neighbouring_subsets_are_far_apart():
 def test_bad_input_is_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script(_method)?` is deprecated:FutureWarning")  # torch's own call
+@pytest.mark.parametrize("rays_at_once", [300, 1 << 22], ids=["groups", "all at once"])
+def test_forward_mode_is_the_operator_itself(rays_at_once):
+    operator = projector(rays_at_once=rays_at_once)
+    volume, images = random_pair(operator)
+    change = torch.rand_like(volume)
+    _, along = torch.func.jvp(operator, (volume,), (change,))
+    torch.testing.assert_close(along, operator(change))
+    _, back = torch.func.jvp(operator.T, (images,), (operator(change),))
+    torch.testing.assert_close(back, operator.T(operator(change)))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(volume, change)
+        tangent = torch.autograd.forward_ad.unpack_dual(operator(dual)).tangent
+    torch.testing.assert_close(tangent, operator(change))
+    (gradient,) = torch.func.vjp(operator, volume)[1](images)
+    torch.testing.assert_close(gradient, operator.T(images))

@@ -248,16 +248,23 @@ class Adjoint:
 
 
 class _Apply(torch.autograd.Function):
-    """A linear operator, streamed; its gradient is its adjoint."""
+    """A linear operator, streamed: its gradient is its adjoint, and what its value changes by is itself of the change."""
 
     @staticmethod
-    def forward(ctx, value, operator):
-        ctx.adjoint = operator.T
+    def forward(value, operator):
         return operator._apply(value)
 
     @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.operator = inputs[1]
+
+    @staticmethod
     def backward(ctx, cotangent):
-        return _Apply.apply(cotangent, ctx.adjoint), None
+        return _Apply.apply(cotangent, ctx.operator.T), None
+
+    @staticmethod
+    def jvp(ctx, tangent, _):
+        return _Apply.apply(tangent, ctx.operator)
 
 
 def bit_reversal(count: int) -> list[int]:

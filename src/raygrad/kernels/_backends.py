@@ -65,10 +65,7 @@ def _load_extension() -> tuple[Any, str]:
 
 def import_extension() -> Any:
     """The compiled extension; ImportError without one."""
-    try:
-        return importlib.import_module("raygrad.kernels._cpu._march")
-    except ModuleNotFoundError:
-        return importlib.import_module("raygrad.kernels._march")
+    return importlib.import_module("raygrad.kernels._cpu._march")
 
 
 def sums_in(dtype: torch.dtype) -> torch.dtype:
