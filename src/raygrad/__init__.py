@@ -70,12 +70,12 @@ if TYPE_CHECKING:
     from raygrad.projector import Projector as Projector
     from raygrad.reconstruction import ReconstructionResult as ReconstructionResult
     from raygrad.reconstruction import calibrate as calibrate
-    from raygrad.reconstruction import reconstruct as reconstruct  # type: ignore[no-redef] # a circle of types
+    from raygrad.reconstruction import reconstruct as reconstruct
     from raygrad.registration import Registration as Registration
     from raygrad.registration import RegistrationResult as RegistrationResult
     from raygrad.registration import SearchRanges as SearchRanges
-    from raygrad.registration import register as register  # type: ignore[no-redef]
-    from raygrad.registration import search as search  # type: ignore[no-redef]
+    from raygrad.registration import register as register
+    from raygrad.registration import search as search
     from raygrad.registration import to_line_integrals as to_line_integrals
     from raygrad.visualization import plot_drr as plot_drr
 
