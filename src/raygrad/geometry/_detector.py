@@ -128,6 +128,12 @@ class Detector(nn.Module):
             self.sdd, self.height, self.width, self.delx, self.dely, *lengths, self.reverse_x_axis
         )
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Those of the lengths that are tensors, and `reorient`'s matrix: what decides where the rays run."""
+        lengths = (self.sdd, self.delx, self.dely, self.centre_x, self.centre_y)
+        return [*(length for length in lengths if isinstance(length, Tensor)), self._reorient]
+
     def with_intrinsics(self, intrinsics: Intrinsics) -> "Detector":
         """A detector of other intrinsics, with this one's `reorient`, that casts a ray for each pixel."""
         return Detector.of(intrinsics, self._reorient)

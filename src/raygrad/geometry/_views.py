@@ -179,7 +179,7 @@ class ConeViews(Views):
     def parameters(self) -> list[Tensor]:
         """Poses, calibrations, and those of the detector's intrinsics that are tensors."""
         own = [self.pose.matrix] if self.calibration is None else [self.pose.matrix, self.calibration]
-        return [*own, *self.detector.parameters(), *self.detector.buffers()]
+        return [*own, *self.detector.tensors]
 
     def _moved(self, device: torch.device) -> "ConeViews":
         calibration = None if self.calibration is None else self.calibration.to(device)
