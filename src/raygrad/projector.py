@@ -248,7 +248,7 @@ class Adjoint:
 
 
 class _Apply(torch.autograd.Function):
-    """A linear operator, streamed: its gradient is its adjoint, and what its value changes by is itself of the change."""
+    """A linear operator, streamed: its gradient is its adjoint, and its own derivative forwards is itself."""
 
     @staticmethod
     def forward(value, operator):
