@@ -134,7 +134,8 @@ struct Joseph {
   struct Largest {
     T value[N]{}, x[N]{}, slope_u[N]{}, slope_v[N]{};
 
-    void meet(const Problem<T>&, const T* volume, const Line<T>& line, const SlabSample<T>& s, Reading<T>* reading) {
+    RAYGRAD_INLINE void meet(const Problem<T>&, const T* volume, const Line<T>& line, const SlabSample<T>& s,
+                             Reading<T>* reading) {
       for (int l = 0; l < N; l++) {
         if (!line.lane[l] || !(s.share[l] > 0)) continue;
         T f, u, v;

@@ -163,7 +163,8 @@ struct Siddon {
   struct Largest {
     T value[N]{};
 
-    void meet(const Problem<T>&, const T* volume, const Line<T>& line, const Slab<T>& s, Reading<T>* reading) {
+    RAYGRAD_INLINE void meet(const Problem<T>&, const T* volume, const Line<T>& line, const Slab<T>& s,
+                             Reading<T>* reading) {
       const T* base = volume + s.place;
       for (int l = 0; l < N; l++) {
         const int64_t at[3] = {s.before[l], s.between[l], s.after[l]};

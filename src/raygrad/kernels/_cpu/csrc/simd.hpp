@@ -157,6 +157,10 @@ RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Valu
 }
 template <>
 RAYGRAD_INLINE unsigned lane_bits(Indices<float> mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask); }
+template <>
+RAYGRAD_INLINE unsigned lane_bits(Indices<double> mask) {
+  return _mm512_test_epi64_mask((__m512i)mask, (__m512i)mask);
+}
 #elif defined(__AVX2__)
 template <>
 RAYGRAD_INLINE Values<float> smaller(Values<float> a, Values<float> b) {
@@ -194,6 +198,8 @@ RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Valu
 }
 template <>
 RAYGRAD_INLINE unsigned lane_bits(Indices<float> mask) { return unsigned(_mm256_movemask_ps((__m256)mask)); }
+template <>
+RAYGRAD_INLINE unsigned lane_bits(Indices<double> mask) { return unsigned(_mm256_movemask_pd((__m256d)mask)); }
 #endif
 
 template <class T, int VECTORS>

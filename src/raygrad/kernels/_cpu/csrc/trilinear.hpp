@@ -214,8 +214,8 @@ struct Trilinear {
   struct Largest {
     Totals best[N]{};
 
-    void meet(const Problem<T>& p, const T* volume, const Points<T>& points, const PointSample<T>& s,
-              Reading<T>* reading) {
+    RAYGRAD_INLINE void meet(const Problem<T>& p, const T* volume, const Points<T>& points, const PointSample<T>& s,
+                             Reading<T>* reading) {
       each_lane(p, volume, points, s, [&](int l, T value, const T g[3], T fraction) {
         if (value <= best[l].value) return;
         best[l].value = value;
