@@ -19,7 +19,6 @@ from raygrad.pose import RigidTransform
 from raygrad.types import Matrices, Sources, Targets, Vectors
 
 Indices = slice | Sequence[int] | Tensor
-EVERY = slice(None)
 V = TypeVar("V", bound="Views")
 
 
