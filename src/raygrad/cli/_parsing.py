@@ -15,8 +15,6 @@ from raygrad.metrics import (
 )
 from raygrad.pose import PARAMETERIZATIONS, RigidTransform, convert, find_parameterization
 
-UserError = InputError
-
 Metric = Callable[[Tensor, Tensor], Tensor]
 
 METRICS: dict[str, Callable[[], Metric]] = {

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from raygrad.cli._parsing import UserError, parse_numbers, parse_pose
+from raygrad._errors import InputError
+from raygrad.cli._parsing import parse_numbers, parse_pose
 from raygrad.formats import View, XRay, line_integrals, read_mask, read_poses, read_xray
 from raygrad.geometry import INTRINSICS, Intrinsics, UnknownGeometry
 from raygrad.pose import RigidTransform
@@ -72,7 +73,7 @@ def prepare(
         masks: weights, none or one for every X-ray or one for all.
 
     Raises:
-        UserError: options that exclude each other, that are missing, or that do not fit the X-rays.
+        InputError: options that exclude each other, that are missing, or that do not fit the X-rays.
         FileNotFoundError, ValueError: a pose file that is not there or damaged.
     """
     xrays = [read_xray(path) for path in paths]
@@ -87,7 +88,7 @@ def prepare(
         image, mask = _resampled(image, size), None if mask is None else _resampled(mask, size)[0, 0].clamp(0, 1)
         tasks.append(Task(image, mask, View(pose, intrinsics, _view_name(orientation, known), xray.path.name)))
     if len({task.view.orientation for task in tasks}) > 1:
-        raise UserError("The pose files are of different orientations (AP, PA); make them anew with one.")
+        raise InputError("The pose files are of different orientations (AP, PA); make them anew with one.")
     return tasks
 
 
@@ -97,7 +98,7 @@ def parse_search(text: str | None) -> SearchRanges | None:
         return None
     numbers = parse_numbers(text, "--search")
     if len(numbers) != 2 or not min(numbers) > 0:
-        raise UserError(f"--search takes how far the pose may be off, in degrees and in mm: 60,100; not '{text}'.")
+        raise InputError(f"--search takes how far the pose may be off, in degrees and in mm: 60,100; not '{text}'.")
     return SearchRanges(degrees=numbers[0], mm=numbers[1])
 
 
@@ -112,7 +113,7 @@ def parse_structures(texts: Sequence[str] | None) -> dict[str, list[int]]:
         except ValueError:
             ends = []
         if not name or not ends or not structures[name] or max(map(len, ends)) > 2:
-            raise UserError(f"--structure takes a name and its labels, such as spine=34-36,46-61; not '{text}'.")
+            raise InputError(f"--structure takes a name and its labels, such as spine=34-36,46-61; not '{text}'.")
     return structures
 
 
@@ -126,7 +127,7 @@ def parse_unknowns(text: str | None) -> UnknownGeometry | None:
         name = name.replace("-", "_")
         known = DEVIATIONS if equals else USUAL
         if name not in known:
-            raise UserError(
+            raise InputError(
                 f"--calibrate takes {', '.join(USUAL)}, or standard deviations {'=..., '.join(DEVIATIONS)}=..., joined "
                 f"by commas; not '{word}'."
             )
@@ -137,30 +138,30 @@ def parse_unknowns(text: str | None) -> UnknownGeometry | None:
     try:
         return replace(UnknownGeometry.of(names) if names else UnknownGeometry(), **deviations)
     except ValueError as error:
-        raise UserError(f"--calibrate: {error}") from None
+        raise InputError(f"--calibrate: {error}") from None
 
 
 def _starting_poses(xrays: Sequence[XRay], starts: Starts) -> tuple[list[RigidTransform], list[View | None]]:
     """The start for every X-ray, and the saved view that belongs to it, if any."""
     typed = [*starts.pose, *starts.rotation, *starts.translation]
     if starts.init and (typed or starts.relative):
-        raise UserError(
+        raise InputError(
             "--init already says where every X-ray was taken from; leave out the other options of the pose."
         )
     if starts.init:
         saved = [view for path in starts.init for view in read_poses(path)]
         if len(saved) != len(xrays):
-            raise UserError(f"--init has {len(saved)} pose(s) for {len(xrays)} X-ray(s).")
+            raise InputError(f"--init has {len(saved)} pose(s) for {len(xrays)} X-ray(s).")
         return [view.pose for view in saved], list(saved)
     if starts.relative is not None:
         related = read_poses(starts.relative)
         if len(related) != len(xrays):
-            raise UserError(f"--relative has {len(related)} view(s) for {len(xrays)} X-ray(s).")
+            raise InputError(f"--relative has {len(related)} view(s) for {len(xrays)} X-ray(s).")
         (first,) = _typed_poses(xrays[:1], starts)
         to_first = related[0].pose.inverse()
         return [view.pose.compose(to_first).compose(first) for view in related], list(related)
     if len(xrays) > 1 and len(xrays) not in (len(starts.pose), len(starts.rotation)):
-        raise UserError(
+        raise InputError(
             f"{len(xrays)} X-rays need as many --rotation, --pose or --init, in the same order, or --relative: a pose "
             "file with their geometry relative to each other."
         )
@@ -187,7 +188,7 @@ def _for_each(option: str, given: Sequence[Any], count: int, shared: bool = Fals
     if shared and len(given) == 1:
         return list(given) * count
     if len(given) != count:
-        raise UserError(f"{option} was given {len(given)} time(s) for {count} X-ray(s).")
+        raise InputError(f"{option} was given {len(given)} time(s) for {count} X-ray(s).")
     return list(given)
 
 
@@ -196,9 +197,9 @@ def _view_name(orientation: str | None, saved: View | None) -> str | None:
         return "AP" if saved is None else saved.orientation
     name = None if orientation.lower() == "none" else orientation.upper()
     if name not in ("AP", "PA", None):
-        raise UserError(f"--orientation is AP, PA or none, not '{orientation}'.")
+        raise InputError(f"--orientation is AP, PA or none, not '{orientation}'.")
     if saved is not None and saved.orientation != name:
-        raise UserError(f"--orientation {orientation}, but the pose file is for {saved.orientation}.")
+        raise InputError(f"--orientation {orientation}, but the pose file is for {saved.orientation}.")
     return name
 
 
@@ -212,15 +213,15 @@ def _choose_intrinsics(xray: XRay, typed: dict[str, float | int | None], saved: 
 
     sdd = first(typed["sdd"], known and known.sdd, xray.sdd)
     if sdd is None:
-        raise UserError(f"'{xray.path}' does not say how far its detector is from the source; give --sdd in mm.")
+        raise InputError(f"'{xray.path}' does not say how far its detector is from the source; give --sdd in mm.")
     in_header = (None, None) if xray.spacing is None else xray.spacing
     delx = first(typed["delx"], known and known.delx * known.width / columns, in_header[0])
     dely = first(typed["dely"], typed["delx"], known and known.dely * known.height / rows, in_header[1])
     if delx is None or dely is None:
-        raise UserError(f"'{xray.path}' does not say how large its pixels are on the detector; give --delx in mm.")
+        raise InputError(f"'{xray.path}' does not say how large its pixels are on the detector; give --delx in mm.")
     for name, value in {"sdd": sdd, "delx": delx, "dely": dely, **typed}.items():
         if name not in ("x0", "y0") and value is not None and not value > 0:
-            raise UserError(f"--{name} is positive, not {value:g}.")
+            raise InputError(f"--{name} is positive, not {value:g}.")
     height = typed["height"] or (round(rows * typed["width"] / columns) if typed["width"] else rows)
     width = typed["width"] or (round(columns * height / rows) if typed["height"] else columns)
     return Intrinsics(

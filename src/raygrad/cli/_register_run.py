@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from raygrad import registration
-from raygrad.cli._parsing import UserError
+from raygrad._errors import InputError
 from raygrad.cli._register_inputs import Task
 from raygrad.data import Subject
 from raygrad.formats import View, write_poses
@@ -77,7 +77,7 @@ def register_to_folder(
         OSError: a file cannot be written.
     """
     if structures and subject.mask is None:
-        raise UserError("--structure needs --labelmap, the image that says which voxel belongs to which structure.")
+        raise InputError("--structure needs --labelmap, the image that says which voxel belongs to which structure.")
     drrs = [task.view.make_drr(subject, renderer=renderer).to(device) for task in tasks]
     xrays, inits, masks = [task.image for task in tasks], [task.view.pose for task in tasks], [t.mask for t in tasks]
     options: dict[str, Any] = {"method": method, "seed": seed, "progress": progress}
