@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 _HALF = (torch.float16, torch.bfloat16)
+WITHOUT_FLOAT64 = ("mps", "xpu")
+"""Types of devices that have no float64, or not all of which have."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -10,15 +10,13 @@ from torch import Tensor, nn
 
 from raygrad import kernels
 from raygrad._memory import memory_order
-from raygrad._precision import full_precision, without_autocast
+from raygrad._precision import WITHOUT_FLOAT64, full_precision, without_autocast
 from raygrad.data import Subject
 from raygrad.geometry import ConeViews, Detector, Intrinsics, Length, RayViews, Views
 from raygrad.march import Marching, Prepared, march, march_with_jacobian
 from raygrad.pose import AffineTransform, RigidTransform, convert
 from raygrad.types import Images, PixelPoints, Points, RayImages, RayJacobians, Sources, Targets, VoxelGrid
 
-WITHOUT_FLOAT64 = ("mps", "xpu")
-"""Devices that have none, or not all of which have."""
 __all__ = ["DRR"]
 
 T = TypeVar("T")

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from raygrad._precision import WITHOUT_FLOAT64
 from raygrad.kernels._backends import choose_backend, sums_in
 from raygrad.kernels._checks import can_read, check_cotangent, check_floating, check_out, check_volume
-from raygrad.kernels._far import FAR, WITHOUT_FLOAT64, reach_of, warn_of_coarse_rays
+from raygrad.kernels._far import FAR, reach_of, warn_of_coarse_rays
 from raygrad.kernels._occupancy import Occupancy
 from raygrad.kernels._ops import cameras as camera_ops
 from raygrad.kernels._project import backproject, project, project_with_jacobian

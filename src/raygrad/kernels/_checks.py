@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from raygrad._precision import WITHOUT_FLOAT64
 from raygrad.kernels._backends import choose_backend, sums_in
-from raygrad.kernels._far import FAR, WITHOUT_FLOAT64, Ends, bring_near, reach_of, warn_of_coarse_rays
+from raygrad.kernels._far import FAR, Ends, bring_near, reach_of, warn_of_coarse_rays
 from raygrad.kernels._ops.dispatch import is_differentiated, is_mapped, transforms_are_active
 
 REDUCTIONS = ("sum", "max")

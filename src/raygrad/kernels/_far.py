@@ -12,14 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from raygrad._precision import WITHOUT_FLOAT64
 from raygrad.kernels._backends import say_once
 
 FAR = 2e5
 """mm from the middle of a ray's way through the volume, beyond which an end is brought near: no X-ray system's is."""
-WITHOUT_FLOAT64 = ("mps", "xpu")
-"""Devices that have none, or not all of which have."""
-
-
 COARSE = 2.0**19
 """mm from which on single precision is that of 1/16 mm."""
 
