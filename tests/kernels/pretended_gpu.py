@@ -257,34 +257,28 @@ def _count(packet, args, kwargs) -> None:
 
 def _march_cameras(volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings):
     rays = _rays(volume, camera_to_world, pixel_to_camera, height, width)
-    return torch.ops.raygrad.march(volume, *rays, world_to_voxel, labels, None, *settings[:-1], width, settings[-1])
+    return torch.ops.raygrad.march(volume, *rays, world_to_voxel, labels, None, width, *settings)
 
 
 def _march_cameras_with_jacobian(
     volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings
 ):
     rays = _rays(volume, camera_to_world, pixel_to_camera, height, width)
-    return torch.ops.raygrad.march_with_jacobian(
-        volume, *rays, world_to_voxel, labels, None, *settings[:-1], width, settings[-1]
-    )
+    return torch.ops.raygrad.march_with_jacobian(volume, *rays, world_to_voxel, labels, None, width, *settings)
 
 
 def _march_cameras_adjoint(
     cotangent, volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings
 ):
     rays = _rays(volume, camera_to_world, pixel_to_camera, height, width)
-    return torch.ops.raygrad.march_adjoint(
-        cotangent, volume, *rays, world_to_voxel, labels, *settings[:-1], width, settings[-1]
-    )
+    return torch.ops.raygrad.march_adjoint(cotangent, volume, *rays, world_to_voxel, labels, width, *settings)
 
 
 def _march_cameras_adjoint_into(
     cotangent, gradient, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings
 ):
     rays = _rays(gradient, camera_to_world, pixel_to_camera, height, width)
-    torch.ops.raygrad.march_adjoint_into(
-        cotangent, gradient, *rays, world_to_voxel, labels, *settings[:-1], width, settings[-1]
-    )
+    torch.ops.raygrad.march_adjoint_into(cotangent, gradient, *rays, world_to_voxel, labels, width, *settings)
 
 
 def _contract_cameras(cotangent, jacobian, height, width, backend):

@@ -175,7 +175,7 @@ def test_opcheck(operator, renderer, backend):
     scene = SCENES["cone along y"].on(backend)
     volume, source, target = (t.clone().requires_grad_() for t in (scene.volume[None], scene.source, scene.target))
     rays = (source, target, scene.world_to_voxel, None)
-    settings = (1, renderer, 9, "sum", 6, backend)
+    settings = (6, 1, renderer, 9, "sum", backend)
     if operator == "march_adjoint":
         cotangent = random_like(scene.target[:, None, :, 0]).requires_grad_()
         rays = tuple(r if r is None else r.detach() for r in rays)

@@ -57,15 +57,15 @@ def beside(cotangent, gradient, *arguments):
     _cpu.march_adjoint_into(cotangent, gradient, *arguments)
 
 
-def without_labels(volume, source, target, affine, labels, bricks, n_channels, *settings):
+def without_labels(volume, source, target, affine, labels, bricks, width, n_channels, *settings):
     image = volume.new_zeros(len(target), n_channels, target.shape[1])
-    image[:, :1] = _cpu.march(volume, source, target, affine, None, bricks, 1, *settings)
+    image[:, :1] = _cpu.march(volume, source, target, affine, None, bricks, width, 1, *settings)
     return image
 
 
 def always_sums(*arguments):
-    *inputs, renderer, n_points, reducefn, width = arguments
-    return _cpu.march(*inputs, renderer, n_points, "sum", width)
+    *inputs, reducefn = arguments
+    return _cpu.march(*inputs, "sum")
 
 
 def skips_too_much(volume, source, target, affine, labels, bricks, *rest):

@@ -6,39 +6,41 @@ from torch import Tensor
 from raygrad.kernels._backends import load_extension
 
 
-def march(volume, source, target, world_to_voxel, labels, occupied_bricks, n_channels, *settings) -> Tensor:
+def march(volume, source, target, world_to_voxel, labels, bricks, width, n_channels, *settings) -> Tensor:
     """Line integrals (batch, channel, ray); see raygrad::march."""
     image = volume.new_empty(target.shape[0], n_channels, target.shape[1])
-    _call("march", (image,), volume, source, target, world_to_voxel, labels, occupied_bricks, *settings)
+    _call("march", (image,), volume, source, target, world_to_voxel, labels, bricks, width, *settings)
     return image
 
 
 def march_with_jacobian(
-    volume, source, target, world_to_voxel, labels, occupied_bricks, n_channels, *settings
+    volume, source, target, world_to_voxel, labels, bricks, width, n_channels, *settings
 ) -> tuple[Tensor, Tensor]:
     """Line integrals and their derivatives (batch, channel, ray, 6); see raygrad::march_with_jacobian."""
     image = volume.new_empty(target.shape[0], n_channels, target.shape[1])
     jacobian = volume.new_empty(*image.shape, 6)
     outputs = (image, jacobian)
-    _call("march_with_jacobian", outputs, volume, source, target, world_to_voxel, labels, occupied_bricks, *settings)
+    _call("march_with_jacobian", outputs, volume, source, target, world_to_voxel, labels, bricks, width, *settings)
     return image, jacobian
 
 
-def march_adjoint(cotangent, volume, source, target, world_to_voxel, labels, n_channels, *settings) -> Tensor:
+def march_adjoint(cotangent, volume, source, target, world_to_voxel, labels, width, n_channels, *settings) -> Tensor:
     """The gradient of <cotangent, march(volume)> by the volume; see raygrad::march_adjoint."""
     gradient = torch.empty_like(volume)
     if gradient.stride() != volume.stride():  # the kernel walks both with the same strides
         volume = volume.contiguous()
         gradient = torch.empty_like(volume)
     cotangent = cotangent.detach().contiguous()
-    _call("march_adjoint", (cotangent, gradient), volume, source, target, world_to_voxel, labels, *settings)
+    _call("march_adjoint", (cotangent, gradient), volume, source, target, world_to_voxel, labels, width, *settings)
     return gradient
 
 
-def march_adjoint_into(cotangent, gradient, source, target, world_to_voxel, labels, n_channels, *settings) -> None:
+def march_adjoint_into(
+    cotangent, gradient, source, target, world_to_voxel, labels, width, n_channels, *settings
+) -> None:
     """The same for sums, whose adjoint reads no volume, written to `gradient`; see raygrad::march_adjoint_into."""
     cotangent = cotangent.detach().contiguous()
-    _call("march_adjoint", (cotangent, gradient), gradient, source, target, world_to_voxel, labels, *settings)
+    _call("march_adjoint", (cotangent, gradient), gradient, source, target, world_to_voxel, labels, width, *settings)
 
 
 def add_voxel_driven_(volume, images, voxel_to_pixel, distance) -> None:

@@ -11,36 +11,30 @@ PIXELS = 1024
 """How many pixels' derivatives one program contracts."""
 
 
-def march(
-    volume, source, target, world_to_voxel, labels, _, n_channels, renderer, n_points, reducefn, image_width
-) -> Tensor:
+def march(volume, source, target, world_to_voxel, labels, _, image_width, *settings) -> Tensor:
     """Line integrals (batch, channel, ray); see raygrad::march."""
-    asked = March(world_to_voxel, labels, n_channels, renderer, n_points, reducefn)
-    return integrate(volume, Beam.of_ends(source, target, image_width), asked)
+    beam = Beam.of_ends(source, target, image_width)
+    return integrate(volume, beam, March(world_to_voxel, labels, *settings))
 
 
 def march_with_jacobian(
-    volume, source, target, world_to_voxel, labels, _, n_channels, renderer, n_points, reducefn, image_width
+    volume, source, target, world_to_voxel, labels, _, image_width, *settings
 ) -> tuple[Tensor, Tensor]:
     """Line integrals and their derivatives (batch, channel, ray, 6); see raygrad::march_with_jacobian."""
-    asked = March(world_to_voxel, labels, n_channels, renderer, n_points, reducefn)
-    return integrate_with_jacobian(volume, Beam.of_ends(source, target, image_width), asked)
+    beam = Beam.of_ends(source, target, image_width)
+    return integrate_with_jacobian(volume, beam, March(world_to_voxel, labels, *settings))
 
 
-def march_adjoint(
-    cotangent, volume, source, target, world_to_voxel, labels, n_channels, renderer, n_points, reducefn, image_width
-) -> Tensor:
+def march_adjoint(cotangent, volume, source, target, world_to_voxel, labels, image_width, *settings) -> Tensor:
     """The gradient of <cotangent, march(volume)> by the volume; see raygrad::march_adjoint."""
-    asked = March(world_to_voxel, labels, n_channels, renderer, n_points, reducefn)
-    return spread(cotangent, volume, Beam.of_ends(source, target, image_width), asked)
+    beam = Beam.of_ends(source, target, image_width)
+    return spread(cotangent, volume, beam, March(world_to_voxel, labels, *settings))
 
 
-def march_adjoint_into(
-    cotangent, gradient, source, target, world_to_voxel, labels, n_channels, renderer, n_points, reducefn, image_width
-) -> None:
+def march_adjoint_into(cotangent, gradient, source, target, world_to_voxel, labels, image_width, *settings) -> None:
     """The same for sums, whose adjoint reads no volume, written to `gradient`; see raygrad::march_adjoint_into."""
-    asked = March(world_to_voxel, labels, n_channels, renderer, n_points, reducefn)
-    spread_into(cotangent, gradient, Beam.of_ends(source, target, image_width), asked)
+    beam = Beam.of_ends(source, target, image_width)
+    spread_into(cotangent, gradient, beam, March(world_to_voxel, labels, *settings))
 
 
 def march_cameras(volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings) -> Tensor:

@@ -214,8 +214,8 @@ void with_dtype(const A& image, F f) {
 
 void march_with_jacobian(Array image, std::optional<Array> jacobian, ConstArray volume, ConstArray source,
                          ConstArray target, ConstArray world_to_voxel, std::optional<ConstArray> labels,
-                         std::optional<ConstArray> bricks, const std::string& renderer, int64_t n_points,
-                         const std::string& reducefn, int64_t image_width, int threads) {
+                         std::optional<ConstArray> bricks, int64_t image_width, const std::string& renderer,
+                         int64_t n_points, const std::string& reducefn, int threads) {
   with_dtype(image, [&](auto zero) {
     using T = decltype(zero);
     require(image.ndim() == 3 && image.shape(0) == target.shape(0) && image.shape(2) == target.shape(1) &&
@@ -238,11 +238,11 @@ void march_with_jacobian(Array image, std::optional<Array> jacobian, ConstArray 
 }
 
 void march(Array image, ConstArray volume, ConstArray source, ConstArray target, ConstArray world_to_voxel,
-           std::optional<ConstArray> labels, std::optional<ConstArray> bricks, const std::string& renderer,
-           int64_t n_points, const std::string& reducefn, int64_t image_width, int threads) {
+           std::optional<ConstArray> labels, std::optional<ConstArray> bricks, int64_t image_width,
+           const std::string& renderer, int64_t n_points, const std::string& reducefn, int threads) {
   march_with_jacobian(std::move(image), std::nullopt, std::move(volume), std::move(source), std::move(target),
-                      std::move(world_to_voxel), std::move(labels), std::move(bricks), renderer, n_points, reducefn,
-                      image_width, threads);
+                      std::move(world_to_voxel), std::move(labels), std::move(bricks), image_width, renderer, n_points,
+                      reducefn, threads);
 }
 
 // Ask for large pages under memory that is about to be written for the first time: a fresh volume costs the kernel
@@ -257,8 +257,8 @@ void prefer_large_pages([[maybe_unused]] void* data, [[maybe_unused]] size_t byt
 }
 
 void march_adjoint(ConstArray cotangent, Array gradient, ConstArray volume, ConstArray source, ConstArray target,
-                   ConstArray world_to_voxel, std::optional<ConstArray> labels, const std::string& renderer,
-                   int64_t n_points, const std::string& reducefn, int64_t image_width, int threads) {
+                   ConstArray world_to_voxel, std::optional<ConstArray> labels, int64_t image_width,
+                   const std::string& renderer, int64_t n_points, const std::string& reducefn, int threads) {
   with_dtype(gradient, [&](auto zero) {
     using T = decltype(zero);
     require(holds(cotangent, 3, nb::dtype<T>()) && cotangent.shape(0) == target.shape(0) &&
