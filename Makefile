@@ -32,8 +32,9 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxproc
 test: $(VENV)/.with-test ## Install and run the tests.
 	$(PYTEST) $(PYTEST_ARGS)
 
+# As users run it: without jaxtyping's checks of every annotation, a third of the time.
 test-quick: $(VENV)/.with-test ## Run those without Triton's interpreter and without child processes: for every edit.
-	$(PYTEST) -m "not slow and not interpreter and not subprocess" $(PYTEST_ARGS)
+	$(PYTEST) --jaxtyping-packages= -m "not slow and not interpreter and not subprocess" $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.with-test ## Run those that `make test` leaves out since they take long.
 	$(PYTEST) -m slow $(PYTEST_ARGS)

@@ -123,6 +123,7 @@ def test_type_checkers_see_the_names_at_the_top():
     assert imported == raygrad._ROOM_OF | dict.fromkeys(ROOMS, "")
 
 
+@pytest.mark.subprocess
 def test_import_raygrad_alone_imports_no_torch():
     program = (
         "import sys, raygrad\n"

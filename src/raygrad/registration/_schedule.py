@@ -91,7 +91,7 @@ def check_stages(stages: Any) -> tuple[Stage, ...]:
         TypeError, ValueError: there is none, or something else.
     """
     if isinstance(stages, Stage) or not hasattr(stages, "__iter__"):
-        raise TypeError(f"Expected a sequence of raygrad.registration.Stage. Got {type(stages).__name__}.")
+        raise TypeError(f"Expected stages as a sequence of raygrad.registration.Stage. Got {type(stages).__name__}.")
     stages = tuple(stages)
     if not stages:
         raise ValueError("Expected at least one stage. Got none.")
