@@ -17,13 +17,13 @@ from raygrad.pose import RigidTransform, convert
 from raygrad.registration import (
     METHODS,
     Adam,
+    PreparedXRay,
     QuasiNewton,
     Registration,
     RegistrationWarning,
     Status,
     Task,
-    View,
-    make_views,
+    prepare_xrays,
     register,
 )
 from raygrad.registration._methods.gradient_ascent import default_metric, verdict
@@ -65,20 +65,20 @@ def xray(drr):
 
 
 @pytest.fixture(scope="module")
-def views(drr, xray):
-    return make_views(xray, drr, make_starts())
+def prepared(drr, xray):
+    return prepare_xrays(xray, drr, make_starts())
 
 
-def descend(views, method="adam", callback=None, **options):
+def descend(prepared, method="adam", callback=None, **options):
     """The result of a method with these options."""
-    task = Task(views) if callback is None else Task(views, watch=callback)
+    task = Task(prepared) if callback is None else Task(prepared, watch=callback)
     return METHODS[method](**options)(task)
 
 
 @pytest.mark.parametrize("method", ["adam", "lbfgs"])
-def test_starts_5_degrees_and_8_mm_off_on_every_axis_are_captured(views, method):
-    result = descend(views, method=method)
-    assert (error(views[0].init) > 8).all()
+def test_starts_5_degrees_and_8_mm_off_on_every_axis_are_captured(prepared, method):
+    result = descend(prepared, method=method)
+    assert (error(prepared[0].init) > 8).all()
     assert (error(result.pose) < 0.05).all()
     assert result.status == (Status.CONVERGED,) * 3
     assert (result.score > 0.9999).all()
@@ -87,31 +87,31 @@ def test_starts_5_degrees_and_8_mm_off_on_every_axis_are_captured(views, method)
     assert 0 < result.trace[-1].seconds <= result.seconds
 
 
-def test_lbfgs_needs_few_images(views):
+def test_lbfgs_needs_few_images(prepared):
     """Each is one march of the CT: about 30 of them, where fixed steps take hundreds."""
-    assert len(descend(views, method="lbfgs").trace) < 60
+    assert len(descend(prepared, method="lbfgs").trace) < 60
 
 
 def test_siddons_creases_do_not_stop_lbfgs(subject):
     """Its images are not smooth in the pose."""
     camera = DRR(subject, sdd=1020.0, height=SIDE, delx=400 / SIDE, renderer="siddon")
-    result = descend(make_views(camera(make_pose()), camera, make_starts(degrees=8.0, mm=15.0)), method="lbfgs")
+    result = descend(prepare_xrays(camera(make_pose()), camera, make_starts(degrees=8.0, mm=15.0)), method="lbfgs")
     assert (error(result.pose) < 0.1).all()
     assert result.converged.all()
 
 
 @pytest.mark.parametrize("method", ["adam", "lbfgs"])
-def test_what_a_start_finds_does_not_depend_on_the_others(drr, xray, views, method):
-    together = descend(views, method=method, iterations=12)
+def test_what_a_start_finds_does_not_depend_on_the_others(drr, xray, prepared, method):
+    together = descend(prepared, method=method, iterations=12)
     for start in range(3):
-        (view,) = views
-        alone = (View(view.xray, view.drr, view.weights, RigidTransform(view.init.matrix[start : start + 1])),)
+        (one,) = prepared
+        alone = (PreparedXRay(one.image, one.drr, one.weights, RigidTransform(one.init.matrix[start : start + 1])),)
         single = descend(alone, method=method, iterations=12)
         torch.testing.assert_close(single.pose.matrix[0], together.pose.matrix[start], atol=1e-6, rtol=1e-6)
 
 
-def test_the_same_call_gives_the_same_bits(views):
-    first, second = (descend(views, method="lbfgs", iterations=15) for _ in range(2))
+def test_the_same_call_gives_the_same_bits(prepared):
+    first, second = (descend(prepared, method="lbfgs", iterations=15) for _ in range(2))
     assert torch.equal(first.pose.matrix, second.pose.matrix)
 
 
@@ -120,11 +120,11 @@ def test_the_same_call_gives_the_same_bits(views):
     [("euler_angles", "ZXY"), ("axis_angle", None), ("se3_log_map", None), ("quaternion", None), ("rotation_6d", None)],
 )
 def test_every_parameterization_gets_there(drr, xray, parameterization, convention):
-    views = make_views(xray, drr, make_starts(1))
-    result = descend(views, method="lbfgs", parameterization=parameterization, convention=convention)
+    prepared = prepare_xrays(xray, drr, make_starts(1))
+    result = descend(prepared, method="lbfgs", parameterization=parameterization, convention=convention)
     assert error(result.pose).item() < 0.1
-    start = descend(views, parameterization=parameterization, convention=convention, iterations=1).trace[0].pose
-    torch.testing.assert_close(start.matrix, views[0].init.matrix, atol=1e-9, rtol=1e-9)
+    start = descend(prepared, parameterization=parameterization, convention=convention, iterations=1).trace[0].pose
+    torch.testing.assert_close(start.matrix, prepared[0].init.matrix, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("parameterization", [None, "axis_angle"])
@@ -133,8 +133,8 @@ def test_two_views_move_as_one(drr, parameterization):
     truths = make_pose(), make_pose(((90.0, 0.0, 0.0),))
     motion = make_starts(2).matrix @ make_pose().inverse().matrix
     starts = [RigidTransform(motion @ truth.matrix) for truth in truths]
-    views = make_views([drr(truth) for truth in truths], [drr, drr], starts)
-    result = descend(views, method="lbfgs", parameterization=parameterization)
+    prepared = prepare_xrays([drr(truth) for truth in truths], [drr, drr], starts)
+    result = descend(prepared, method="lbfgs", parameterization=parameterization)
     assert result.converged.all()
     for pose, truth in zip(result.poses, truths, strict=True):
         assert (error(pose, truth) < 0.05).all()
@@ -148,17 +148,17 @@ def test_what_the_mask_hides_does_not_count(drr, xray):
     mask[20:26, 30:36] = 0
     broken = torch.where(mask > 0, xray, 500.0)
     starts = make_starts(2)
-    masked = descend(make_views(broken, drr, starts, mask), method="lbfgs")
+    masked = descend(prepare_xrays(broken, drr, starts, mask), method="lbfgs")
     assert (error(masked.pose) < 0.1).all()
     assert masked.converged.all()
     with pytest.warns(RegistrationWarning, match="hide it with a mask"):
-        unmasked = make_views(broken, drr, starts)
+        unmasked = prepare_xrays(broken, drr, starts)
     assert (error(descend(unmasked, method="lbfgs").pose) > 1).all()
 
 
 def test_a_start_outside_the_capture_range_is_no_success(drr, xray):
     lost = make_pose(((10.0, 20.0, 170.0),), ((0.0, 850.0, 0.0),))
-    result = descend(make_views(xray, drr, lost), method="lbfgs")
+    result = descend(prepare_xrays(xray, drr, lost), method="lbfgs")
     assert error(result.pose).item() > 50
     assert result.status == (Status.NO_MATCH,)
     assert not result.converged.any()
@@ -175,9 +175,9 @@ def test_verdicts():
 
 
 @pytest.mark.parametrize("method", ["adam", "lbfgs"])
-def test_the_best_pose_on_the_way_is_returned_and_spent_iterations_are_said(views, method):
+def test_the_best_pose_on_the_way_is_returned_and_spent_iterations_are_said(prepared, method):
     """The first steps are far too long, so that the start itself is the best."""
-    result = descend(views, method=method, iterations=2, learning_rate=(1.0, 100.0))
+    result = descend(prepared, method=method, iterations=2, learning_rate=(1.0, 100.0))
     assert result.status == (Status.OUT_OF_ITERATIONS,) * 3
     scores = torch.stack([iteration.score for iteration in result.trace])
     assert torch.equal(result.score, scores.amax(0))
@@ -185,26 +185,26 @@ def test_the_best_pose_on_the_way_is_returned_and_spent_iterations_are_said(view
         torch.testing.assert_close(result.pose.matrix[start], result.trace[best].pose.matrix[start])
 
 
-def test_a_callback_sees_every_iteration_and_ends_the_run(views):
+def test_a_callback_sees_every_iteration_and_ends_the_run(prepared):
     seen = []
 
     def stop(iteration):
         seen.append(iteration)
         return iteration.number == 3
 
-    result = descend(views, callback=stop)
+    result = descend(prepared, callback=stop)
     assert [iteration.number for iteration in seen] == [0, 1, 2, 3]
     assert result.trace == tuple(seen)
     assert result.status == (Status.STOPPED,) * 3
     assert seen[0].pixels == (SIDE, SIDE)
     assert seen[0].score.shape == (3,)
-    torch.testing.assert_close(seen[0].pose.matrix, views[0].init.matrix)
+    torch.testing.assert_close(seen[0].pose.matrix, prepared[0].init.matrix)
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 def test_gradients_are_taken_whatever_the_callers_mode(drr, xray, context):
     with context():
-        result = descend(make_views(xray, drr, make_starts(1)), method="lbfgs")
+        result = descend(prepare_xrays(xray, drr, make_starts(1)), method="lbfgs")
         assert not torch.is_grad_enabled()
     assert error(result.pose).item() < 0.05
     assert not result.pose.matrix.requires_grad
@@ -232,17 +232,17 @@ def test_options_are_checked_when_a_method_is_made(kind, options, message):
         kind(**options)
 
 
-def test_a_metric_gives_a_score_for_each_image(views):
+def test_a_metric_gives_a_score_for_each_image(prepared):
     with pytest.raises(ValueError, match=r"gives 3 scores.*Got \(\)"):
-        descend(views, metric=lambda fixed, moving: (fixed - moving).square().mean())
+        descend(prepared, metric=lambda fixed, moving: (fixed - moving).square().mean())
 
 
-def test_scores_that_are_not_numbers_end_a_start_without_success(views):
+def test_scores_that_are_not_numbers_end_a_start_without_success(prepared):
     def undefined_for_the_second(fixed, moving):
         score = NormalizedCrossCorrelation2d()(fixed, moving)
         return score * torch.tensor([1.0, math.nan, 1.0])[: len(score)]
 
-    result = descend(views, method="adam", metric=undefined_for_the_second, iterations=20)
+    result = descend(prepared, method="adam", metric=undefined_for_the_second, iterations=20)
     assert result.score[1] == -math.inf
     assert not result.converged[1]
     assert result.pose.matrix.isfinite().all()
@@ -252,9 +252,9 @@ def test_scores_that_are_not_numbers_end_a_start_without_success(views):
 def test_the_default_metric_is_greatest_at_the_truth(drr, angle):
     """Patches that lie in air score 0. Small ones draw the pose away, to where less air is seen."""
     truth = make_pose(((angle, 0.0, 0.0),))
-    views = make_views(drr(truth), drr, truth)
-    assert error(descend(views, method="lbfgs").pose, truth).item() < 0.02
-    assert default_metric(views)(views[0].xray, views[0].xray).item() == pytest.approx(1.0, abs=1e-4)
+    prepared = prepare_xrays(drr(truth), drr, truth)
+    assert error(descend(prepared, method="lbfgs").pose, truth).item() < 0.02
+    assert default_metric(prepared)(prepared[0].image, prepared[0].image).item() == pytest.approx(1.0, abs=1e-4)
 
 
 @pytest.mark.parametrize("method", ["adam", "lbfgs"])

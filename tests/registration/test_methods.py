@@ -42,11 +42,11 @@ class Blind(Method):
     steps: int = 2
 
     def __call__(self, task):
-        (view,) = task.views
-        score = torch.zeros(len(view.init))
-        trace = [Iteration(number, 0.0, 0, (1, 1), view.init, score) for number in range(self.steps)]
+        (xray,) = task.xrays
+        score = torch.zeros(len(xray.init))
+        trace = [Iteration(number, 0.0, 0, (1, 1), xray.init, score) for number in range(self.steps)]
         stopped = any(task.watch(iteration) for iteration in trace)
-        return RegistrationResult((view.init,), score, (Status.STOPPED if stopped else Status.NO_MATCH,), (), 0.0)
+        return RegistrationResult((xray.init,), score, (Status.STOPPED if stopped else Status.NO_MATCH,), (), 0.0)
 
 
 def test_a_method_of_ones_own_is_taken(drr, xray):

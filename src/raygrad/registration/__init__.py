@@ -5,8 +5,8 @@ from raygrad._progress import Status as Status
 from raygrad.geometry import UnknownGeometry as UnknownGeometry
 from raygrad.registration._displacements import Displacement as Displacement
 from raygrad.registration._displacements import displacements as displacements
-from raygrad.registration._inputs import View as View
-from raygrad.registration._inputs import make_views as make_views
+from raygrad.registration._inputs import PreparedXRay as PreparedXRay
+from raygrad.registration._inputs import prepare_xrays as prepare_xrays
 from raygrad.registration._inputs import to_line_integrals as to_line_integrals
 from raygrad.registration._inspection import RegistrationWarning as RegistrationWarning
 from raygrad.registration._method import Method as Method
@@ -53,8 +53,8 @@ __all__ = [
     "GradientAscent",
     "Method",
     "Task",
-    "View",
-    "make_views",
+    "PreparedXRay",
+    "prepare_xrays",
     "Stage",
     "default_schedule",
     "search_schedule",

@@ -12,7 +12,7 @@ from raygrad._progress import Iteration
 from raygrad.geometry import UnknownGeometry
 from raygrad.march import Marching
 from raygrad.pose import RigidTransform
-from raygrad.registration._inputs import View
+from raygrad.registration._inputs import PreparedXRay
 from raygrad.registration._problem.bodies import middle, reach, separate_bodies, whole_body
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.pyramid import Pyramid, shrink_factor, shrink_image
@@ -72,21 +72,21 @@ class CoarseToFine:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.views = task.views
-        self.whole = [Pyramid(whole_body(view.drr)) for view in self.views]
+        self.xrays = task.xrays
+        self.whole = [Pyramid(whole_body(xray.drr)) for xray in self.xrays]
         self.parts: list[list[Pyramid]] = []
         if task.structures:
             self._separate()  # now, so that what is wrong with them is said before anything iterates
         body = self.whole[0].finest
-        self.centre, self.radius = middle(body).to(self.views[0].init.matrix), reach(body)
-        away = torch.stack([(view.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for view in self.views])
+        self.centre, self.radius = middle(body).to(self.xrays[0].init.matrix), reach(body)
+        away = torch.stack([(xray.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for xray in self.xrays])
         self.distances: list[float] = away.tolist()
         self.trace: list[Iteration] = []
         self.stopped = self.cut_short = False
 
     def candidates(self, motions: Matrices) -> Candidates:
         """Every start moved by each of the motions (in the world, about its origin)."""
-        starts, views = len(self.views[0].init), len(self.views)
+        starts, views = len(self.xrays[0].init), len(self.xrays)
         count = starts * len(motions)
         number = torch.arange(count, device=motions.device)
         still = torch.eye(4, dtype=motions.dtype, device=motions.device)
@@ -145,7 +145,7 @@ class CoarseToFine:
 
     def _poses(self, candidates: Candidates) -> Matrices:
         """The first view's pose of each candidate."""
-        rig = self.views[0].init.matrix[candidates.start]
+        rig = self.xrays[0].init.matrix[candidates.start]
         return candidates.states.motions[:, 0] @ candidates.states.offsets[:, 0] @ rig
 
     def problem(self, candidates: Candidates, stage: Stage) -> PoseProblem:
@@ -154,8 +154,8 @@ class CoarseToFine:
         pyramids = self._separate() if apart else [[pyramid] for pyramid in self.whole]
         centres = [middle(part.finest).to(self.centre) for part in pyramids[0][1:]]
         xrays = [
-            self._scaled(view, distance, candidates, stage, parts)
-            for view, distance, parts in zip(self.views, self.distances, pyramids, strict=True)
+            self._scaled(xray, distance, candidates, stage, parts)
+            for xray, distance, parts in zip(self.xrays, self.distances, pyramids, strict=True)
         ]
         noise = self.centre.new_zeros(len(candidates.start))
         pivots = torch.stack([self.centre, *centres])
@@ -173,17 +173,17 @@ class CoarseToFine:
         return problem
 
     def _scaled(
-        self, view: View, distance: float, candidates: Candidates, stage: Stage, parts: Sequence[Pyramid]
+        self, xray: PreparedXRay, distance: float, candidates: Candidates, stage: Stage, parts: Sequence[Pyramid]
     ) -> ScaledXRay:
         """A view's X-ray at a stage."""
-        detector = view.drr.detector
+        detector = xray.drr.detector
         factor = shrink_factor(detector, stage.pixels)
         pixel = factor * float(min(detector.delx, detector.dely)) * min(1.0, distance / float(detector.sdd))
         shrunk = detector if factor == 1 else detector.with_intrinsics(detector.intrinsics.shrunk(factor))
-        marching = Marching(stage.renderer or view.drr.renderer, backend=view.drr.backend)
+        marching = Marching(stage.renderer or xray.drr.renderer, backend=xray.drr.backend)
         bodies = tuple(part.finest if factor == 1 else part.level(pixel) for part in parts)
-        rig = view.init.matrix[candidates.start]
-        return ScaledXRay(shrunk, marching, bodies, rig, *shrink_image(view.xray, view.weights[None, None], factor))
+        rig = xray.init.matrix[candidates.start]
+        return ScaledXRay(shrunk, marching, bodies, rig, *shrink_image(xray.image, xray.weights[None, None], factor))
 
     def _take_apart(self, candidates: Candidates) -> Candidates:
         """Give every structure the motion that it has made with the rest so far."""
@@ -195,6 +195,6 @@ class CoarseToFine:
 
     def _separate(self) -> list[list[Pyramid]]:
         if not self.parts:
-            bodies = (separate_bodies(view.drr, self.task.structures) for view in self.views)
+            bodies = (separate_bodies(xray.drr, self.task.structures) for xray in self.xrays)
             self.parts = [[Pyramid(body) for body in parts] for parts in bodies]
         return self.parts

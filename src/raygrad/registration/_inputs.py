@@ -25,19 +25,19 @@ _LEAST_SHOWN, _LITTLE_SHOWN = 0.01, 0.05  # parts of the image that a mask must 
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """One X-ray of the patient, ready for registration. `make_views` makes it, and checks all of it.
+class PreparedXRay:
+    """One X-ray of the patient, ready for registration. `prepare_xrays` makes it, and checks all of it.
 
     Attributes:
-        xray: line integrals, in the dtype of the DRR's images and on its device.
+        image: line integrals, in the dtype of the DRR's images and on its device.
         drr: renders what the X-ray is compared to.
-        weights: how much each pixel counts, from 0 to 1; like `xray`. At least one is 1.
+        weights: how much each pixel counts, from 0 to 1; like `image`. At least one is 1.
         init: the starts as the poses (camera_to_world before `reorient`) that `drr(pose)` takes: float64, whatever
             the DRR's dtype, so that what many small steps add up to is not rounded; and on its device (see
             `finest_dtype`).
     """
 
-    xray: Float[Tensor, "1 1 height width"]
+    image: Float[Tensor, "1 1 height width"]
     drr: DRR
     weights: Float[Tensor, "height width"]
     init: RigidTransform
@@ -50,12 +50,12 @@ class View:
         return image.reshape(len(pose), 1, *self.weights.shape)
 
 
-def make_views(
+def prepare_xrays(
     xray: Image | Sequence[Image],
     drr: DRR | Sequence[DRR] | nn.ModuleList,
     init: RigidTransform | Sequence[RigidTransform],
     mask: Image | Sequence[Image | None] | None = None,
-) -> tuple[View, ...]:
+) -> tuple[PreparedXRay, ...]:
     """Check everything that a registration is given, and bring it to one form.
 
     Several views of one patient are given as lists of one length. The poses of one start in all views belong
@@ -70,7 +70,7 @@ def make_views(
             leave out (collimator, table, metal), and anything between. The X-ray may be NaN where it is 0.
 
     Returns:
-        The views, each with the same number of starts.
+        One of every view, each with the same number of starts.
 
     Raises:
         TypeError: an argument of another kind.
@@ -99,15 +99,16 @@ def make_views(
         raise ValueError(f"Expected all DRRs on one device. Got {', '.join(str(camera.device) for camera in drrs)}.")
     starts = max(len(_check_pose(pose, name)) for pose, name in zip(inits, names, strict=True))
 
-    views = []
+    prepared = []
     for image, camera, pose, shown, name in zip(xrays, drrs, inits, masks, names, strict=True):
         if len(pose) not in (1, starts):
             raise ValueError(f"Expected {starts} starts or one as initial poses{name}. Got {len(pose)}.")
         weights = _make_weights(shown, camera, name)
-        views.append(View(_make_image(image, weights, camera, name), camera, weights, _refine(pose, starts, camera)))
-    for view, name in zip(views, names, strict=True):
-        inspect_start(view.drr, view.init, view.xray, view.weights, name)
-    return tuple(views)
+        values = _make_image(image, weights, camera, name)
+        prepared.append(PreparedXRay(values, camera, weights, _refine(pose, starts, camera)))
+    for one, name in zip(prepared, names, strict=True):
+        inspect_start(one.drr, one.init, one.image, one.weights, name)
+    return tuple(prepared)
 
 
 def to_line_integrals(intensity: Image, air: float | int | Image | None = None) -> Tensor:

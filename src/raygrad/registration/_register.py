@@ -7,7 +7,7 @@ from typing import Any
 from raygrad.drr import DRR
 from raygrad.geometry import UnknownGeometry
 from raygrad.pose import RigidTransform
-from raygrad.registration._inputs import Image, make_views
+from raygrad.registration._inputs import Image, prepare_xrays
 from raygrad.registration._method import Method
 from raygrad.registration._methods.levenberg_marquardt import NEIGHBOURHOOD, NEIGHBOURS, LevenbergMarquardt
 from raygrad.registration._methods.registry import METHODS
@@ -67,11 +67,11 @@ def register(
         sdd or pixel size: a pose at another depth makes up for them, and the images match all the same.
 
     Raises:
-        TypeError, ValueError: what `make_views` refuses; unknown methods, options or structures, and what the method
+        TypeError, ValueError: what `prepare_xrays` refuses; unknown methods, options or structures, and what the method
             cannot find.
 
     Warns:
-        RegistrationWarning: the X-ray looks inverted, or a start does not see the CT; see `make_views`.
+        RegistrationWarning: the X-ray looks inverted, or a start does not see the CT; see `prepare_xrays`.
     """
     began = time.perf_counter()
     chosen = make_method(method, options)
@@ -92,9 +92,9 @@ def register(
             **_of_a_search(chosen),
         )
         return found.only(0)
-    views = make_views(xray, drr, init, mask)
+    xrays = prepare_xrays(xray, drr, init, mask)
     with watched(callback, progress, f"register ({chosen.name})") as watch:
-        return chosen(Task(views, structures or {}, geometry, seed, watch, began))
+        return chosen(Task(xrays, structures or {}, geometry, seed, watch, began))
 
 
 def _check_that_it_finds(method: Method, structures: Structures | None, geometry: UnknownGeometry) -> None:

@@ -10,7 +10,7 @@ from raygrad.drr import DRR
 from raygrad.geometry import UnknownGeometry, about
 from raygrad.pose import RigidTransform
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
-from raygrad.registration._inputs import Image, make_views
+from raygrad.registration._inputs import Image, prepare_xrays
 from raygrad.registration._methods.levenberg_marquardt import LevenbergMarquardt
 from raygrad.registration._outcome import EQUAL, describe
 from raygrad.registration._problem.bodies import Structures
@@ -89,11 +89,11 @@ def search(
     twists = spread(ranges, poses, seed)
     geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
     began = time.perf_counter()
-    views = make_views(xray, drr, default_init(drr) if init is None else init, mask)
-    if len(views[0].init) != 1:
-        raise ValueError(f"Expected one pose as the middle of the search. Got {len(views[0].init)}.")
+    xrays = prepare_xrays(xray, drr, default_init(drr) if init is None else init, mask)
+    if len(xrays[0].init) != 1:
+        raise ValueError(f"Expected one pose as the middle of the search. Got {len(xrays[0].init)}.")
     with torch.no_grad(), watched(callback, progress, "search") as watch:
-        course = CoarseToFine(Task(views, structures or {}, geometry, seed, watch, began))
+        course = CoarseToFine(Task(xrays, structures or {}, geometry, seed, watch, began))
         candidates = course.candidates(about(course.centre, twists.to(course.centre)))
         promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
         ranked = course.run(promising, schedule)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from raygrad._progress import Iteration
 from raygrad.geometry import UnknownGeometry
-from raygrad.registration._inputs import View
+from raygrad.registration._inputs import PreparedXRay
 from raygrad.registration._problem.bodies import Structures
 from raygrad.registration._progress import Callback
 
@@ -19,7 +19,7 @@ class Task:
     """X-rays whose poses are to be found; everything in it has been checked.
 
     Attributes:
-        views: the X-rays, each with its camera, its weights and its starts.
+        xrays: one or more, each with its camera, its weights and its starts.
         structures: names and labels of what moves by itself.
         unknowns: what of the geometry is unknown beside the poses, and how well it is known.
         seed: of random numbers.
@@ -27,7 +27,7 @@ class Task:
         began: when the run began, by `time.perf_counter`.
     """
 
-    views: tuple[View, ...]
+    xrays: tuple[PreparedXRay, ...]
     structures: Structures = field(default_factory=dict)
     unknowns: UnknownGeometry = field(default_factory=UnknownGeometry)
     seed: int = 0

@@ -11,7 +11,7 @@ from torch import Tensor
 from raygrad._progress import Iteration, Status
 from raygrad.metrics import MultiscaleNormalizedCrossCorrelation2d
 from raygrad.pose import RigidTransform, convert, se3_exp_map
-from raygrad.registration._inputs import View
+from raygrad.registration._inputs import PreparedXRay
 from raygrad.registration._method import Method
 from raygrad.registration._problem.similarity import Metric, hide, measure
 from raygrad.registration._result import RegistrationResult
@@ -84,9 +84,9 @@ class GradientAscent(Method):
 
     def __call__(self, task: Task) -> RegistrationResult:
         """From every start to the best pose on the way up."""
-        metric = default_metric(task.views) if self.metric is None else self.metric
+        metric = default_metric(task.xrays) if self.metric is None else self.metric
         with torch.inference_mode(False), torch.enable_grad():
-            problem = _Problem(task.views, metric, self.parameterization, self.convention, self.learning_rate)
+            problem = _Problem(task.xrays, metric, self.parameterization, self.convention, self.learning_rate)
             descent = self.descent(problem.start, self.tolerance)
             point, score, gradient = problem.start, problem.start[:, 0] - torch.inf, torch.zeros_like(problem.start)
             best, highest = point, score
@@ -120,14 +120,14 @@ class GradientAscent(Method):
         return RegistrationResult(poses, highest, status, tuple(trace), time.perf_counter() - task.began)
 
 
-def default_metric(views: tuple[View, ...]) -> MultiscaleNormalizedCrossCorrelation2d:
+def default_metric(xrays: tuple[PreparedXRay, ...]) -> MultiscaleNormalizedCrossCorrelation2d:
     """Half the correlation of whole images, half that of patches with a quarter of the (smallest) image's side.
 
     Patches forgive uneven exposure. Smaller ones forgive more, but a patch without any structure scores 0 even where
     images are equal, so that poses which show less air beside the patient would be preferred: by 1.3 mm in a lateral
     view of 400 mm with patches of 36 mm, and by nothing with 100 mm.
     """
-    side = min(min(view.weights.shape) for view in views)
+    side = min(min(xray.weights.shape) for xray in xrays)
     return MultiscaleNormalizedCrossCorrelation2d([None, max(3, side // 4)], [0.5, 0.5])
 
 
@@ -146,22 +146,22 @@ class _Problem:
 
     def __init__(
         self,
-        views: tuple[View, ...],
+        xrays: tuple[PreparedXRay, ...],
         metric: Metric,
         parameterization: str | None,
         convention: str | None,
         learning_rate: tuple[float | int, float | int],
     ) -> None:
-        self.views, self.metric = views, metric
+        self.xrays, self.metric = xrays, metric
         self.parameterization, self.convention = parameterization, convention
         # Clones: what the caller made in inference mode cannot be differentiated.
-        self.init = [view.init.matrix.clone() for view in views]
+        self.init = [xray.init.matrix.clone() for xray in xrays]
         # None where every pixel counts.
-        self.weights = [None if bool((view.weights == 1).all()) else view.weights.clone() for view in views]
-        self.fixed = [_hide(view.xray.clone(), weights) for view, weights in zip(views, self.weights, strict=True)]
-        self.pixels = (int(views[0].weights.shape[0]), int(views[0].weights.shape[1]))
+        self.weights = [None if bool((xray.weights == 1).all()) else xray.weights.clone() for xray in xrays]
+        self.fixed = [_hide(xray.image.clone(), weights) for xray, weights in zip(xrays, self.weights, strict=True)]
+        self.pixels = (int(xrays[0].weights.shape[0]), int(xrays[0].weights.shape[1]))
         first = self.init[0]
-        self.isocentre = first.new_tensor(views[0].drr.subject.volume.get_center())
+        self.isocentre = first.new_tensor(xrays[0].drr.subject.volume.get_center())
         if parameterization is None:
             rotation = translation = torch.zeros_like(first[:, :3, 3])
         else:
@@ -196,12 +196,12 @@ class _Problem:
     def _evaluate(self, point: Parameters, starts: Tensor) -> tuple[Scores, Parameters]:
         point = point.detach().requires_grad_()
         total = torch.zeros_like(point[:, 0])
-        for view, fixed, weights, pose in zip(
-            self.views, self.fixed, self.weights, self.poses(point, starts), strict=True
+        for xray, fixed, weights, pose in zip(
+            self.xrays, self.fixed, self.weights, self.poses(point, starts), strict=True
         ):
-            moving = _hide(view.render(RigidTransform(pose)), weights)
+            moving = _hide(xray.render(RigidTransform(pose)), weights)
             score = measure(self.metric, fixed, moving)
-            total = total + score / len(self.views)
+            total = total + score / len(self.xrays)
         (gradient,) = torch.autograd.grad(total.sum(), point)
         defined = total.isfinite() & gradient.isfinite().all(1)
         return torch.where(defined, total, -torch.inf).detach(), torch.where(defined[:, None], gradient, 0)
