@@ -1,5 +1,7 @@
 """Cameras: kernels that make the rays themselves give what marching along those rays gives, on every backend."""
 
+import inspect
+
 import pytest
 import torch
 from kernel_cases import affine, opcheck, random_volume
@@ -228,4 +230,4 @@ def test_what_makes_no_cameras_is_refused(wrong, error, message, backend):
         "pixel_to_camera": torch.eye(4)[None], "world_to_voxel": torch.eye(4), "height": 3, "width": 3,
     } | wrong  # fmt: skip
     with pytest.raises(error, match=message):
-        project_cameras.__wrapped__(**arguments, backend=backend)
+        inspect.unwrap(project_cameras)(**arguments, backend=backend)

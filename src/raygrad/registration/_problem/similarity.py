@@ -12,7 +12,7 @@ Features of one's own need no derivatives: `FeatureSimilarity` has them by autog
 without features, are in `raygrad.metrics`; `Stage` and `LevenbergMarquardt` take them too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -38,7 +38,7 @@ class Similarity(Protocol):
     """What images are compared by: features, whose squared differences are added up."""
 
     def __call__(self, stack: Stack, weights: Weights) -> Features:
-        """Features of an image and their derivatives."""
+        """Features of an image and their derivatives, times the square root of how much each counts."""
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
         """Sums over the features of the same pixel.
@@ -180,12 +180,12 @@ class FeatureSimilarity:
     """Features of one's own: their correlation, 1 for features that differ by a factor alone.
 
     Their derivatives are taken by autograd, twice backwards, so that the function runs once for all tangents. Pixels
-    that the weights leave out are the mean of the others.
+    that count for nothing are the mean of the others.
 
     Attributes:
         function: from images (batch, 1, height, width) to features (batch, ...), those of each image by themselves.
-            Maps of the image's size (batch, channel, height, width) tell which pixels do not fit, as a robust stage
-            asks.
+            Maps of the image's size (batch, channel, height, width) count as much as their pixels, and tell which
+            pixels do not fit, as a robust stage asks. Other features know of no weights between 0 and 1.
     """
 
     function: Callable[[Images], Tensor]
@@ -193,7 +193,7 @@ class FeatureSimilarity:
     def __call__(self, stack: Stack, weights: Weights) -> Features:
         """Features of an image and their derivatives."""
         with torch.inference_mode(False), torch.enable_grad():
-            stack = hide(stack, weights).clone()  # of inference mode nothing is differentiated
+            stack = hide(stack, (weights > 0).to(weights)).clone()  # of inference mode nothing is differentiated
             images, tangents = stack[:, :1].clone().requires_grad_(), stack[:, 1:]
             features = self._flat(images)
             derivatives = [features.detach()]
@@ -204,14 +204,15 @@ class FeatureSimilarity:
                 for tangent in tangents.unbind(1):
                     derivatives += torch.autograd.grad((pull[:, 0] * tangent).sum(), direction, retain_graph=True)
             features = torch.stack(derivatives, dim=1)
+        if maps := _maps_in(features, weights.shape[-2:]):
+            features = features * weights.sqrt().flatten(2).tile(maps)
         return _normalised(features)
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
         """The sums over maps of the image's size, see `Similarity`; features of another size stand in one row."""
-        pixels = shape[0] * shape[1]
-        if values.shape[2] % pixels:
-            return values[:, :, None]
-        return values.unflatten(2, (-1, *shape)).sum(2)
+        if maps := _maps_in(values, shape):
+            return values.unflatten(2, (maps, *shape)).sum(2)
+        return values[:, :, None]
 
     def count(self, shape: tuple[int, int]) -> int:
         """As many as the function makes of such an image."""
@@ -245,6 +246,12 @@ def measure(metric: Metric, fixed: Float[Tensor, "_ channel height width"], movi
         got = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
         raise ValueError(f"Expected a metric that gives {len(moving)} scores for as many images. Got {got}.")
     return score
+
+
+def _maps_in(features: Features, shape: Sequence[int]) -> int:
+    """How many maps of images of that shape the features are; none if they are no maps."""
+    maps, rest = divmod(features.shape[2], shape[0] * shape[1])
+    return 0 if rest else maps
 
 
 def _unit_norm(stack: Features, weights: Tensor) -> Features:
