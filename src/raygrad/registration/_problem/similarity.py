@@ -48,8 +48,8 @@ class Similarity(Protocol):
             shape: rows and columns of the images.
         """
 
-    def count(self, shape: tuple[int, int]) -> int:
-        """How many features an image of so many rows and columns has."""
+    def count(self, image: Images) -> int:
+        """How many features such an image (1, 1, height, width) has, whatever its values."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class GlobalCorrelation:
         """The values as images: a pixel has one feature, see `Similarity`."""
         return values.unflatten(2, shape)
 
-    def count(self, shape: tuple[int, int]) -> int:
+    def count(self, image: Images) -> int:
         """One for each pixel."""
-        return shape[0] * shape[1]
+        return image.shape[2] * image.shape[3]
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class GradientCorrelation:
         height, width = shape
         return functional.pad(values.unflatten(2, (2, height - 2, width - 2)).sum(2), [1] * 4)
 
-    def count(self, shape: tuple[int, int]) -> int:
+    def count(self, image: Images) -> int:
         """Two for each pixel but those of the border."""
-        return 2 * (shape[0] - 2) * (shape[1] - 2)
+        return 2 * (image.shape[2] - 2) * (image.shape[3] - 2)
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ class LocalCorrelation:
         """The values as images: a pixel has one feature, see `Similarity`."""
         return values.unflatten(2, shape)
 
-    def count(self, shape: tuple[int, int]) -> int:
+    def count(self, image: Images) -> int:
         """One for each pixel."""
-        return shape[0] * shape[1]
+        return image.shape[2] * image.shape[3]
 
 
 @dataclass(frozen=True)
@@ -166,13 +166,17 @@ class WeightedSum:
         return torch.cat([part(stack, weights) * weight**0.5 for part, weight in parts], dim=2)
 
     def per_pixel(self, values: Features, shape: tuple[int, int]) -> Stack:
-        """The sums over the parts, see `Similarity`."""
-        pieces = values.split([part.count(shape) for part in self.parts], dim=2)
-        return torch.stack([part.per_pixel(p, shape) for part, p in zip(self.parts, pieces, strict=True)]).sum(0)
+        """The sums over the parts, see `Similarity`; where one has features of no pixels, all stand in one row."""
+        image = values.new_zeros(1, 1, *shape)
+        pieces = values.split([part.count(image) for part in self.parts], dim=2)
+        sums = [part.per_pixel(piece, shape) for part, piece in zip(self.parts, pieces, strict=True)]
+        if any(of_part.shape[2:] != shape for of_part in sums):
+            return torch.cat([of_part.flatten(2) for of_part in sums], dim=2)[:, :, None]
+        return torch.stack(sums).sum(0)
 
-    def count(self, shape: tuple[int, int]) -> int:
+    def count(self, image: Images) -> int:
         """Those of all parts."""
-        return sum(part.count(shape) for part in self.parts)
+        return sum(part.count(image) for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -214,9 +218,9 @@ class FeatureSimilarity:
             return values.unflatten(2, (maps, *shape)).sum(2)
         return values[:, :, None]
 
-    def count(self, shape: tuple[int, int]) -> int:
-        """As many as the function makes of such an image."""
-        return self._flat(torch.zeros(1, 1, *shape)).shape[1]
+    def count(self, image: Images) -> int:
+        """As many as the function makes of it."""
+        return self._flat(image).shape[1]
 
     def _flat(self, images: Images) -> Float[Tensor, "batch feature"]:
         features = self.function(images)
