@@ -48,6 +48,7 @@ napoleon_attr_annotations = False
 add_module_names = False
 
 html_theme = "furo"
+html_show_copyright = False  # the LICENSE says it
 html_title = f"raygrad {release}"
 html_static_path: list[str] = []
 
