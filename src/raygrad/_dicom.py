@@ -3,9 +3,11 @@
 What the stored numbers mean is for the rooms to say: a CT's are rescaled slice by slice, an X-ray's by its own tables.
 """
 
+import copy
 import os
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,17 +49,48 @@ def read_dataset(path: Path, pixels: bool = False) -> "Dataset":
         FileNotFoundError: there is no such file.
         InputError: it is not DICOM, or damaged.
         ImportError: pydicom is not installed.
+
+    Warns:
+        UserWarning: values that cannot be read, such as a number that is none; they are left out.
     """
     pydicom = require("pydicom", "reading DICOM")
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=not pixels, force=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values that the standard would have otherwise, as real files have many
+            dataset = pydicom.dcmread(path, stop_before_pixels=not pixels, force=True)
+            unreadable = _convert(dataset)
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever a parser meets in bytes that are no DICOM: there is no one kind
         raise InputError(f"Cannot read '{path}': it is damaged ({error}).") from error
     if "SOPClassUID" not in dataset and "Rows" not in dataset:
         raise InputError(f"Expected a DICOM file. Got '{path}', which is none.")
+    if unreadable:
+        warnings.warn(f"'{path}' has values that cannot be read: {', '.join(unreadable)}.", stacklevel=2)
     return dataset
+
+
+def _convert(dataset: "Dataset") -> list[str]:
+    """Convert all values, which pydicom does when they are asked for; leave out and return those that cannot be."""
+    keyword_of = require("pydicom", "reading DICOM").datadict.keyword_for_tag
+    unreadable = []
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+            readable = element.VR not in ("DS", "IS") or not any(_is_text(part) for part in _parts(element.value))
+        except Exception:  # for each type of values another kind
+            readable = False
+        if not readable:
+            unreadable.append(keyword_of(tag) or str(tag))
+            del dataset[tag]
+        elif element.VR == "SQ":
+            unreadable += [name for item in element.value for name in _convert(item)]
+    return unreadable
+
+
+def _is_text(value: Any) -> bool:
+    """Numbers that pydicom cannot convert it leaves as they are written."""
+    return isinstance(value, str) and bool(value.strip())
 
 
 def stored_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
@@ -97,7 +130,7 @@ def stored_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
                 pydicom = require("pydicom", "reading DICOM")
                 dataset.file_meta = pydicom.dataset.FileMetaDataset()
                 dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-            array = dataset.pixel_array
+            array = _native(dataset, keyword)
         array = array.reshape(shape)
     except InputError:
         raise
@@ -105,6 +138,14 @@ def stored_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
         name = "unknown transfer syntax" if syntax is None else syntax.name
         raise InputError(f"Cannot decode the pixels of '{path}' ({name}): {str(error).strip()}") from error
     return _without_unused_bits(array, dataset)
+
+
+def _native(dataset: "Dataset", keyword: str) -> np.ndarray:
+    """Uncompressed pixels, all bits of them: pydicom would leave out some as if the low bits were the ones stored."""
+    bare = _pixels_alone(dataset, keyword)
+    if keyword == "PixelData" and bare.BitsAllocated > 1:
+        bare.BitsStored, bare.HighBit = bare.BitsAllocated, bare.BitsAllocated - 1
+    return bare.pixel_array
 
 
 def _without_unused_bits(array: np.ndarray, dataset: "Dataset") -> np.ndarray:
@@ -121,22 +162,27 @@ def _without_unused_bits(array: np.ndarray, dataset: "Dataset") -> np.ndarray:
 def _decoded(dataset: "Dataset") -> np.ndarray:
     """Compressed pixels by SimpleITK, which is handed a file without anything that it would apply to them."""
     pydicom, sitk = require("pydicom", "reading DICOM"), require("SimpleITK", "reading compressed DICOM")
-    bare = pydicom.Dataset()
-    for keyword in _IMAGE_PIXEL_MODULE:
-        if keyword in dataset:
-            setattr(bare, keyword, dataset[keyword].value)
+    bare = _pixels_alone(dataset, "PixelData")
     if int(dataset.get("SamplesPerPixel", 1)) == 1:
         bare.PhotometricInterpretation = "MONOCHROME2"
     bare.SOPClassUID = _SECONDARY_CAPTURE
     bare.SOPInstanceUID = pydicom.uid.generate_uid()
-    bare.add(dataset["PixelData"])
-    bare.file_meta = pydicom.dataset.FileMetaDataset()
-    bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "bare.dcm")
         bare.save_as(file, enforce_file_format=True)
         with quiet(), _silent():
             return sitk.GetArrayFromImage(sitk.ReadImage(file))
+
+
+def _pixels_alone(dataset: "Dataset", keyword: str) -> "Dataset":
+    pydicom = require("pydicom", "reading DICOM")
+    bare = pydicom.Dataset()
+    for name in (*_IMAGE_PIXEL_MODULE, keyword):
+        if name in dataset:
+            bare.add(copy.copy(dataset[name]))
+    bare.file_meta = pydicom.dataset.FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    return bare
 
 
 @contextmanager
@@ -160,15 +206,14 @@ def number(dataset: Any, keyword: str) -> float | None:
 
 def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
     """A header's numbers; none where it has none, or one that is not finite."""
-    value = dataset.get(keyword)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return ()
     try:
-        values = tuple(float(part) for part in (value if _has_several(value) else [value]))
+        values = tuple(float(part) for part in _parts(dataset.get(keyword)))
     except (TypeError, ValueError):
         return ()
     return values if np.isfinite(values).all() else ()
 
 
-def _has_several(value: Any) -> bool:
-    return hasattr(value, "__iter__") and not isinstance(value, (str, bytes))
+def _parts(value: Any) -> Iterable[Any]:
+    if value is None or isinstance(value, (str, bytes)):
+        return [value] if value else []
+    return value if hasattr(value, "__iter__") else [value]

@@ -1,0 +1,167 @@
+"""DICOM files: what is stored comes back as it is, whatever it is wrapped in; what cannot be read is said."""
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
+
+from raygrad._dicom import is_dicom, number, numbers, read_dataset, stored_pixels
+from raygrad._errors import InputError
+
+UNCOMPRESSED = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+
+
+def make_pixels(dtype=np.uint16, shape=(5, 7), bits=None, seed=0):
+    kind = np.iinfo(dtype)
+    low, high = (kind.min, kind.max) if bits is None else (0, 2**bits - 1)
+    return np.random.default_rng(seed).integers(low, high, shape, dtype=dtype, endpoint=True)
+
+
+def make_dataset(pixels, syntax=ExplicitVRLittleEndian, bits=None, **tags):
+    """A secondary capture whose other tags would change its numbers, if they were heeded."""
+    dataset = pydicom.Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, pydicom.uid.generate_uid()
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME1"
+    dataset.RescaleSlope, dataset.RescaleIntercept = 3, -1000
+    dataset.Rows, dataset.Columns = pixels.shape[-2:]
+    if pixels.ndim == 3:
+        dataset.NumberOfFrames = len(pixels)
+    dataset.BitsAllocated = 8 * pixels.dtype.itemsize
+    dataset.BitsStored = bits or dataset.BitsAllocated
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    dataset.add_new("PixelData", "OB" if pixels.dtype.itemsize == 1 else "OW", data + b"\0" * (len(data) % 2))
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def write(path, dataset):
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def read(path):
+    return stored_pixels(read_dataset(path, pixels=True), path)
+
+
+@pytest.mark.parametrize("syntax", UNCOMPRESSED, ids=lambda uid: uid.name)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32])
+@pytest.mark.parametrize("shape", [(5, 7), (3, 4, 5)])
+def test_what_is_stored_comes_back(tmp_path, syntax, dtype, shape):
+    pixels = make_pixels(dtype, shape)
+    found = read(write(tmp_path / "x.dcm", make_dataset(pixels, syntax)))
+    assert found.dtype.newbyteorder("=") == pixels.dtype
+    np.testing.assert_array_equal(found, pixels.reshape(-1, *shape[-2:]))
+
+
+@pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
+@pytest.mark.parametrize("shape", [(16, 24), (3, 16, 24)])
+def test_compressed_pixels_are_not_rescaled_or_turned_over(tmp_path, capfd, compressor, shape):
+    pixels = make_pixels(np.uint16, shape, bits=12)
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetFileName(str(tmp_path / "x.dcm"))
+    writer.UseCompressionOn()
+    writer.SetCompressor(compressor)
+    writer.Execute(sitk.GetImageFromArray(pixels))
+    dataset = read_dataset(tmp_path / "x.dcm", pixels=True)
+    assert dataset.file_meta.TransferSyntaxUID.is_compressed
+    dataset.PhotometricInterpretation, dataset.RescaleSlope, dataset.RescaleIntercept = "MONOCHROME1", 3, -1000
+    np.testing.assert_array_equal(stored_pixels(dataset, tmp_path / "x.dcm"), pixels.reshape(-1, 16, 24))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_run_lengths(tmp_path):
+    pixels = make_pixels(np.int16, (2, 6, 8))
+    dataset = make_dataset(pixels)
+    dataset.compress(RLELossless)
+    np.testing.assert_array_equal(read(write(tmp_path / "x.dcm", dataset)), pixels)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("low", [0, 4])
+def test_overlays_in_unused_bits_are_left_out(tmp_path, signed, low):
+    values = make_pixels(np.int16, bits=11) - (1024 if signed else 0)
+    stored = (values.astype(np.int32) & 0xFFF) << low
+    unused = 0xFFFF & ~(0xFFF << low)
+    overlaid = (stored | (make_pixels(np.uint16, seed=1).astype(np.int32) & unused)).astype(np.uint16)
+    dataset = make_dataset(overlaid, bits=12, HighBit=11 + low, PixelRepresentation=int(signed))
+    np.testing.assert_array_equal(read(write(tmp_path / "x.dcm", dataset))[0], values)
+
+
+def test_a_file_without_preamble_is_read(tmp_path):
+    pixels, path = make_pixels(), tmp_path / "x"
+    dataset = make_dataset(pixels, ImplicitVRLittleEndian)
+    del dataset.file_meta
+    dataset.save_as(path, implicit_vr=True, little_endian=True)
+    assert not is_dicom(path)
+    np.testing.assert_array_equal(read(path)[0], pixels)
+
+
+def test_fewer_pixels_than_the_header_says_are_refused(tmp_path):
+    dataset = make_dataset(make_pixels(), NumberOfFrames=1000)
+    with pytest.raises(InputError, match=r"Expected 70000 bytes of pixels\. Got '.*x\.dcm', which has 70"):
+        read(write(tmp_path / "x.dcm", dataset))
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "PixelData"])
+def test_what_is_no_image_is_refused(tmp_path, keyword):
+    dataset = make_dataset(make_pixels())
+    del dataset[keyword]
+    with pytest.raises(InputError, match=r"Expected an image\. Got '.*x\.dcm'"):
+        read(write(tmp_path / "x.dcm", dataset))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n", b"text\n" * 100, bytes(range(256)) * 8], ids=range(4))
+def test_other_files_are_refused(tmp_path, content):
+    (tmp_path / "x").write_bytes(content)
+    assert not is_dicom(tmp_path / "x")
+    with pytest.raises(InputError, match="x'"):
+        read_dataset(tmp_path / "x")
+    with pytest.raises(FileNotFoundError):
+        read_dataset(tmp_path / "y")
+
+
+@pytest.mark.filterwarnings("ignore:.* has values that cannot be read")
+def test_every_file_that_ends_early_is_refused_or_read_whole(tmp_path):
+    path = write(tmp_path / "x.dcm", make_dataset(make_pixels(shape=(3, 4))))
+    whole, pixels = path.read_bytes(), read(path)
+    for length in range(0, len(whole), 3):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError):
+            read(path)
+    assert pixels.shape == (1, 3, 4)
+
+
+def test_values_that_are_none_are_said_and_left_out(tmp_path):
+    path = write(tmp_path / "x.dcm", make_dataset(make_pixels(), RescaleSlope="1.25", PixelSpacing=["0.125", "0.5"]))
+    path.write_bytes(path.read_bytes().replace(b"1.25", b"1,25").replace(b"0.125", b"small"))
+    with pytest.warns(UserWarning, match=r"x\.dcm' has values that cannot be read: PixelSpacing, RescaleSlope"):
+        found = read_dataset(path)
+    assert "RescaleSlope" not in found
+    assert numbers(found, "PixelSpacing") == ()
+    assert number(found, "RescaleIntercept") == -1000
+
+
+def test_numbers_are_finite_or_none():
+    dataset = pydicom.Dataset()
+    dataset.PixelSpacing, dataset.WindowCenter, dataset.SliceThickness = [0.5, 0.25], None, 2
+    assert numbers(dataset, "PixelSpacing") == (0.5, 0.25)
+    assert number(dataset, "SliceThickness") == 2.0
+    for keyword in ("PixelSpacing", "WindowCenter", "SpacingBetweenSlices"):
+        assert number(dataset, keyword) is None
+    assert numbers(dataset, "WindowCenter") == ()
