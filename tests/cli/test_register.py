@@ -20,7 +20,7 @@ from raygrad.cli._parsing import parse_pose
 from raygrad.cli._register_inputs import CAMERA_OPTIONS, Starts, prepare
 from raygrad.cli._register_run import ADVICE
 from raygrad.data import load_example_ct, make_reorient, read
-from raygrad.formats import View, read_poses, write_poses
+from raygrad.formats import View, read_file_to_world, read_poses, write_poses
 from raygrad.geometry import Intrinsics
 from raygrad.pose import RigidTransform
 from raygrad.registration import Iteration, RegistrationResult, Status, Uncertainty
@@ -117,6 +117,8 @@ def test_everything_found_is_written(ct, xray, tmp_path, register):
     deviations = content["registration"]["standard_deviations"]
     assert deviations["depth (mm)"] == pytest.approx(5.0)
     assert deviations["about y (degrees)"] == pytest.approx(0.5)
+    file_to_world = read_file_to_world(tmp_path / "new" / "found" / "pose.json")
+    np.testing.assert_allclose(file_to_world, read(ct).file_to_world, atol=1e-9)
     (view,) = read_poses(tmp_path / "new" / "found" / "pose.json")
     assert (view.xray, view.intrinsics) == ("xray.tif", CAMERA)
     expected = pose_of(0, 0, 0, 0, 400, 0).matrix @ pose_of(2, 0, 0, 0, 0, 0).matrix

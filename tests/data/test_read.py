@@ -97,6 +97,9 @@ def test_fiducials_and_mask_move_with_the_volume():
             moved = subject.fiducials[0, 0].numpy()
             assert value_at(subject.volume, moved) == HU[1, 3, 2]
             assert value_at(subject.mask, moved) == LABELS[1, 3, 2]
+            np.testing.assert_allclose(
+                subject.file_to_world @ ct().to_canonical().affine, subject.volume.affine, atol=1e-9
+            )
             centered = np.allclose(subject.volume.get_center(), 0)
             assert centered == center
     torch.testing.assert_close(subject.fiducials.float()[0], matrix_of_turn()(point.float()[None, None])[0])

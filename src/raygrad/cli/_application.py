@@ -10,6 +10,7 @@ except ImportError as error:
 from raygrad.cli._demo import demo
 from raygrad.cli._drr import drr
 from raygrad.cli._evaluate import registration as evaluate_registration
+from raygrad.cli._export import export
 from raygrad.cli._info import info
 from raygrad.cli._landscape import landscape
 from raygrad.cli._method_options import command_class
@@ -30,7 +31,7 @@ app = typer.Typer(
     "`raygrad drr example -o xray.png`.",
 )
 """The command, as typer knows it."""
-for command in (demo, info, drr, landscape, register, project, reconstruct):
+for command in (demo, info, drr, landscape, register, export, project, reconstruct):
     guard = mistakes_in_one_sentence()
     app.command(cls=command_class(command, guard))(guard(command))
 

@@ -88,7 +88,9 @@ def register_to_folder(
     with _passing_on_warnings(warn):
         result = registration.register(xrays, drrs, inits, **options)
 
-    write_poses(folder / "pose.json", _found(tasks, result), {"method": method, **result.outcome()})
+    write_poses(
+        folder / "pose.json", _found(tasks, result), {"method": method, **result.outcome()}, subject.file_to_world
+    )
     names = [str(task.view.xray) for task in tasks]
     files = save_registration(folder, xrays, drrs, result, inits, masks, names, animation)
     say(result.summary())

@@ -101,6 +101,7 @@ def read(
         fiducials=None if fiducials is None else _move(as_fiducials(fiducials), world_to_world),
         orientation=orientation,
         reorient=reorient,
+        file_to_world=world_to_world,
         **attributes,
     )
 

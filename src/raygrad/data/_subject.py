@@ -29,11 +29,13 @@ class Subject:
         orientation: the view a pose starts from, "AP", "PA" or None.
         reorient: the 4x4 matrix of the orientation; by default that of `make_reorient`.
         structures: name of each label, by its number; a table is kept as it is.
+        file_to_world: the 4x4 map from the world of the CT's file (RAS+ mm) to the one it is in now, as `read` moved
+            and centred it; None if that is not known.
         **attributes: anything else to keep with the subject, each as an attribute of that name.
 
     Raises:
         TypeError: an argument is of another type, or the labels are not integers.
-        ValueError: grids or shapes do not fit, or a fiducial is not finite.
+        ValueError: grids or shapes do not fit, a fiducial is not finite, or file_to_world is no map of points.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Subject:
         orientation: str | None = "AP",
         reorient: Float[Tensor, "4 4"] | None = None,
         structures: Any = None,
+        file_to_world: np.ndarray | None = None,
         **attributes: Any,
     ) -> None:
         if not isinstance(volume, Volume):
@@ -65,6 +68,7 @@ class Subject:
         self.orientation: str | None = orientation
         self.reorient: Tensor = make_reorient(orientation) if reorient is None else reorient.to(torch.float32)
         self.structures: Any = structures
+        self.file_to_world: np.ndarray | None = None if file_to_world is None else _as_map(file_to_world)
         vars(self).update(attributes)
 
     @classmethod
@@ -105,6 +109,13 @@ def as_fiducials(points: Tensor | np.ndarray) -> Points:
     if not torch.isfinite(points).all():
         raise ValueError("Expected finite fiducials. Got NaN or infinite coordinates.")
     return points[None] if points.ndim == 2 else points
+
+
+def _as_map(matrix: np.ndarray) -> np.ndarray:
+    matrix = np.array(matrix, dtype=np.float64)
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or matrix[3].tolist() != [0, 0, 0, 1]:
+        raise ValueError(f"Expected file_to_world as a finite 4x4 matrix with last row 0 0 0 1. Got {matrix}.")
+    return matrix
 
 
 def _on_grid_of(volume: Volume, image: Volume | Tensor | np.ndarray, name: str) -> Volume:

@@ -17,6 +17,7 @@ from raygrad.formats._images import Pixels as Pixels
 from raygrad.formats._images import write_image as write_image
 from raygrad.formats._line_integrals import VALUES as VALUES
 from raygrad.formats._line_integrals import estimate_air as estimate_air
+from raygrad.formats._pose_json import read_file_to_world as read_file_to_world
 from raygrad.formats._pose_json import read_poses as read_poses
 from raygrad.formats._pose_json import write_poses as write_poses
 from raygrad.formats._projection_matrices import views_of_matrices as views_of_matrices
@@ -49,6 +50,7 @@ __all__ = [
     "has_centred_world",
     "read_poses",
     "write_poses",
+    "read_file_to_world",
     "View",
     "join_views",
     "split_views",
@@ -67,6 +69,7 @@ __all__ = [
 # Lent to other rooms; not for users.
 from raygrad.formats._beside import beside as beside
 from raygrad.formats._dicom_xray import DICOM as DICOM
+from raygrad.formats._geometry import written_format as written_format
 from raygrad.formats._images import check_image_path as check_image_path
 from raygrad.formats._itk_images import META_IMAGE as META_IMAGE
 from raygrad.formats._itk_images import NIFTI as NIFTI
@@ -78,3 +81,4 @@ from raygrad.formats._pose_json import POSE_JSON as POSE_JSON
 from raygrad.formats._projection_matrices import PROJECTION_MATRICES as PROJECTION_MATRICES
 from raygrad.formats._rtk import RTK as RTK
 from raygrad.formats._stacks import check_stack_path as check_stack_path
+from raygrad.formats._table import TABLE as TABLE

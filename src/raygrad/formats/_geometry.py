@@ -83,7 +83,7 @@ def write_geometry(path: str | os.PathLike[str], views: ConeViews, names: Sequen
     """Write views to a file that `read_geometry` reads back, whole or not at all.
 
     Args:
-        path: its name ends in .json, for raygrad's own format.
+        path: its name ends in .json, for raygrad's own format, or .csv, for a table.
         views: of a sweep.
         names: of the images' files.
 
@@ -94,8 +94,19 @@ def write_geometry(path: str | os.PathLike[str], views: ConeViews, names: Sequen
         OSError: the file cannot be written.
     """
     path = Path(path).expanduser()
-    writers = {suffix: kind.write for kind in GEOMETRIES if kind.write is not None for suffix in kind.suffixes}
-    suffix = suffix_of(path, writers)
+    write = written_format(path).write
+    assert write is not None
+    write(path, views, names)
+
+
+def written_format(path: Path) -> GeometryFormat:
+    """The format that a file of this name is written in.
+
+    Raises:
+        InputError: no format that is written has its suffix.
+    """
+    written = {suffix: kind for kind in GEOMETRIES if kind.write is not None for suffix in kind.suffixes}
+    suffix = suffix_of(path, written)
     if suffix is None:
-        raise InputError(f"Expected a file name that ends in {', '.join(writers)}. Got '{path}'.")
-    writers[suffix](path, views, names)
+        raise InputError(f"Expected a file name that ends in {', '.join(written)}. Got '{path}'.")
+    return written[suffix]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from raygrad import __version__
@@ -34,6 +35,7 @@ CONVENTIONS = {
     "it for people and other programs",
     "euler_angles": "ZXY: the pose's rotation is R = Rz(a) Rx(b) Ry(c)",
     "translation": "xyz, where the pose has the source at R @ xyz",
+    "file_to_world": "from the world of the CT's own file, RAS+ mm, to this one; without it that is not known",
     "intrinsics": "sdd is the source-to-detector distance, delx and dely the width and height of a pixel",
 }
 
@@ -43,25 +45,34 @@ _LENGTHS = ("sdd", "height", "width", "delx", "dely", "x0", "y0")
 _INTRINSICS = (*_LENGTHS, "orientation", "reverse_x_axis")
 
 
-def write_poses(path: str | os.PathLike[str], views: Sequence[View], outcome: Mapping[str, Any] | None = None) -> None:
+def write_poses(
+    path: str | os.PathLike[str],
+    views: Sequence[View],
+    outcome: Mapping[str, Any] | None = None,
+    file_to_world: np.ndarray | None = None,
+) -> None:
     """Write views as JSON that names its units and conventions, whole or not at all; `read_poses` reads it back.
 
     Args:
         path: of the file.
         views: one pose each.
         outcome: how they were found: numbers, texts, lists and mappings of them.
+        file_to_world: of the `Subject` that the poses are of: what `export_geometry` needs for files in the CT's own
+            world.
 
     Raises:
         ValueError: a view holds several poses, or a number is not finite.
         OSError: the file cannot be written.
     """
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "raygrad_version": __version__,
         "conventions": CONVENTIONS,
         "views": [_to_json(view) for view in views],
     }
+    if file_to_world is not None:
+        content["file_to_world"] = _rounded(torch.as_tensor(file_to_world))
     if outcome is not None:
         content["registration"] = dict(outcome)
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
@@ -77,6 +88,32 @@ def read_poses(path: str | os.PathLike[str]) -> tuple[View, ...]:
         InputError: it is not such a file, of a later schema, or holds what is no pose or X-ray system.
     """
     path = Path(path).expanduser()
+    views = _content_of(path).get("views")
+    if not isinstance(views, list) or not views:
+        raise InputError(f"'{path}' has no views.")
+    try:
+        return tuple(_from_json(view) for view in views)
+    except KeyError as error:
+        raise InputError(f"'{path}' has a view without {error}.") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"'{path}' has a view that is not as it should be. {error}") from error
+
+
+def read_file_to_world(path: str | os.PathLike[str]) -> np.ndarray | None:
+    """The 4x4 map from the CT file's world (RAS+ mm) to the world of a pose file; None if the file does not say.
+
+    Raises:
+        FileNotFoundError, InputError: as for `read_poses`, or what it says is no rigid map.
+    """
+    path = Path(path).expanduser()
+    found = _content_of(path).get("file_to_world")
+    try:
+        return None if found is None else _rigid(found).numpy()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"'{path}' has a file_to_world that is not as it should be. {error}") from error
+
+
+def _content_of(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no pose file '{path}'.")
     try:
@@ -91,15 +128,7 @@ def read_poses(path: str | os.PathLike[str]) -> tuple[View, ...]:
             f"'{path}' has schema_version {version!r}; raygrad {__version__} reads {SCHEMA_VERSION}. It was written by "
             f"raygrad {content.get('raygrad_version', 'of unknown version')}: use that, or a later one."
         )
-    views = content.get("views")
-    if not isinstance(views, list) or not views:
-        raise InputError(f"'{path}' has no views.")
-    try:
-        return tuple(_from_json(view) for view in views)
-    except KeyError as error:
-        raise InputError(f"'{path}' has a view without {error}.") from error
-    except (TypeError, ValueError) as error:
-        raise InputError(f"'{path}' has a view that is not as it should be. {error}") from error
+    return content
 
 
 def _sniff(path: Path) -> bool:
@@ -141,15 +170,20 @@ def _to_json(view: View) -> dict[str, Any]:
 def _from_json(view: Any) -> View:
     if not isinstance(view, dict):
         raise TypeError(f"Expected a mapping. Got {view!r}.")
-    matrix = torch.tensor(view["pose"], dtype=torch.float64)
+    matrix = _rigid(view["pose"])
+    intrinsics, orientation = _system(view["intrinsics"])
+    return View(RigidTransform(matrix.float()), intrinsics, orientation, view.get("xray"))
+
+
+def _rigid(numbers: Any) -> torch.Tensor:
+    matrix = torch.tensor(numbers, dtype=torch.float64)
     if matrix.shape != (4, 4) or not matrix.isfinite().all():
-        raise ValueError(f"Expected a pose of 4 x 4 finite numbers. Got {view['pose']}.")
+        raise ValueError(f"Expected a pose of 4 x 4 finite numbers. Got {numbers}.")
     rotation, last_row = matrix[:3, :3], matrix[3].tolist()
     deviation = (rotation @ rotation.T - torch.eye(3)).abs().max().item()
     if last_row != [0, 0, 0, 1] or deviation > 1e-3 or torch.linalg.det(rotation) < 0:
         raise ValueError(f"Expected a rigid pose: a rotation, a translation in mm and the row 0 0 0 1. Got {matrix}.")
-    intrinsics, orientation = _system(view["intrinsics"])
-    return View(RigidTransform(matrix.float()), intrinsics, orientation, view.get("xray"))
+    return matrix
 
 
 def _system(values: Any) -> tuple[Intrinsics, str | None]:

@@ -1,0 +1,76 @@
+"""Views as a table for spreadsheets and programs of one's own: one line a view, in CSV (RFC 4180)."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from raygrad._errors import InputError
+from raygrad._files import written_whole
+from raygrad.data import make_reorient
+from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
+from raygrad.formats._views import View, join_views, split_views
+from raygrad.geometry import ConeViews, Intrinsics
+from raygrad.pose import RigidTransform
+
+_LENGTHS = ("sdd_mm", "height", "width", "delx_mm", "dely_mm", "x0_mm", "y0_mm")
+_MATRIX = tuple(f"camera_to_world_{row}{column}" for row in range(3) for column in range(4))
+_COLUMNS = ("view", "xray", *_LENGTHS, "reverse_x_axis", *_MATRIX)
+
+
+def _sniff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(2000).strip() == ",".join(_COLUMNS).encode()
+
+
+def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> None:
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(_COLUMNS)
+    for number, view in enumerate(split_views(views, names), start=1):
+        reorient = RigidTransform(make_reorient(view.orientation).to(view.pose.matrix))
+        matrix, camera = reorient.compose(view.pose).matrix[0], view.intrinsics
+        if torch.linalg.det(matrix) < 0:  # as of PA: the same rays of a camera whose x axis points the other way
+            matrix = matrix @ torch.diag(matrix.new_tensor([-1.0, 1.0, 1.0, 1.0]))
+            camera = replace(camera, x0=-camera.x0, reverse_x_axis=not camera.reverse_x_axis)
+        lengths = [getattr(camera, name.removesuffix("_mm")) for name in _LENGTHS]
+        mirrored = str(camera.reverse_x_axis).lower()
+        lines.writerow([number, view.xray or "", *lengths, mirrored, *matrix[:3].flatten().tolist()])
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _read(path: Path, frames: Frames | None) -> ConeViews:
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    if not lines:
+        raise InputError(f"Expected a table with a line for each view. Got '{path}', which has none.")
+    return join_views([_view(line, f"View {number} of '{path}'") for number, line in enumerate(lines, 1)], f"'{path}'")
+
+
+def _view(line: dict[str, str], where: str) -> View:
+    mirrored = {"true": True, "false": False}.get(line.get("reverse_x_axis") or "")
+    if mirrored is None:
+        got = line.get("reverse_x_axis")
+        raise InputError(f"{where} has reverse_x_axis {got!r}, which is neither true nor false.")
+    try:
+        matrix = torch.eye(4, dtype=torch.float64)
+        matrix[:3] = torch.tensor([float(line[name]) for name in _MATRIX], dtype=torch.float64).reshape(3, 4)
+        height, width = int(line["height"]), int(line["width"])
+        sdd, delx, dely, x0, y0 = (float(line[name]) for name in _LENGTHS if name.endswith("_mm"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where} is not as it should be: {error}.") from error
+    deviation = (matrix[:3, :3] @ matrix[:3, :3].T - torch.eye(3)).abs().max().item()
+    if not deviation < 1e-3 or torch.linalg.det(matrix) < 0 or not matrix.isfinite().all():
+        raise InputError(f"{where} has a camera_to_world that is not rigid.")
+    try:
+        intrinsics = Intrinsics(sdd, height, width, delx, dely, x0, y0, mirrored)
+    except ValueError as error:
+        raise InputError(f"{where} is not as it should be. {error}") from error
+    return View(RigidTransform(matrix), intrinsics, None, line.get("xray") or None)
+
+
+TABLE = GEOMETRIES.add(GeometryFormat("a table of views", (".csv",), _sniff, _read, _write))

@@ -1,0 +1,71 @@
+"""`raygrad export`: poses in the world of the CT's own file."""
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from raygrad.cli import app
+from raygrad.data import Volume, read, write_volume
+from raygrad.formats import View, read_file_to_world, read_geometry, write_poses
+from raygrad.geometry import Intrinsics
+from raygrad.pose import convert
+
+AFFINE = np.array([[-2.0, 0, 0, 110], [0, -2, 0, 240], [0, 0, 3, -900], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_volume(Volume(torch.zeros(8, 9, 10, dtype=torch.int16), AFFINE), tmp_path / "ct.nii.gz")
+    subject = read(tmp_path / "ct.nii.gz")
+    pose = convert(
+        torch.tensor([[10.0, -5.0, 3.0]]),
+        torch.tensor([[4.0, 850.0, -7.0]]),
+        parameterization="euler_angles",
+        convention="ZXY",
+        degrees=True,
+    )
+    views = [View(pose, Intrinsics(1020.0, 20, 30, 2.0, 2.0, 5.0), "AP", "x.png")]
+    write_poses(tmp_path / "pose.json", views, file_to_world=subject.file_to_world)
+    write_poses(tmp_path / "old.json", views)
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+
+
+def test_a_point_of_the_file_is_seen_where_it_was(folder):
+    result = run(folder / "pose.json", "--to", folder / "out.csv", "--to", folder / "again.json")
+    assert result.exit_code == 0, result.output
+    assert "out.csv: 1 view(s), the world's origin is that of the CT's file" in result.output
+    centred, in_file = read_geometry(folder / "pose.json"), read_geometry(folder / "out.csv")
+    voxels = torch.tensor([[0.0, 0, 0, 1], [3, 4, 5, 1], [7, 0, 9, 1]], dtype=torch.float64)
+    of_file = torch.from_numpy(AFFINE) @ voxels.T
+    moved = torch.from_numpy(read_file_to_world(folder / "pose.json")) @ of_file
+    assert moved[:3].abs().max() < 20  # about the centre
+    torch.testing.assert_close(in_file.world_to_pixel @ of_file, centred.world_to_pixel @ moved, atol=0.1, rtol=1e-5)
+    assert read_geometry(folder / "again.json") == centred
+
+
+def test_where_the_file_is_comes_from_the_ct_if_the_poses_do_not_say(folder):
+    assert read_file_to_world(folder / "old.json") is None
+    refused = run(folder / "old.json", "--to", folder / "out.csv")
+    assert refused.exit_code == 2
+    assert "give --ct, or --centred" in refused.output
+    assert not (folder / "out.csv").exists()
+    assert run(folder / "old.json", "--to", folder / "out.csv", "--ct", folder / "ct.nii.gz").exit_code == 0
+    assert run(folder / "pose.json", "--to", folder / "same.csv").exit_code == 0
+    first, second = (read_geometry(folder / name).camera_to_world for name in ("out.csv", "same.csv"))
+    torch.testing.assert_close(first, second)
+    assert run(folder / "old.json", "--to", folder / "centred.csv", "--centred").exit_code == 0
+    torch.testing.assert_close(
+        read_geometry(folder / "centred.csv").camera_to_world, read_geometry(folder / "old.json").camera_to_world
+    )
+
+
+def test_other_names_are_refused_before_anything_is_written(folder):
+    result = run(folder / "pose.json", "--to", folder / "out.csv", "--to", folder / "out.exe")
+    assert result.exit_code == 2
+    assert "Expected a file name that ends in" in result.output
+    assert not (folder / "out.csv").exists()
