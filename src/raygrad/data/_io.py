@@ -1,4 +1,4 @@
-"""Image files to volumes, RAS+ and x-fastest whatever the file says: NIfTI by nibabel, all else by SimpleITK."""
+"""Image files to volumes, RAS+ and x-fastest whatever the file says: NIfTI by nibabel, the others by SimpleITK."""
 
 import os
 import zlib
@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from raygrad._dicom import is_dicom
+from raygrad._errors import InputError
 from raygrad._files import suffix_of
 from raygrad._optional import require
-from raygrad.data._dicom import read_series
+from raygrad.data._dicom import read_multiframe, read_series
 from raygrad.data._simpleitk import from_simpleitk, without_float64
 from raygrad.data._suffixes import VOLUME_FILES, VolumeFile
 from raygrad.data._volume import Volume
@@ -17,15 +19,17 @@ from raygrad.data._volume import Volume
 _MM_PER_UNIT = {"meter": 1e3, "micron": 1e-3}
 
 
-def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> Volume:
+def read_volume(path: str | os.PathLike[str], series_uid: str | None = None, resample_slices: bool = False) -> Volume:
     """Read one 3D image, with its axes brought to the closest RAS+ order.
 
     Integer types stay as they are if the file's rescaling is whole, else values are float32.
 
     Args:
-        path: a NIfTI (.nii, .nii.gz), NRRD, MHA, MHD, MGH or other file that SimpleITK reads, or the folder of a
-            DICOM series.
+        path: a NIfTI (.nii, .nii.gz), NRRD, MHA, MHD, MGH or other file that SimpleITK reads, a DICOM file with all
+            slices (enhanced CT), or the folder of a DICOM series.
         series_uid: which DICOM series, where the folder has several.
+        resample_slices: bring DICOM slices at uneven steps, which are refused otherwise, to even ones: linearly between
+            neighbours, at the least step that there is.
 
     Raises:
         FileNotFoundError: nothing is there.
@@ -39,13 +43,15 @@ def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> 
         raise ValueError(f"Expected the folder of a DICOM series with series_uid. Got the file {path}.")
     try:
         if path.is_dir():
-            volume = read_series(path, series_uid)
+            volume = read_series(path, series_uid, resample_slices)
         elif VOLUME_FILES.get(suffix_of(path, VOLUME_FILES) or "", VolumeFile()).by_nibabel:
             volume = _read_with_nibabel(path)
+        elif is_dicom(path):
+            volume = read_multiframe(path, resample_slices)
         else:
             volume = _read_with_simpleitk(path)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"Cannot read {path}. {error}") from error
+        raise InputError(f"Cannot read {path}. {error}") from error
     return volume.to_canonical()
 
 
@@ -103,7 +109,7 @@ def _nibabel_voxels(proxy: Any) -> np.ndarray:
 
 
 def _read_with_simpleitk(path: Path) -> Volume:
-    sitk = require("SimpleITK", "reading NRRD, MHA, MHD and DICOM")
+    sitk = require("SimpleITK", "reading NRRD, MHA and MHD")
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -111,6 +117,4 @@ def _read_with_simpleitk(path: Path) -> Volume:
             "It is damaged or in no known format (NIfTI, NRRD, MHA, MHD, a folder of DICOM files). "
             f"SimpleITK says: {str(error).strip().splitlines()[-1]}"
         ) from error
-    if image.GetDimension() >= 3 and image.GetSize()[2] == 1 and image.HasMetaDataKey("0008|0016"):
-        raise ValueError("It is a single DICOM slice; give the folder that has the series.")
     return from_simpleitk(image)
