@@ -34,6 +34,7 @@ def drr(
     device: given.Device = "auto",
     labelmap: given.Labelmap = None,
     series_uid: given.SeriesUid = None,
+    resample_slices: given.ResampleSlices = False,
     labels: given.Labels = None,
     bone: given.Bone = 1.0,
     window: Annotated[
@@ -73,7 +74,7 @@ def drr(
     check_image_path(output)  # before the CT is read, which may take a while
     camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
     grey_window, computing_device = parse_window(window), parse_device(device)
-    subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid)
+    subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid, resample_slices)
 
     system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer).to(computing_device)
     start = time.perf_counter()

@@ -73,6 +73,7 @@ def landscape(
     device: given.Device = "auto",
     labelmap: given.Labelmap = None,
     series_uid: given.SeriesUid = None,
+    resample_slices: given.ResampleSlices = False,
     labels: given.Labels = None,
     bone: given.Bone = 1.0,
 ) -> None:
@@ -106,7 +107,7 @@ def landscape(
     moving, reach, similarity = parse_slices(pairs, parameters), parse_ranges(ranges), parse_metric(metric)
     fixed = None if xray is None else line_integrals(read_xray(xray), "line-integrals")
     output.mkdir(parents=True, exist_ok=True)
-    subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid)
+    subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid, resample_slices)
 
     system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer).to(computing_device)
     found = compute_landscape(

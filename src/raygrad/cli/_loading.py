@@ -18,6 +18,7 @@ def load_subject(
     labels: list[int] | None = None,
     bone_attenuation_multiplier: float = 1.0,
     series_uid: str | None = None,
+    resample_slices: bool = False,
     labels_needed: bool = True,
 ) -> Subject:
     """The CT of this name: "example", "chest", an image file or a folder with a DICOM series.
@@ -46,11 +47,16 @@ def load_subject(
     _check_there(ct)
     if labelmap is not None and not labelmap.exists():
         raise InputError(f"There is no file or folder '{labelmap}'.")
-    return read(ct, labelmap=labelmap, series_uid=series_uid, **common)
+    return read(ct, labelmap=labelmap, series_uid=series_uid, resample_slices=resample_slices, **common)
 
 
 def load_attenuation(
-    ct: str, content: str = "attenuation", energy_kev: float = 70.0, centred: bool = True, series_uid: str | None = None
+    ct: str,
+    content: str = "attenuation",
+    energy_kev: float = 70.0,
+    centred: bool = True,
+    series_uid: str | None = None,
+    resample_slices: bool = False,
 ) -> Subject:
     """The CT of this name (see `load_subject`), whose `density` is what X-rays lose in it.
 
@@ -61,6 +67,7 @@ def load_attenuation(
         energy_kev: of the photons.
         centred: move the CT's centre to the origin of the world.
         series_uid: which series of a DICOM folder.
+        resample_slices: bring DICOM slices at uneven steps to even ones.
 
     Raises:
         InputError: no such file.
@@ -73,7 +80,7 @@ def load_attenuation(
     if ct in EXAMPLES:
         return load_example_ct(EXAMPLES[ct], **options)
     _check_there(ct)
-    return read(ct, series_uid=series_uid, **options)
+    return read(ct, series_uid=series_uid, resample_slices=resample_slices, **options)
 
 
 def _check_there(ct: str) -> None:

@@ -88,6 +88,15 @@ Labelmap = Annotated[
     Path | None,
     typer.Option(help="An image that says which voxel belongs to which structure.", rich_help_panel=CT_PART),
 ]
-SeriesUid = Annotated[str | None, typer.Option(help="Which series of a DICOM folder.", rich_help_panel=CT_PART)]
+SeriesUid = Annotated[
+    str | None,
+    typer.Option(
+        "--series", "--series-uid", help="Which series of a DICOM folder, by its UID.", rich_help_panel=CT_PART
+    ),
+]
+ResampleSlices = Annotated[
+    bool,
+    typer.Option("--resample-slices", help="Bring DICOM slices at uneven steps to even ones.", rich_help_panel=CT_PART),
+]
 Labels = Annotated[str | None, typer.Option(help="Render these structures only: 1,2,3.", rich_help_panel=CT_PART)]
 Bone = Annotated[float, typer.Option(help="Multiply the attenuation of bone by this.", rich_help_panel=CT_PART)]

@@ -148,6 +148,7 @@ def project(
         typer.Option(help="Write what was projected too, to compare with.", rich_help_panel=CT_PART),
     ] = None,
     series_uid: given.SeriesUid = None,
+    resample_slices: given.ResampleSlices = False,
     photons: Annotated[
         float | None,
         typer.Option(
@@ -212,7 +213,8 @@ def project(
     camera = {"sdd": sdd, "sid": sid, "height": height, "width": width}
     camera |= {"delx": delx, "dely": dely, "x0": x0, "y0": y0}
     views, centred = read_or_make_views(geometry, counts, path, camera)
-    volume = load_attenuation(ct, content, energy, centred if in_place is None else not in_place, series_uid).density
+    centred = centred if in_place is None else not in_place
+    volume = load_attenuation(ct, content, energy, centred, series_uid, resample_slices).density
 
     if blind := blind_views(views, VolumeGeometry.of(volume)):
         some = ", ".join(map(str, blind[:10]))

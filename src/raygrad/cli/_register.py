@@ -126,6 +126,7 @@ def register(
     ] = None,
     labelmap: given.Labelmap = None,
     series_uid: given.SeriesUid = None,
+    resample_slices: given.ResampleSlices = False,
     labels: Annotated[
         str | None, typer.Option(help="Compare with these structures only: 1,2,3.", rich_help_panel=CT_PART)
     ] = None,
@@ -190,7 +191,7 @@ def register(
         typer.echo(describe(task))
     view = tasks[0].view.orientation or "none"
     converged = register_to_folder(
-        load_subject(ct, view, labelmap, rendered, bone, series_uid, labels_needed=not structures),
+        load_subject(ct, view, labelmap, rendered, bone, series_uid, resample_slices, labels_needed=not structures),
         tasks,
         output,
         method=method,

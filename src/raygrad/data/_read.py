@@ -37,6 +37,7 @@ def read(
     energy_kev: float | int | None = None,
     affine: Tensor | np.ndarray | None = None,
     series_uid: str | None = None,
+    resample_slices: bool = False,
     **attributes: Any,
 ) -> Subject:
     """Read a CT, and its labelmap, into a Subject ready to be rendered.
@@ -64,6 +65,7 @@ def read(
         energy_kev: photon energy in keV, for density="attenuation" only.
         affine: the 4x4 voxel_to_world of a volume that is a tensor or array.
         series_uid: which series of a DICOM folder.
+        resample_slices: bring DICOM slices at uneven steps, which are refused otherwise, to even ones.
         **attributes: kept as attributes of the subject, such as `structures`.
 
     Raises:
@@ -77,7 +79,7 @@ def read(
     if labels is not None and labelmap is None:
         raise ValueError(f"Expected a labelmap together with labels. Got labels {labels} alone.")
 
-    as_given = _image(volume, affine, series_uid)
+    as_given = _image(volume, affine, series_uid, resample_slices)
     ct = as_given.to_canonical()
     mask = None if labelmap is None else _labels_on_grid(labelmap, as_given, ct)
     rendered = Volume(density_of(ct.voxels), ct.affine)
@@ -106,7 +108,12 @@ def read(
     )
 
 
-def _image(source: Any, affine: Tensor | np.ndarray | None = None, series_uid: str | None = None) -> Volume:
+def _image(
+    source: Any,
+    affine: Tensor | np.ndarray | None = None,
+    series_uid: str | None = None,
+    resample_slices: bool = False,
+) -> Volume:
     """Whatever holds an image, as a Volume."""
     if isinstance(source, (Tensor, np.ndarray)):
         if affine is None:
@@ -115,7 +122,7 @@ def _image(source: Any, affine: Tensor | np.ndarray | None = None, series_uid: s
     if affine is not None:
         raise ValueError(f"Expected `affine` only with a tensor or array. Got it with a {type(source).__name__}.")
     if isinstance(source, (str, os.PathLike)):
-        return read_volume(source, series_uid)
+        return read_volume(source, series_uid, resample_slices)
     if series_uid is not None:
         raise ValueError(
             f"Expected `series_uid` only with the path of a folder. Got it with a {type(source).__name__}."
