@@ -7,6 +7,7 @@ from raygrad.data._density import hu_to_attenuation as hu_to_attenuation
 from raygrad.data._density import hu_to_density as hu_to_density
 from raygrad.data._density import transform_hu_to_density as transform_hu_to_density
 from raygrad.data._io import read_volume as read_volume
+from raygrad.data._not_hounsfield import HounsfieldWarning as HounsfieldWarning
 from raygrad.data._read import read as read
 from raygrad.data._resample import resample as resample
 from raygrad.data._subject import Subject as Subject
@@ -25,6 +26,7 @@ __all__ = [
     "hu_to_density",
     "transform_hu_to_density",
     "resample",
+    "HounsfieldWarning",
 ]
 
 # Lent to other rooms; not for users.

@@ -13,6 +13,7 @@ from raygrad.data._convert_torchio import from_torchio_image
 from raygrad.data._density import hu_to_attenuation, hu_to_density
 from raygrad.data._io import from_nibabel, read_volume
 from raygrad.data._labelmap import as_labels, keep, on_grid_of, select
+from raygrad.data._not_hounsfield import warn_unless_hounsfield
 from raygrad.data._resample import grid_with_spacing, resample
 from raygrad.data._simpleitk import from_simpleitk
 from raygrad.data._subject import Subject, as_fiducials, make_reorient
@@ -41,6 +42,8 @@ def read(
     **attributes: Any,
 ) -> Subject:
     """Read a CT, and its labelmap, into a Subject ready to be rendered.
+
+    A `HounsfieldWarning` is given where the CT's numbers do not look like HU.
 
     In this order: the axes are brought to the closest RAS+ order (the world geometry, and so every image, stays as the
     file says; only indices into `volume.data` change), HU become density, the density, volume and mask are set to 0
@@ -81,6 +84,8 @@ def read(
 
     as_given = _image(volume, affine, series_uid, resample_slices)
     ct = as_given.to_canonical()
+    if not callable(density):
+        warn_unless_hounsfield(ct)
     mask = None if labelmap is None else _labels_on_grid(labelmap, as_given, ct)
     rendered = Volume(density_of(ct.voxels), ct.affine)
     if labels is not None and mask is not None:
