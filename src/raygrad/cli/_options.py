@@ -86,7 +86,10 @@ Renderer = Annotated[
 # What of the CT is rendered
 Labelmap = Annotated[
     Path | None,
-    typer.Option(help="An image that says which voxel belongs to which structure.", rich_help_panel=CT_PART),
+    typer.Option(
+        help="Which voxel belongs to which structure: an image, .seg.nrrd, DICOM segmentation or RT structure set.",
+        rich_help_panel=CT_PART,
+    ),
 ]
 SeriesUid = Annotated[
     str | None,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _CONTENTS_OF_A_DISC = "DICOMDIR"  # the name that this file, no image, has on every disc (PS3.10, 8.6)
+_DERIVED = ("SEG", "RTDOSE", "PR")  # often beside a CT in its folder
 
 
 class DicomFile(NamedTuple):
@@ -114,8 +115,11 @@ def _choose(series: dict[str, list[DicomFile]], series_uid: str | None, folder: 
         folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
         hint = f" Its subfolders are {folders}." if folders else ""
         raise InputError(f"There is no DICOM series in the folder.{hint}")
-    if series_uid is None and len(series) == 1:
-        return next(iter(series.values()))
+    if series_uid is None:
+        of_slices = [files for files in series.values() if files[0].header.get("Modality") not in _DERIVED]
+        candidates = of_slices or list(series.values())
+        if len(candidates) == 1:
+            return candidates[0]
     if series_uid is None or series_uid not in series:
         listing = "\n".join(f"  {uid}: {_describe(files)}" for uid, files in series.items())
         problem = "Several series are in the folder" if series_uid is None else f"There is no series {series_uid}"

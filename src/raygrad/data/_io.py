@@ -49,7 +49,7 @@ def read_volume(path: str | os.PathLike[str], series_uid: str | None = None, res
         elif is_dicom(path):
             volume = read_multiframe(path, resample_slices)
         else:
-            volume = _read_with_simpleitk(path)
+            volume = from_simpleitk(read_with_simpleitk(path))
     except (ValueError, TypeError) as error:
         raise InputError(f"Cannot read {path}. {error}") from error
     return volume.to_canonical()
@@ -108,13 +108,17 @@ def _nibabel_voxels(proxy: Any) -> np.ndarray:
     return rescaled
 
 
-def _read_with_simpleitk(path: Path) -> Volume:
+def read_with_simpleitk(path: Path) -> Any:
+    """A SimpleITK image.
+
+    Raises:
+        InputError: the file is damaged, or of no format known here.
+    """
     sitk = require("SimpleITK", "reading NRRD, MHA and MHD")
     try:
-        image = sitk.ReadImage(str(path))
+        return sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise ValueError(
+        raise InputError(
             "It is damaged or in no known format (NIfTI, NRRD, MHA, MHD, a folder of DICOM files). "
             f"SimpleITK says: {str(error).strip().splitlines()[-1]}"
         ) from error
-    return from_simpleitk(image)

@@ -32,21 +32,25 @@ def as_labels(labelmap: Volume) -> Volume:
     return Volume(labels.to(fitting[0]), labelmap.affine)
 
 
-def on_grid_of(volume: Volume, labelmap: Volume) -> Volume:
+def on_grid_of(volume: Volume, *labelmaps: Volume) -> list[Volume]:
     """The labels at the voxel centres of a volume, by the nearest label voxel; 0 outside of the labelmap.
 
     Raises:
-        ValueError: the labelmap has labels, but none of them lies in the volume.
+        ValueError: the labelmaps have labels, but none of them lies in the volume.
     """
-    if labelmap.has_grid_of(volume):
-        return Volume(x_fastest(labelmap.voxels), volume.affine)  # the same place but for the file's rounding
-    on_grid = resample(labelmap, volume.spatial_shape, volume.affine, nearest=True)
-    if labelmap.data.any() and not on_grid.data.any():
+    on_grid = [_on_grid_of(volume, labelmap) for labelmap in labelmaps]
+    if any(labelmap.data.any() for labelmap in labelmaps) and not any(labels.data.any() for labels in on_grid):
         raise ValueError(
             "Expected a labelmap that overlaps the volume. "
-            f"Got labels within {labelmap.get_bounds()} mm for a volume within {volume.get_bounds()} mm."
+            f"Got labels within {labelmaps[0].get_bounds()} mm for a volume within {volume.get_bounds()} mm."
         )
     return on_grid
+
+
+def _on_grid_of(volume: Volume, labelmap: Volume) -> Volume:
+    if labelmap.has_grid_of(volume):
+        return Volume(x_fastest(labelmap.voxels), volume.affine)  # the same place but for the file's rounding
+    return resample(labelmap, volume.spatial_shape, volume.affine, nearest=True)
 
 
 def select(labelmap: Volume, labels: int | Sequence[int]) -> Bool[Tensor, "1 x y z"]:

@@ -12,9 +12,11 @@ from raygrad._memory import extremes
 from raygrad.data._convert_torchio import from_torchio_image
 from raygrad.data._density import hu_to_attenuation, hu_to_density
 from raygrad.data._io import from_nibabel, read_volume
+from raygrad.data._label_files import read_labels
 from raygrad.data._labelmap import as_labels, keep, on_grid_of, select
 from raygrad.data._not_hounsfield import warn_unless_hounsfield
 from raygrad.data._resample import grid_with_spacing, resample
+from raygrad.data._segments import Segments, merged_on
 from raygrad.data._simpleitk import from_simpleitk
 from raygrad.data._subject import Subject, as_fiducials, make_reorient
 from raygrad.data._volume import Volume
@@ -53,7 +55,8 @@ def read(
         volume: path of an image file or of the folder of a DICOM series (see `raygrad.data.read_volume`), a Volume, an
             image of torchio, nibabel or SimpleITK, or a tensor or array (X, Y, Z) together with `affine`. In HU.
         labelmap: the structures' labels, given likewise; brought to the CT's grid by the nearest voxel, 0 outside. An
-            array is taken to lie on the CT's grid as it was given.
+            array is taken to lie on the CT's grid as it was given. A path may be that of a segmentation of 3D Slicer's
+            (.seg.nrrd), a DICOM segmentation or an RT structure set, whose names become `subject.structures`.
         labels: keep only these structures.
         orientation: the view that poses start from: "AP", "PA" or None.
         bone_attenuation_multiplier: factor on the HU of bone (above 350) in `hu_to_density`.
@@ -86,7 +89,10 @@ def read(
     ct = as_given.to_canonical()
     if not callable(density):
         warn_unless_hounsfield(ct)
-    mask = None if labelmap is None else _labels_on_grid(labelmap, as_given, ct)
+    mask = None
+    if labelmap is not None:
+        mask, names = _labels_on_grid(labelmap, as_given, ct, labels)
+        attributes = ({} if names is None else {"structures": names}) | attributes
     rendered = Volume(density_of(ct.voxels), ct.affine)
     if labels is not None and mask is not None:
         selected = select(mask, labels)
@@ -146,15 +152,22 @@ def _image(
     )
 
 
-def _labels_on_grid(labelmap: Any, ct_as_given: Volume, ct: Volume) -> Volume:
+def _labels_on_grid(
+    labelmap: Any, ct_as_given: Volume, ct: Volume, labels: int | Sequence[int] | None
+) -> tuple[Volume, dict[int, str] | None]:
+    """The labelmap on the CT's grid, and the names of its labels if it has them."""
     on_ct_grid = isinstance(labelmap, (Tensor, np.ndarray))
     if on_ct_grid and tuple(labelmap.shape[-3:]) != ct_as_given.spatial_shape:
         raise ValueError(
             f"Expected a labelmap array of the volume's shape {ct_as_given.spatial_shape}, as it has no affine of its "
             f"own. Got {tuple(labelmap.shape)}."
         )
+    if isinstance(labelmap, (str, os.PathLike)):
+        labelmap = read_labels(labelmap, ct, labels)
+        if isinstance(labelmap, Segments):
+            return merged_on(ct, labelmap, labels), labelmap.names
     image = _image(labelmap, ct_as_given.affine if on_ct_grid else None)
-    return on_grid_of(ct, as_labels(image.to_canonical()))
+    return on_grid_of(ct, as_labels(image.to_canonical()))[0], None
 
 
 def _density_function(density: str | DensityOf, multiplier: float | int, energy_kev: float | int | None) -> DensityOf:

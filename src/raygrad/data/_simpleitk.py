@@ -16,19 +16,27 @@ def from_simpleitk(image: Any) -> Volume:
     Raises:
         ValueError: it is not one 3D image of finite real numbers.
     """
-    sitk = require("SimpleITK", "reading images")
     size = image.GetSize()
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise ValueError(f"Expected one real number per voxel. Got {image.GetNumberOfComponentsPerPixel()} (RGB?).")
     if len(size) < 3 or any(length != 1 for length in size[3:]):
         raise ValueError(f"Expected a 3D image. Got shape {size}.")
-    dimension = len(size)
+    return Volume(without_float64(array_of(image)).reshape(size[2::-1]).T, affine_of(image))
+
+
+def affine_of(image: Any) -> np.ndarray:
+    """The voxel_to_world, in RAS+, of a SimpleITK image."""
+    dimension = image.GetDimension()
     voxel_to_lps = np.eye(4)
     direction = np.array(image.GetDirection()).reshape(dimension, dimension)
     voxel_to_lps[:3, :3] = (direction * image.GetSpacing())[:3, :3]
     voxel_to_lps[:3, 3] = image.GetOrigin()[:3]
-    array = sitk.GetArrayFromImage(image).reshape(size[2::-1])
-    return Volume(without_float64(array).T, LPS_TO_RAS @ voxel_to_lps)
+    return LPS_TO_RAS @ voxel_to_lps
+
+
+def array_of(image: Any) -> np.ndarray:
+    """The numbers (..., y, x) of a SimpleITK image; several per pixel are the last axis."""
+    return require("SimpleITK", "reading images").GetArrayFromImage(image)
 
 
 def without_float64(array: np.ndarray) -> np.ndarray:

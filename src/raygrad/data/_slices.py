@@ -62,11 +62,13 @@ def slices_of(dataset: "Dataset", path: Path) -> list[Slice]:
     Raises:
         InputError: a slice has no place, or an impossible one; or its numbers are not to be had by slope and intercept.
     """
+    kind = dataset.SOPClassUID.name if "SOPClassUID" in dataset else "no SOP class"
+    if "Rows" not in dataset:
+        raise InputError(f"Expected an image. {path.name} is none ({kind}).")
     frames = int(number(dataset, "NumberOfFrames") or 1)
     groups = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     if not groups:
         if frames > 1:
-            kind = dataset.SOPClassUID.name if "SOPClassUID" in dataset else "no SOP class"
             raise InputError(f"{path.name} has {frames} frames but says of none where it lies ({kind}).")
         return [_slice(dataset, [], path, None)]
     if len(groups) != frames:
@@ -124,14 +126,8 @@ def in_order(slices: list[Slice]) -> tuple[list[Slice], np.ndarray]:
         InputError: they differ in size or orientation, or two are at one place, or one is beside the line of the
             others. A tilted gantry's slices are on a line that is not perpendicular to them, which is right.
     """
-    first = slices[0]
-    cosines = np.concatenate([first.row_cosines, first.column_cosines])
-    for piece in slices:
-        same = np.allclose(np.concatenate([piece.row_cosines, piece.column_cosines]), cosines, atol=_COSINES)
-        same &= np.allclose(piece.spacing, first.spacing, rtol=1e-3)
-        if not same or (piece.rows, piece.columns) != (first.rows, first.columns):
-            raise InputError(f"Expected slices of one size and orientation. {piece.name} differs from {first.name}.")
-    normal = first.normal
+    same_kind(slices)
+    normal = slices[0].normal
     slices = sorted(slices, key=lambda piece: float(piece.position @ normal))
     heights = np.array([piece.position @ normal for piece in slices])
     closest = int(np.diff(heights).argmin())
@@ -141,6 +137,21 @@ def in_order(slices: list[Slice]) -> tuple[list[Slice], np.ndarray]:
         )
     _check_line(slices, heights)
     return slices, heights
+
+
+def same_kind(slices: list[Slice]) -> None:
+    """Check that slices have one size, spacing and orientation.
+
+    Raises:
+        InputError: one differs.
+    """
+    first = slices[0]
+    cosines = np.concatenate([first.row_cosines, first.column_cosines])
+    for piece in slices:
+        same = np.allclose(np.concatenate([piece.row_cosines, piece.column_cosines]), cosines, atol=_COSINES)
+        same &= np.allclose(piece.spacing, first.spacing, rtol=1e-3)
+        if not same or (piece.rows, piece.columns) != (first.rows, first.columns):
+            raise InputError(f"Expected slices of one size and orientation. {piece.name} differs from {first.name}.")
 
 
 def _check_line(slices: list[Slice], heights: np.ndarray) -> None:
