@@ -1,6 +1,10 @@
 """Where rays run: detectors, views, trajectories, and the grids of voxels that they cross."""
 
 from raygrad.geometry import trajectories as trajectories
+from raygrad.geometry._cone_vectors import cone_vectors_of as cone_vectors_of
+from raygrad.geometry._cone_vectors import views_of_cone_vectors as views_of_cone_vectors
+from raygrad.geometry._cone_vectors import views_of_corners as views_of_corners
+from raygrad.geometry._cone_vectors import views_of_frames as views_of_frames
 from raygrad.geometry._detector import Detector as Detector
 from raygrad.geometry._detector import get_focal_length as get_focal_length
 from raygrad.geometry._detector import get_principal_point as get_principal_point
@@ -30,6 +34,10 @@ __all__ = [
     "Cameras",
     "choose_grid",
     "blind_views",
+    "views_of_corners",
+    "views_of_frames",
+    "views_of_cone_vectors",
+    "cone_vectors_of",
     "get_focal_length",
     "get_principal_point",
     "make_intrinsic_matrix",
