@@ -2,6 +2,7 @@
 
 import json
 import math
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -172,6 +173,59 @@ def test_rtk_leaves_pixels_to_the_images(tmp_path):
     (tmp_path / "geometry.xml").write_text(rtk_xml())
     with pytest.raises(ValueError, match="size of a pixel"):
         read_geometry(tmp_path / "geometry.xml", Frames((6, 9)))
+
+
+def rtk_matrices(path):
+    """The projection matrices of a file by the formulas of RTK's documentation of its geometry."""
+    matrices = []
+    for projection in ElementTree.parse(path).getroot().findall("Projection"):
+        p = {child.tag: float(child.text) for child in projection if child.tag != "Matrix"}
+        turns = []
+        for name, (i, j) in {"InPlaneAngle": (0, 1), "OutOfPlaneAngle": (1, 2), "GantryAngle": (2, 0)}.items():
+            angle, turn = math.radians(-p[name]), np.eye(4)
+            turn[i, i] = turn[j, j] = math.cos(angle)
+            turn[j, i] = math.sin(angle)
+            turn[i, j] = -math.sin(angle)
+            turns.append(turn)
+        offset_x, offset_y = (p[f"SourceOffset{axis}"] - p[f"ProjectionOffset{axis}"] for axis in "XY")
+        to_detector = np.array([[1, 0, offset_x], [0, 1, offset_y], [0, 0, 1]])
+        sdd, sid = p["SourceToDetectorDistance"], p["SourceToIsocenterDistance"]
+        project = np.array([[-sdd, 0, 0, 0], [0, -sdd, 0, 0], [0, 0, 1, -sid]])
+        from_source = np.eye(4)
+        from_source[:2, 3] = -p["SourceOffsetX"], -p["SourceOffsetY"]
+        matrices.append(to_detector @ project @ from_source @ turns[0] @ turns[1] @ turns[2])
+        written = [float(word) for word in projection.find("Matrix").text.split()]
+        np.testing.assert_allclose(np.ravel(matrices[-1]), written, atol=1e-6)
+    return matrices
+
+
+@pytest.mark.parametrize(
+    "views", [circular(4, **SYSTEM), wobbling(), wobbling(mirrored=True)], ids=["circle", "wobbling", "mirrored"]
+)
+def test_what_is_written_for_rtk_is_where_rtk_projects_points(tmp_path, views):
+    write_geometry(tmp_path / "geometry.xml", views)
+    points = np.random.default_rng(0).normal(size=(7, 3)) * 50
+    for matrix, ours in zip(rtk_matrices(tmp_path / "geometry.xml"), views.world_to_pixel.numpy(), strict=True):
+        u, v, w = matrix @ np.c_[points * [-1, -1, 1], np.ones(7)].T
+        seen = ours @ np.c_[points, np.ones(7)].T
+        # (0, 0) mm is the middle of the image; pixel centres are at whole numbers.
+        np.testing.assert_allclose(u / w / 4 + 4, seen[0] / seen[2], atol=1e-4)
+        np.testing.assert_allclose(v / w / 3 + 2.5, seen[1] / seen[2], atol=1e-4)
+    assert_same_rays(read_geometry(tmp_path / "geometry.xml", Frames((6, 9), (4.0, 3.0))), views)
+
+
+def test_rtk_takes_pixels_of_one_size_only(tmp_path):
+    views = wobbling()
+    views.calibration[2, 1, 1] *= 1.1
+    with pytest.raises(ValueError, match=r"one size in all views\. Got others in view 3"):
+        write_geometry(tmp_path / "geometry.xml", views)
+
+
+def test_a_kind_that_is_not_written_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Expected as kind of geometry file one of .*RTK's XML.* Got 'Rtk'"):
+        write_geometry(tmp_path / "geometry.xml", circular(2, **SYSTEM), kind="Rtk")
+    with pytest.raises(ValueError, match=r"ends in \.xml\. Got .*geometry\.json"):
+        write_geometry(tmp_path / "geometry.json", circular(2, **SYSTEM), kind="RTK's XML")
 
 
 @pytest.mark.peers

@@ -79,34 +79,55 @@ def has_centred_world(path: str | os.PathLike[str]) -> bool:
     return GEOMETRIES.of(Path(path).expanduser()).centred
 
 
-def write_geometry(path: str | os.PathLike[str], views: ConeViews, names: Sequence[str | None] | None = None) -> None:
+def write_geometry(
+    path: str | os.PathLike[str], views: ConeViews, names: Sequence[str | None] | None = None, kind: str | None = None
+) -> None:
     """Write views to a file that `read_geometry` reads back, whole or not at all.
 
     Args:
-        path: its name ends in .json, for raygrad's own format, or .csv, for a table.
+        path: its name ends in .json for raygrad's own format, or in the suffix of another format that is written.
         views: of a sweep.
-        names: of the images' files.
+        names: of the images' files, for formats that keep them.
+        kind: the name of the format, where several are written to files of this suffix.
 
     Raises:
         ValueError: as many names as there are not views, or a number that is not finite.
-        InputError: another suffix, or a view with a calibration that intrinsics cannot say, such as pixels that are no
-            rectangles.
+        InputError: another suffix, no kind where there are several, or views that such a file cannot hold, such as
+            pixels that are no rectangles where it has only their size.
         OSError: the file cannot be written.
     """
     path = Path(path).expanduser()
-    write = written_format(path).write
+    write = written_format(path, kind).write
     assert write is not None
     write(path, views, names)
 
 
-def written_format(path: Path) -> GeometryFormat:
+def written_format(path: Path, kind: str | None = None) -> GeometryFormat:
     """The format that a file of this name is written in.
 
+    Args:
+        path: of the file.
+        kind: the format's name, where several have the suffix.
+
     Raises:
-        InputError: no format that is written has its suffix.
+        InputError: no format that is written has this suffix, or several have and none was chosen.
     """
-    written = {suffix: kind for kind in GEOMETRIES if kind.write is not None for suffix in kind.suffixes}
-    suffix = suffix_of(path, written)
+    writable = [format for format in GEOMETRIES if format.write is not None]
+    written = [format for format in writable if kind in (None, format.name)]
+    if not written:
+        raise InputError(f"Expected as kind of geometry file one of {_names_of(writable)}. Got {kind!r}.")
+    suffix = suffix_of(path, (suffix for format in written for suffix in format.suffixes))
     if suffix is None:
-        raise InputError(f"Expected a file name that ends in {', '.join(written)}. Got '{path}'.")
-    return written[suffix]
+        suffixes = dict.fromkeys(suffix for format in written for suffix in format.suffixes)
+        raise InputError(f"Expected a file name that ends in {', '.join(suffixes)}. Got '{path}'.")
+    fitting = [format for format in written if suffix in format.suffixes]
+    if len(fitting) > 1:
+        raise InputError(
+            f"Expected kind as one of {_names_of(fitting)}, which all are written to {suffix} files. Got none for "
+            f"'{path}'."
+        )
+    return fitting[0]
+
+
+def _names_of(formats: Sequence[GeometryFormat]) -> str:
+    return ", ".join(repr(format.name) for format in formats)

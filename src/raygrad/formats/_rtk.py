@@ -1,4 +1,4 @@
-"""RTK's geometry of a sweep: the XML of its `ThreeDCircularProjectionGeometry`.
+"""RTK's geometry of a sweep: the XML of its `ThreeDCircularProjectionGeometry`, read and written.
 
 Parameters and axes are those of its documentation, "RTK 3D circular projection geometry": the fixed frame is that of
 the volume's file in ITK, LPS+ mm. Ours is the same file's RAS+, so x and y change sign and the origin stays. In the
@@ -6,9 +6,13 @@ tube's frame, which is turned by Rz(-InPlaneAngle) Rx(-OutOfPlaneAngle) Ry(-Gant
 (SourceOffsetX, SourceOffsetY, SourceToIsocenterDistance), and the detector's point (u, v) at
 (u + ProjectionOffsetX, v + ProjectionOffsetY, SourceToIsocenterDistance - SourceToDetectorDistance).
 Columns follow u and rows v; the images' file says where the first pixel's centre is and how far apart they are.
+
+Distances may be negative. Where columns, rows and the way *to* the detector are a right-handed frame, as in images that
+show the patient as radiologists look at them, both are: then the tube's z axis leads from the source to the detector.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,9 +22,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad._errors import InputError
+from raygrad._files import written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
-from raygrad.geometry import ConeViews, Detector, Intrinsics
-from raygrad.pose import RigidTransform, convert, make_matrix
+from raygrad.geometry import ConeViews, cone_vectors_of, views_of_cone_vectors
+from raygrad.pose import convert, matrix_to_euler_angles
 
 # What a view has, in degrees and mm, and what it is if the file does not say.
 _PARAMETERS = {
@@ -37,6 +42,9 @@ _PARAMETERS = {
 # Radius of a curved detector, which must be 0, and the collimator's jaws.
 _CURVATURE = "RadiusCylindricalDetector"
 _IGNORED = ("CollimationUInf", "CollimationUSup", "CollimationVInf", "CollimationVSup")
+
+# How far, in mm at the edge of the image, pixels of one size may be from one another when they are written.
+_TOLERANCE = 1e-3
 
 LPS_TO_RAS = torch.diag(torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64))
 
@@ -73,28 +81,59 @@ def _read(path: Path, frames: Frames | None) -> ConeViews:
     no_shift = torch.zeros(1, 3, dtype=torch.float64)
     fixed_to_tube = convert(angles, no_shift, parameterization="euler_angles", convention="ZXY", degrees=True).rotation
     _check_matrices(path, views, fixed_to_tube, values)
-    # The tube looks along its own -z, and rows follow its y axis: ours look along +z, and rows go down, along -y.
-    tube_to_camera = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
-    camera_to_world = LPS_TO_RAS @ fixed_to_tube.mT @ tube_to_camera
-    source = LPS_TO_RAS @ fixed_to_tube.mT @ torch.stack([source_x, source_y, sid], dim=-1)[:, :, None]
-    pose = RigidTransform(make_matrix(camera_to_world, source[:, :, 0])).to(torch.float32)
-
     middle_u, middle_v = (0.0, 0.0)
     if origin is not None:
         middle_u, middle_v = origin[0] + (columns - 1) / 2 * spacing[0], origin[1] + (rows - 1) / 2 * spacing[1]
-    x0, y0 = middle_u + offset_x - source_x, -(middle_v + offset_y - source_y)
-    lengths = torch.stack([sdd, x0, y0], dim=-1)
-    reorient = torch.eye(4)
-    system = [
-        Detector.of(Intrinsics(length, rows, columns, *spacing, x, y, reverse_x_axis=False), reorient)
-        for length, x, y in lengths.tolist()
+    zero, one = torch.zeros_like(sid), torch.ones_like(sid)
+    parts = [
+        (source_x, source_y, sid),
+        (middle_u + offset_x, middle_v + offset_y, sid - sdd),
+        (spacing[0] * one, zero, zero),
+        (zero, spacing[1] * one, zero),
     ]
-    if (lengths == lengths[0]).all():
-        return ConeViews(system[0], pose)
-    return ConeViews(system[0], pose, torch.cat([detector.calibration.matrix for detector in system]))
+    in_tube = torch.stack([torch.stack(vector, dim=-1) for vector in parts], dim=1)
+    vectors = in_tube @ fixed_to_tube @ LPS_TO_RAS  # as rows, from the tube's frame to the fixed one
+    try:
+        return views_of_cone_vectors(vectors.flatten(1), rows, columns)
+    except ValueError as error:
+        raise InputError(f"'{path}': {error}") from error
 
 
-RTK = GEOMETRIES.add(GeometryFormat("RTK's XML", (".xml",), _sniff, _read))
+def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> None:
+    """Write views; the images' file has to say the size of a pixel, and has the middle of the image at (0, 0).
+
+    Raises:
+        InputError: pixels that are no rectangles, or of another size than in the first view (its number is said).
+    """
+    vectors = cone_vectors_of(views).reshape(-1, 4, 3) @ LPS_TO_RAS
+    source, middle, across, down = vectors.unbind(1)
+    sizes = torch.stack([across.norm(dim=-1), down.norm(dim=-1)], dim=-1)
+    extent = torch.tensor(views.image_shape[::-1]) / 2
+    skew = (across * down).sum(-1, keepdim=True) / sizes
+    wrong = (torch.cat([sizes - sizes[0], skew], dim=-1).abs() * extent.repeat(2) > _TOLERANCE).any(dim=-1)
+    if wrong.any():
+        number = int(wrong.nonzero()[0]) + 1
+        raise InputError(f"Expected pixels that are rectangles, of one size in all views. Got others in view {number}.")
+    u, v = across / sizes[:, :1], down / sizes[:, 1:]
+    fixed_to_tube = torch.stack([u, v, torch.linalg.cross(u, v)], dim=1)
+    in_tube = torch.stack([source, middle], dim=1) @ fixed_to_tube.mT
+    (source_x, source_y, sid), (offset_x, offset_y, depth) = (point.unbind(-1) for point in in_tube.unbind(1))
+    angles = -torch.rad2deg(matrix_to_euler_angles(fixed_to_tube, "ZXY"))
+    in_plane, out_of_plane, gantry = angles.unbind(-1)
+    values = torch.stack(
+        [gantry, sid, sid - depth, source_x, source_y, offset_x, offset_y, out_of_plane, in_plane], dim=-1
+    )
+    matrices = _matrices(fixed_to_tube, values)
+    lines = ['<?xml version="1.0"?>', "<!DOCTYPE RTKGEOMETRY>", f'<{_ROOT} version="3">']
+    for numbers, matrix in zip(values.tolist(), matrices.tolist(), strict=True):
+        fields = [f"    <{name}>{number:.15g}</{name}>" for name, number in zip(_PARAMETERS, numbers, strict=True)]
+        rows = ["      " + " ".join(f"{entry:.15g}" for entry in row) for row in matrix]
+        lines += ["  <Projection>", *fields, "    <Matrix>", *rows, "    </Matrix>", "  </Projection>"]
+    with written_whole(path) as unfinished:
+        unfinished.write_text("\n".join([*lines, f"</{_ROOT}>", ""]), encoding="ascii")
+
+
+RTK = GEOMETRIES.add(GeometryFormat("RTK's XML", (".xml",), _sniff, _read, _write))
 
 
 def _read_parameters(path: Path) -> list[dict[str, Any]]:
@@ -123,8 +162,9 @@ def _read_parameters(path: Path) -> list[dict[str, Any]]:
             )
         if view["SourceToDetectorDistance"] == 0:
             raise InputError(f"{where} is by parallel beams (SourceToDetectorDistance 0), which are not read.")
-        if not 0 < view["SourceToIsocenterDistance"] < view["SourceToDetectorDistance"]:
-            distances = f"{view['SourceToIsocenterDistance']:g} and {view['SourceToDetectorDistance']:g} mm"
+        sid, sdd = view["SourceToIsocenterDistance"], view["SourceToDetectorDistance"]
+        if not 0 < sid < sdd and not sdd < sid < 0:
+            distances = f"{sid:g} and {sdd:g} mm"
             raise InputError(f"{where} has distances of the isocentre and the detector of {distances} from the source.")
         views.append(view)
     return views
@@ -148,17 +188,21 @@ def _numbers_in(element: ElementTree.Element, where: str) -> dict[str, Any]:
     return numbers
 
 
-def _check_matrices(
-    path: Path, views: list[dict[str, Any]], fixed_to_tube: Float[Tensor, "view 3 3"], values: Float[Tensor, "view 9"]
-) -> None:
-    """Compare each view's "Matrix", from fixed mm to (u, v, 1) up to a factor, with what its parameters make."""
+def _matrices(fixed_to_tube: Float[Tensor, "view 3 3"], values: Float[Tensor, "view 9"]) -> Float[Tensor, "view 3 4"]:
+    """Each view's "Matrix", from fixed mm to (u, v, 1) up to a factor: "Final Matrix" of RTK's documentation."""
     _, sid, sdd, source_x, source_y, offset_x, offset_y, _, _ = values.T
     zero, one = torch.zeros_like(sid), torch.ones_like(sid)
     rows = [[-sdd, zero, source_x - offset_x], [zero, -sdd, source_y - offset_y], [zero, zero, one]]
     tube_to_detector = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
     source = torch.stack([source_x, source_y, sid], dim=-1)[:, :, None]
-    expected = tube_to_detector @ torch.cat([fixed_to_tube, -source], dim=-1)
-    for number, (view, matrix) in enumerate(zip(views, expected, strict=True), start=1):
+    return tube_to_detector @ torch.cat([fixed_to_tube, -source], dim=-1)
+
+
+def _check_matrices(
+    path: Path, views: list[dict[str, Any]], fixed_to_tube: Float[Tensor, "view 3 3"], values: Float[Tensor, "view 9"]
+) -> None:
+    """Compare each view's "Matrix" with what its parameters make."""
+    for number, (view, matrix) in enumerate(zip(views, _matrices(fixed_to_tube, values), strict=True), start=1):
         if "Matrix" not in view:
             continue
         found = torch.tensor(view["Matrix"], dtype=torch.float64).reshape(3, 4)
