@@ -222,7 +222,7 @@ def test_rtk_takes_pixels_of_one_size_only(tmp_path):
 
 
 def test_a_kind_that_is_not_written_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="Expected as kind of geometry file one of .*RTK's XML.* Got 'Rtk'"):
+    with pytest.raises(ValueError, match=r"Expected as kind of geometry file one of .*RTK's XML.* Got 'Rtk'"):
         write_geometry(tmp_path / "geometry.xml", circular(2, **SYSTEM), kind="Rtk")
     with pytest.raises(ValueError, match=r"ends in \.xml\. Got .*geometry\.json"):
         write_geometry(tmp_path / "geometry.json", circular(2, **SYSTEM), kind="RTK's XML")
@@ -343,9 +343,9 @@ def test_damaged_matrices_are_refused_with_the_reason(tmp_path, damage):
 def test_files_of_another_kind_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no geometry file"):
         read_geometry(tmp_path / "none.json")
-    (tmp_path / "a.txt").write_text("1 2 3")
-    with pytest.raises(ValueError, match=r"JSON \(.json\), projection matrices .*, RTK's .*a.txt', which is"):
-        read_geometry(tmp_path / "a.txt")
+    (tmp_path / "a.md").write_text("1 2 3")
+    with pytest.raises(ValueError, match=r"JSON \(.json\), projection matrices .*, RTK's .*a.md', which is"):
+        read_geometry(tmp_path / "a.md")
     (tmp_path / "a.npz").write_text("1 2 3")
     with pytest.raises(ValueError, match="damaged"):
         read_geometry(tmp_path / "a.npz")

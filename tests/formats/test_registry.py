@@ -138,8 +138,15 @@ def test_a_new_geometry_is_one_registration(tmp_path, monkeypatch):
     assert read_geometry(tmp_path / "a.circle") is VIEWS
     assert read == [None]
     assert not has_centred_world(tmp_path / "a.circle")
-    with pytest.raises(InputError, match=r"ends in \.json, \.circle"):
-        write_geometry(tmp_path / "a.xml", VIEWS)
+    with pytest.raises(InputError, match=r"ends in .*\.json.*, \.circle"):
+        write_geometry(tmp_path / "a.stl", VIEWS)
+    GEOMETRIES.add(GeometryFormat("wheels", (".circle",), starting_with(b"wheel"), read_circle, write))
+    with pytest.raises(
+        InputError, match=r"kind as one of 'circles', 'wheels', which all are written to \.circle files"
+    ):
+        write_geometry(tmp_path / "a.circle", VIEWS)
+    write_geometry(tmp_path / "b.circle", VIEWS, kind="wheels")
+    assert (tmp_path / "b.circle").exists()
 
 
 def test_a_new_image_format_is_one_registration(tmp_path, monkeypatch):

@@ -33,12 +33,21 @@ class GeometryFormat(Format):
     Attributes:
         read: the views of a file; what it leaves open is in the `Frames` of the images, if there are any.
         write: writes views, and the names of their images, to a file; None if such files are only read.
+        written: the suffixes of files that are written, if not all of them are.
         centred: the origin of the file's world is the centre of a CT. Otherwise it is that of the CT's own file.
     """
 
     read: Callable[[Path, Frames | None], ConeViews]
     write: Callable[[Path, ConeViews, Sequence[str | None] | None], None] | None = None
     centred: bool = False
+    written: tuple[str, ...] | None = None
+
+    @property
+    def written_suffixes(self) -> tuple[str, ...]:
+        """The suffixes of files that views can be written to."""
+        if self.write is None:
+            return ()
+        return self.suffixes if self.written is None else self.written
 
 
 GEOMETRIES: Formats[GeometryFormat] = Formats("geometry file")
@@ -50,9 +59,9 @@ def read_geometry(path: str | os.PathLike[str], frames: Frames | None = None) ->
 
     Args:
         path: raygrad's own JSON (of `write_geometry`, `write_poses` and the command line), RTK's XML, projection
-            matrices in JSON, NPY or NPZ, or a file of another format in `GEOMETRIES`.
-        frames: what the images' file says, such as `Stack.frames`: the size of pixels for RTK's XML and for matrices
-            alone. Geometry of images of another size is refused.
+            matrices, or a file of another format in `GEOMETRIES`.
+        frames: what the images' file says, such as `Stack.frames`: rows, columns and the size of pixels for formats
+            that leave them out. Geometry of images of another size is refused.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -69,7 +78,7 @@ def read_geometry(path: str | os.PathLike[str], frames: Frames | None = None) ->
 def has_centred_world(path: str | os.PathLike[str]) -> bool:
     """Whether the origin of a geometry file's world is the centre of a CT, as in raygrad's JSON.
 
-    Otherwise, as in RTK's XML and projection matrices, it is the origin of the CT's own file. `raygrad.read` moves a CT
+    Otherwise, as in RTK's XML or projection matrices, it is the origin of the CT's own file. `raygrad.read` moves a CT
     to its centre unless it is told `center_volume=False`.
 
     Raises:
@@ -116,11 +125,11 @@ def written_format(path: Path, kind: str | None = None) -> GeometryFormat:
     written = [format for format in writable if kind in (None, format.name)]
     if not written:
         raise InputError(f"Expected as kind of geometry file one of {_names_of(writable)}. Got {kind!r}.")
-    suffix = suffix_of(path, (suffix for format in written for suffix in format.suffixes))
+    suffix = suffix_of(path, (suffix for format in written for suffix in format.written_suffixes))
     if suffix is None:
-        suffixes = dict.fromkeys(suffix for format in written for suffix in format.suffixes)
+        suffixes = dict.fromkeys(suffix for format in written for suffix in format.written_suffixes)
         raise InputError(f"Expected a file name that ends in {', '.join(suffixes)}. Got '{path}'.")
-    fitting = [format for format in written if suffix in format.suffixes]
+    fitting = [format for format in written if suffix in format.written_suffixes]
     if len(fitting) > 1:
         raise InputError(
             f"Expected kind as one of {_names_of(fitting)}, which all are written to {suffix} files. Got none for "
@@ -131,3 +140,30 @@ def written_format(path: Path, kind: str | None = None) -> GeometryFormat:
 
 def _names_of(formats: Sequence[GeometryFormat]) -> str:
     return ", ".join(repr(format.name) for format in formats)
+
+
+def detector_size(
+    path: Path,
+    frames: Frames | None,
+    height: float | None = None,
+    width: float | None = None,
+    delx: float | None = None,
+) -> tuple[int, int, float]:
+    """Rows, columns and the width of a pixel in mm, each as a geometry file says or else as the images' file does.
+
+    Raises:
+        InputError: neither says it, or it is no whole number or not positive.
+    """
+    shape = None if frames is None else frames.image_shape
+    if height is not None and width is not None:
+        shape = (int(height), int(width))
+        if shape != (height, width):
+            raise InputError(f"Expected whole numbers of rows and columns. Got {height} and {width} in '{path}'.")
+    if delx is None and frames is not None and frames.spacing is not None:
+        delx = frames.spacing[0]
+    if shape is None or delx is None:
+        missing = "height and width" if shape is None else "delx"
+        raise InputError(f"Expected {missing} of the images in the file or beside it. '{path}' leaves open {missing}.")
+    if min(shape) < 1 or not 0 < delx < float("inf"):
+        raise InputError(f"Expected positive sizes. Got {shape[0]} x {shape[1]} pixels of {delx} mm in '{path}'.")
+    return *shape, delx

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad._errors import InputError
-from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
+from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat, detector_size
 from raygrad.formats._numpy import is_numpy, load_arrays
 from raygrad.formats._registry import json_in
 from raygrad.geometry import ConeViews, Detector, Intrinsics
@@ -50,16 +50,9 @@ def _read(path: Path, frames: Frames | None) -> ConeViews:
         ) from error
     if matrices.ndim != 3 or matrices.shape[1:] != (3, 4) or len(matrices) == 0:
         raise InputError(f"Expected matrices of shape (view, 3, 4). Got {tuple(matrices.shape)} in '{path}'.")
-    shape = None if frames is None else frames.image_shape
-    if rows is not None and columns is not None:
-        shape = (int(rows), int(columns))
-    if delx is None and frames is not None and frames.spacing is not None:
-        delx = frames.spacing[0]
-    if shape is None or delx is None:
-        missing = "height and width" if shape is None else "delx"
-        raise InputError(f"Expected {missing} of the images in the file or beside it. '{path}' leaves open {missing}.")
+    shape_and_width = detector_size(path, frames, rows, columns, delx)
     try:
-        return views_of_matrices(matrices, *shape, delx)
+        return views_of_matrices(matrices, *shape_and_width)
     except ValueError as error:
         raise InputError(f"'{path}': {error}") from error
 

@@ -1,0 +1,162 @@
+"""Cameras of other programs: points of the world on the pixels where the other program's own formula has them."""
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from raygrad.formats import Frames, read_geometry, write_geometry
+from raygrad.geometry import ConeViews, cone_vectors_of, views_of_cone_vectors
+from raygrad.geometry.trajectories import circular
+
+SYSTEM = {"sdd": 1200.0, "sid": 800.0, "height": 6, "width": 9, "delx": 4.0, "dely": 3.0, "x0": 6.0, "y0": -4.5}
+FRAMES = Frames((6, 9), (4.0, 3.0))
+POINTS = np.random.default_rng(0).normal(size=(7, 3)) * 50
+
+
+def pixels_of(views):
+    """Where views see the points: (view, point, 2), pixel centres at whole numbers."""
+    u, v, w = (views.world_to_pixel.numpy() @ np.c_[POINTS, np.ones(len(POINTS))].T).transpose(1, 0, 2)
+    assert (w > 0).all()
+    return np.stack([u / w, v / w], axis=-1)
+
+
+def assert_pixels(found, expected, atol=2e-3):
+    np.testing.assert_allclose(found, expected, atol=atol, rtol=0)
+
+
+def random_pinhole(rng):
+    """K, R and t of a camera that looks at the origin, roughly."""
+    camera = np.array([[300.0 + rng.normal(), 0, 4 + rng.normal()], [0, 400.0, 3 + rng.normal()], [0, 0, 1]])
+    rotation = roma.random_rotmat(1)[0].double().numpy()
+    rotation = np.linalg.qr(rotation)[0]
+    rotation = rotation * np.sign(np.linalg.det(rotation))
+    return camera, rotation, np.array([5.0, -7.0, 800.0])
+
+
+def project(camera, rotation, translation):
+    """(point, 2): K (R X + t), divided by its third."""
+    seen = camera @ (rotation @ POINTS.T + translation[:, None])
+    return (seen[:2] / seen[2]).T
+
+
+def block(rows):
+    return "\n".join(" ".join(map(str, row)) for row in rows) + "\n"
+
+
+def test_matrices_as_text(tmp_path):
+    views = circular(4, **SYSTEM)
+    write_geometry(tmp_path / "a.txt", views, kind="projection matrices as text")
+    numbers = np.loadtxt(tmp_path / "a.txt").reshape(4, 3, 4)
+    u, v, w = np.moveaxis(numbers @ np.c_[POINTS, np.ones(7)].T, 1, 0)
+    assert_pixels(np.stack([u / w, v / w], -1) - 0.5, pixels_of(views))
+    assert_pixels(pixels_of(read_geometry(tmp_path / "a.txt")), pixels_of(views))
+    # Commas, and what the remarks do not say beside the file.
+    np.savetxt(tmp_path / "b.csv", numbers.reshape(-1, 4), delimiter=",")
+    found = read_geometry(tmp_path / "b.csv", FRAMES)
+    assert_pixels(pixels_of(found), pixels_of(views))
+    torch.testing.assert_close(cone_vectors_of(found), cone_vectors_of(views), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_camera_rotation_and_translation_as_text(tmp_path, each):
+    rng = np.random.default_rng(1)
+    cameras = [random_pinhole(rng) for _ in range(3)]
+    text = "# K, then R | t\n"
+    for number, (camera, rotation, translation) in enumerate(cameras):
+        text += block(camera) if each or number == 0 else ""
+        text += block(np.c_[rotation, translation])
+    (tmp_path / "a.txt").write_text(text)
+    expected = [project(c if each else cameras[0][0], r, t) - 0.5 for c, r, t in cameras]
+    views = read_geometry(tmp_path / "a.txt", FRAMES)
+    assert_pixels(pixels_of(views), expected)
+    assert views.detector.delx == pytest.approx(4.0)
+
+
+TEXT_DAMAGES = {
+    "two rows": ("1 2 3 4\n5 6 7 8\n", "three a view"),
+    "late K": ("1 0 0 0\n0 1 0 0\n0 0 1 9\n" + "3 0 1\n0 3 1\n0 0 1\n", r"K before the first \[R"),
+    "no rotation": ("3 0 1\n0 3 1\n0 0 1\n" + "2 0 0 0\n0 1 0 0\n0 0 1 9\n", "rotation.* in view 1"),
+    "mirrored": ("3 0 1\n0 3 1\n0 0 1\n" + "-1 0 0 0\n0 1 0 0\n0 0 1 9\n", "rotation.* in view 1"),
+    "negative": ("-3 0 1\n0 3 1\n0 0 1\n" + "1 0 0 0\n0 1 0 0\n0 0 1 9\n", "Expected K .* in view 1"),
+    "singular": ("1 2 3 4\n" * 3, "View 1"),
+    "half a pixel": ("# height = 5.5\n# width = 2\n" + "1 2 3 4\n" * 3, "whole numbers"),
+    "a word": ("# height = many\n" + "1 2 3 4\n" * 3, "as numbers in the remarks"),
+}
+
+
+@pytest.mark.parametrize("damage", TEXT_DAMAGES)
+def test_damaged_texts_are_refused_with_the_reason(tmp_path, damage):
+    text, reason = TEXT_DAMAGES[damage]
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        read_geometry(tmp_path / "a.txt", FRAMES)
+
+
+def test_pixels_of_several_widths_are_not_written_as_one(tmp_path):
+    vectors = cone_vectors_of(circular(3, **SYSTEM))
+    vectors[1, 6:9] *= 1.1
+    with pytest.raises(ValueError, match=r"one width.* in view 2"):
+        write_geometry(tmp_path / "a.txt", views_of_cone_vectors(vectors, 6, 9), kind="projection matrices as text")
+
+
+def opencv_matrix(name, values):
+    values = np.atleast_2d(values)
+    numbers = ",\n       ".join(", ".join(map(repr, row)) for row in values.tolist())
+    return (
+        f"{name}: !!opencv-matrix\n   rows: {values.shape[0]}\n   cols: {values.shape[1]}\n   dt: d\n"
+        f"   data: [ {numbers} ]\n"
+    )
+
+
+def opencv_yaml(camera, rotation, translation, distortion=0.0, names=("camera_matrix", "R", "T"), head="%YAML:1.0"):
+    parts = [opencv_matrix(n, v) for n, v in zip(names, (camera, rotation, translation[:, None]), strict=True)]
+    lens = opencv_matrix("distortion_coefficients", [[distortion, 0.0, 0.0, 0.0, 0.0]])
+    return f'{head}\n---\ncalibration_time: "Fri"\nimage_width: 9\nimage_height: 6\n' + "".join([*parts, lens])
+
+
+@pytest.mark.parametrize("as_vector", [False, True])
+def test_cameras_of_opencv(tmp_path, as_vector):
+    camera, rotation, translation = random_pinhole(np.random.default_rng(2))
+    turned = rotation
+    names = ("camera_matrix", "R", "T")
+    if as_vector:  # Rodrigues' vector: the axis times the angle
+        turned = roma.rotmat_to_rotvec(torch.from_numpy(rotation)).numpy()[:, None]
+        names = ("K", "rvec", "tvec")
+    (tmp_path / "a.yml").write_text(opencv_yaml(camera, turned, translation, names=names))
+    views = read_geometry(tmp_path / "a.yml", FRAMES)
+    assert_pixels(pixels_of(views)[0], project(camera, rotation, translation))  # OpenCV counts from pixel centres
+    assert (views.detector.delx, views.detector.sdd) == pytest.approx((4.0, 4 * camera[0, 0]), abs=1e-4)
+
+
+def test_a_camera_of_opencv_is_read_as_it_was_written(tmp_path):
+    views = circular(3, **SYSTEM)[1:2]
+    write_geometry(tmp_path / "a.yaml", views)
+    found = read_geometry(tmp_path / "a.yaml")
+    torch.testing.assert_close(cone_vectors_of(found), cone_vectors_of(views), atol=2e-3, rtol=0)
+    assert (tmp_path / "a.yaml").read_text().startswith("%YAML:1.0\n---\n")
+    with pytest.raises(ValueError, match=r"one view .* Got 3"):
+        write_geometry(tmp_path / "a.yaml", circular(3, **SYSTEM))
+    mirrored = ConeViews(
+        views.detector.with_intrinsics(views.detector.intrinsics.replaced(reverse_x_axis=False)), views.pose
+    )
+    with pytest.raises(ValueError, match="mirror"):
+        write_geometry(tmp_path / "a.yaml", mirrored)
+
+
+OPENCV_DAMAGES = {
+    "distorted": (lambda parts: opencv_yaml(*parts, distortion=0.1), "distorted lens"),
+    "no rotation": (lambda parts: opencv_yaml(*parts).replace("\nR:", "\nQ:"), "Expected R .* Got none"),
+    "another size": (lambda parts: opencv_yaml(parts[0], parts[1][:2], parts[2]), "Expected R .* Got 2 x 3"),
+    "two names": (lambda parts: opencv_yaml(*parts) + opencv_matrix("K", parts[0]), "one of camera_matrix.*, K in"),
+    "a word": (lambda parts: opencv_yaml(*parts).replace("data: [ ", "data: [ x"), "3 x 3 numbers of camera_matrix"),
+    "stretched": (lambda parts: opencv_yaml(parts[0], 2 * parts[1], parts[2]), "rotation"),
+}
+
+
+@pytest.mark.parametrize("damage", OPENCV_DAMAGES)
+def test_damaged_files_of_opencv_are_refused_with_the_reason(tmp_path, damage):
+    make, reason = OPENCV_DAMAGES[damage]
+    (tmp_path / "a.yml").write_text(make(random_pinhole(np.random.default_rng(2))))
+    with pytest.raises(ValueError, match=reason):
+        read_geometry(tmp_path / "a.yml", FRAMES)
