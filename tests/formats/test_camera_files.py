@@ -160,3 +160,52 @@ def test_damaged_files_of_opencv_are_refused_with_the_reason(tmp_path, damage):
     (tmp_path / "a.yml").write_text(make(random_pinhole(np.random.default_rng(2))))
     with pytest.raises(ValueError, match=reason):
         read_geometry(tmp_path / "a.yml", FRAMES)
+
+
+def project_cone_vectors(vectors, points):
+    """(view, point, 2) by ASTRA's vectors: the line from the source through a point meets d + a u + b v."""
+    found = []
+    for vector in np.asarray(vectors):
+        s, d, u, v = vector.reshape(4, 3)
+        hits = [np.linalg.solve(np.stack([point - s, -u, -v], axis=1), d - s)[1:] for point in points]
+        found.append(hits)
+    return np.array(found) + np.array([4.0, 2.5])  # from the middle of 6 x 9 pixels to the centre of the first
+
+
+VECTORS = np.array(
+    [
+        [0, 800, 0, 5, -400, 3, -4, 0, 0, 0, 0, -3],
+        [800, 10, 5, -390, 0, 0, 0, 4.1, 0.3, 0.2, 0.1, -3.1],
+    ],
+    dtype=float,
+)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "txt", "csv"])
+def test_cone_vectors_of_astra(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    if kind == "npy":
+        np.save(path, VECTORS)
+    elif kind == "npz":
+        np.savez(path, Vectors=VECTORS, DetectorRowCount=6, DetectorColCount=9)
+    else:
+        np.savetxt(path, VECTORS, delimiter="," if kind == "csv" else " ")
+    views = read_geometry(path, None if kind == "npz" else Frames((6, 9)))
+    assert_pixels(pixels_of(views), project_cone_vectors(VECTORS, POINTS))
+    if kind != "csv":
+        write_geometry(tmp_path / f"b.{kind}", views, kind="ASTRA's cone_vec")
+        again = read_geometry(tmp_path / f"b.{kind}", Frames((6, 9)))
+        assert_pixels(pixels_of(again), pixels_of(views))
+        torch.testing.assert_close(cone_vectors_of(again), torch.from_numpy(VECTORS), atol=1e-3, rtol=0)
+
+
+def test_damaged_cone_vectors_are_refused_with_the_reason(tmp_path):
+    np.save(tmp_path / "a.npy", VECTORS)
+    with pytest.raises(ValueError, match="leaves open height and width"):
+        read_geometry(tmp_path / "a.npy")
+    np.save(tmp_path / "a.npy", np.r_[VECTORS, np.zeros((1, 12))])
+    with pytest.raises(ValueError, match=r"a\.npy.* in view 3"):
+        read_geometry(tmp_path / "a.npy", FRAMES)
+    (tmp_path / "a.txt").write_text("1 2 3 4 5 6 7 8 9 10 11 12\n1 2 3\n")
+    with pytest.raises(ValueError, match=r"one of .*ASTRA"):
+        read_geometry(tmp_path / "a.txt", FRAMES)

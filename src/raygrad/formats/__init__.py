@@ -67,6 +67,7 @@ __all__ = [
 ]
 
 # Lent to other rooms; not for users.
+from raygrad.formats._astra import ASTRA as ASTRA
 from raygrad.formats._beside import beside as beside
 from raygrad.formats._dicom_xray import DICOM as DICOM
 from raygrad.formats._geometry import written_format as written_format

@@ -19,6 +19,20 @@ def is_numpy(path: Path) -> bool:
         return file.read(6).startswith(_MAGIC)
 
 
+def shapes_in(path: Path, alone: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays of a file by their names, as `load_arrays` has them; none if it is no such file."""
+    if not is_numpy(path):
+        return {}
+    try:
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r")
+        if isinstance(loaded, np.ndarray):
+            return {alone: loaded.shape}
+        with loaded:
+            return {name: loaded[name].shape for name in loaded.files}
+    except (ValueError, OSError, EOFError, BadZipFile):
+        return {}
+
+
 def load_arrays(path: Path, alone: str) -> dict[str, np.ndarray]:
     """The arrays of a file by their names; the one of a NPY file has the name `alone`.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from raygrad._errors import InputError
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat, detector_size
-from raygrad.formats._numpy import is_numpy, load_arrays
+from raygrad.formats._numpy import load_arrays, shapes_in
 from raygrad.formats._registry import json_in
 from raygrad.geometry import ConeViews, Detector, Intrinsics
 from raygrad.pose import RigidTransform, make_matrix
@@ -20,8 +20,9 @@ _NAMES = ("matrices", *_NUMBERS)
 
 
 def _sniff(path: Path) -> bool:
-    if is_numpy(path):
-        return True
+    shapes = shapes_in(path, "matrices")
+    if shapes:
+        return len(shapes.get("matrices", ())) == 3
     content = json_in(path)
     return isinstance(content, list) or (isinstance(content, dict) and "matrices" in content)
 
