@@ -209,3 +209,106 @@ def test_damaged_cone_vectors_are_refused_with_the_reason(tmp_path):
     (tmp_path / "a.txt").write_text("1 2 3 4 5 6 7 8 9 10 11 12\n1 2 3\n")
     with pytest.raises(ValueError, match=r"one of .*ASTRA"):
         read_geometry(tmp_path / "a.txt", FRAMES)
+
+
+def turn(axis, angle):
+    """The rotation about an axis by the right-hand rule."""
+    i, j = [(1, 2), (2, 0), (0, 1)]["xyz".index(axis)]
+    matrix = np.eye(3)
+    matrix[i, i] = matrix[j, j] = np.cos(angle)
+    matrix[j, i], matrix[i, j] = np.sin(angle), -np.sin(angle)
+    return matrix
+
+
+@pytest.mark.parametrize("per_view", [False, True])
+def test_geometry_of_tigre(tmp_path, per_view):
+    rng = np.random.default_rng(3)
+    angles = rng.uniform(-3, 3, (4, 3)) if per_view else rng.uniform(-3, 3, 4)
+    shape = (4,) if per_view else ()
+    geometry = {
+        "DSO": 800 + rng.uniform(0, 9, shape),
+        "DSD": 1200 + rng.uniform(0, 9, shape),
+        "nDetector": np.array([6, 9]),
+        "dDetector": np.array([3.0, 4.0]),
+        "offOrigin": rng.normal(size=(*shape, 3)) * 9,
+        "offDetector": rng.normal(size=(*shape, 2)) * 9,
+        "rotDetector": rng.normal(size=(*shape, 3)) * 0.1,
+        "COR": rng.normal(size=shape),
+        "accuracy": 0.5,
+    }
+    np.savez(tmp_path / "a.npz", angles=angles, **geometry)
+    views = read_geometry(tmp_path / "a.npz")
+    vectors = []
+    for number in range(4):
+        g = {name: value[number] if per_view and name[0] in "Dor" else value for name, value in geometry.items()}
+        g["COR"] = np.broadcast_to(geometry["COR"], 4)[number]
+        a, b, c = angles[number] if per_view else (angles[number], 0, 0)
+        yaw, pitch, roll = g["rotDetector"]
+        detector = turn("z", roll) @ turn("y", pitch) @ turn("x", yaw)
+        world = turn("z", a) @ turn("y", b) @ turn("z", c)
+        shift = np.array([-g["COR"] * np.sin(a), g["COR"] * np.cos(a), 0]) - g["offOrigin"][::-1]
+        source = world @ [g["DSO"], 0, 0] + shift
+        middle = world @ [g["DSO"] - g["DSD"], g["offDetector"][1], g["offDetector"][0]] + shift
+        vectors.append(np.r_[source, middle, world @ detector @ [0, 4.0, 0], world @ detector @ [0, 0, 3.0]])
+    assert_pixels(pixels_of(views), project_cone_vectors(vectors, POINTS))
+
+
+def test_geometry_of_tigre_as_its_first_demo_draws_it(tmp_path):
+    """S is at +x, the detector behind, and the point at +y, +z is in a later column and a later row."""
+    plain = {"DSO": 1000.0, "DSD": 1500.0, "nDetector": [6, 9], "dDetector": [3.0, 4.0]}
+    np.savez(tmp_path / "a.npz", angles=np.zeros(1), **plain)
+    views = read_geometry(tmp_path / "a.npz")
+    assert views.source[0].tolist() == pytest.approx([1000, 0, 0])
+    u, v, w = views.world_to_pixel[0].numpy() @ [0, 4 / 1.5, 3 / 1.5, 1]
+    assert (u / w, v / w) == pytest.approx((4 + 1, 2.5 + 1), abs=1e-4)
+
+
+TIGRE_DAMAGES = {
+    "unknown": ({"wobble": np.zeros(3)}, "wobble"),
+    "parallel": ({"mode": "parallel"}, "mode parallel"),
+    "angles": ({"angles": np.zeros((4, 2))}, r"angles of shape .* Got \(4, 2\)"),
+    "offset": ({"offDetector": np.zeros(3)}, r"offDetector of 2 numbers"),
+    "inside": ({"DSD": 0.0}, "in view 1"),
+}
+
+
+@pytest.mark.parametrize("damage", TIGRE_DAMAGES)
+def test_damaged_geometry_of_tigre_is_refused_with_the_reason(tmp_path, damage):
+    change, reason = TIGRE_DAMAGES[damage]
+    plain = {"DSO": 1000.0, "DSD": 1500.0, "nDetector": [6, 9], "dDetector": [3.0, 4.0], "angles": np.zeros(4)}
+    np.savez(tmp_path / "a.npz", **plain | change)
+    with pytest.raises(ValueError, match=reason):
+        read_geometry(tmp_path / "a.npz")
+
+
+def leap_parameters(**changes):
+    vectors = {"sourcePositions": VECTORS[:, :3], "moduleCenters": VECTORS[:, 3:6]}
+    vectors |= {"colVectors": VECTORS[:, 6:9], "rowVectors": VECTORS[:, 9:]}
+    sizes = {"numAngles": 2, "numRows": 6, "numCols": 9, "pixelHeight": 3.0, "pixelWidth": 4.0}
+    given = {"geometry": "modular", **sizes, **vectors} | changes
+    lines = [f"{n} = {v if np.ndim(v) == 0 else ', '.join(map(str, np.ravel(v)))}" for n, v in given.items()]
+    return "# CT geometry\n" + "\n".join(lines) + "\n"
+
+
+def test_modular_beams_of_leap(tmp_path):
+    (tmp_path / "a.txt").write_text(leap_parameters())
+    views = read_geometry(tmp_path / "a.txt")
+    expected = VECTORS.copy()  # unit vectors count, times the size of a pixel
+    for columns, size in ((slice(6, 9), 4.0), (slice(9, 12), 3.0)):
+        expected[:, columns] *= size / np.linalg.norm(expected[:, columns], axis=1, keepdims=True)
+    assert_pixels(pixels_of(views), project_cone_vectors(expected, POINTS))
+    circle = circular(4, **SYSTEM)
+    write_geometry(tmp_path / "b.npz", circle, kind="LEAP's modular beams")
+    again = read_geometry(tmp_path / "b.npz")
+    torch.testing.assert_close(cone_vectors_of(again), cone_vectors_of(circle), atol=2e-3, rtol=0)
+    with np.load(tmp_path / "b.npz") as arrays:
+        np.testing.assert_allclose(np.linalg.norm(arrays["rowVectors"], axis=1), 1, atol=1e-6)
+        assert arrays["numAngles"] == 4
+    for change, reason in (
+        ({"geometry": "cone"}, "modular beams.* Got cone"),
+        ({"detectorType": "curved"}, "flat detectors"),
+        ({"rowVectors": np.ones(5)}, "three numbers a view"),
+    ):
+        (tmp_path / "a.txt").write_text(leap_parameters(**change))
+        with pytest.raises(ValueError, match=reason):
+            read_geometry(tmp_path / "a.txt")

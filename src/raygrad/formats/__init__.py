@@ -77,6 +77,7 @@ from raygrad.formats._itk_images import NIFTI as NIFTI
 from raygrad.formats._itk_images import NRRD as NRRD
 from raygrad.formats._itk_images import PNG as PNG
 from raygrad.formats._itk_images import TIFF as TIFF
+from raygrad.formats._leap import LEAP as LEAP
 from raygrad.formats._numpy import NUMPY as NUMPY
 from raygrad.formats._opencv import OPENCV as OPENCV
 from raygrad.formats._pose_json import POSE_JSON as POSE_JSON
@@ -85,3 +86,4 @@ from raygrad.formats._rtk import RTK as RTK
 from raygrad.formats._stacks import check_stack_path as check_stack_path
 from raygrad.formats._table import TABLE as TABLE
 from raygrad.formats._text_matrices import TEXT_MATRICES as TEXT_MATRICES
+from raygrad.formats._tigre import TIGRE as TIGRE

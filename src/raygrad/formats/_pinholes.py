@@ -85,3 +85,21 @@ def pixel_width_of(views: ConeViews) -> float:
         number = int(apart.nonzero()[0]) + 1
         raise InputError(f"Expected pixels of one width. Got {width[number - 1]:g} mm in view {number}.")
     return float(f"{width[0].item():.9g}")
+
+
+def pixel_size_of(views: ConeViews) -> tuple[float, float]:
+    """Width and height in mm of the pixels of all views.
+
+    Raises:
+        InputError: pixels that are no rectangles, or of another size than in the first view (its number is said).
+    """
+    across, down = cone_vectors_of(views)[:, 6:].reshape(-1, 2, 3).unbind(1)
+    sizes = torch.stack([across.norm(dim=-1), down.norm(dim=-1)], dim=-1)
+    skew = (across * down).sum(-1, keepdim=True) / sizes
+    extent = torch.tensor(views.image_shape[::-1]) / 2
+    wrong = (torch.cat([sizes - sizes[0], skew], dim=-1).abs() * extent.repeat(2) > _TOLERANCE).any(dim=-1)
+    if wrong.any():
+        number = int(wrong.nonzero()[0]) + 1
+        raise InputError(f"Expected pixels that are rectangles, of one size in all views. Got others in view {number}.")
+    width, height = (float(f"{size:.9g}") for size in sizes[0].tolist())
+    return width, height

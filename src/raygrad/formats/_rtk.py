@@ -24,6 +24,7 @@ from torch import Tensor
 from raygrad._errors import InputError
 from raygrad._files import written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
+from raygrad.formats._pinholes import pixel_size_of
 from raygrad.geometry import ConeViews, cone_vectors_of, views_of_cone_vectors
 from raygrad.pose import convert, matrix_to_euler_angles
 
@@ -42,9 +43,6 @@ _PARAMETERS = {
 # Radius of a curved detector, which must be 0, and the collimator's jaws.
 _CURVATURE = "RadiusCylindricalDetector"
 _IGNORED = ("CollimationUInf", "CollimationUSup", "CollimationVInf", "CollimationVSup")
-
-# How far, in mm at the edge of the image, pixels of one size may be from one another when they are written.
-_TOLERANCE = 1e-3
 
 LPS_TO_RAS = torch.diag(torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64))
 
@@ -107,14 +105,8 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
     """
     vectors = cone_vectors_of(views).reshape(-1, 4, 3) @ LPS_TO_RAS
     source, middle, across, down = vectors.unbind(1)
-    sizes = torch.stack([across.norm(dim=-1), down.norm(dim=-1)], dim=-1)
-    extent = torch.tensor(views.image_shape[::-1]) / 2
-    skew = (across * down).sum(-1, keepdim=True) / sizes
-    wrong = (torch.cat([sizes - sizes[0], skew], dim=-1).abs() * extent.repeat(2) > _TOLERANCE).any(dim=-1)
-    if wrong.any():
-        number = int(wrong.nonzero()[0]) + 1
-        raise InputError(f"Expected pixels that are rectangles, of one size in all views. Got others in view {number}.")
-    u, v = across / sizes[:, :1], down / sizes[:, 1:]
+    width, height = pixel_size_of(views)
+    u, v = across / width, down / height
     fixed_to_tube = torch.stack([u, v, torch.linalg.cross(u, v)], dim=1)
     in_tube = torch.stack([source, middle], dim=1) @ fixed_to_tube.mT
     (source_x, source_y, sid), (offset_x, offset_y, depth) = (point.unbind(-1) for point in in_tube.unbind(1))
