@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import roma
 import torch
+from camera_formulas import POINTS, assert_pixels, pixels_of, project, project_cone_vectors, random_pinhole, turn
 
 from raygrad.formats import Frames, read_geometry, write_geometry
 from raygrad.geometry import ConeViews, cone_vectors_of, views_of_cone_vectors
@@ -11,33 +12,6 @@ from raygrad.geometry.trajectories import circular
 
 SYSTEM = {"sdd": 1200.0, "sid": 800.0, "height": 6, "width": 9, "delx": 4.0, "dely": 3.0, "x0": 6.0, "y0": -4.5}
 FRAMES = Frames((6, 9), (4.0, 3.0))
-POINTS = np.random.default_rng(0).normal(size=(7, 3)) * 50
-
-
-def pixels_of(views):
-    """Where views see the points: (view, point, 2), pixel centres at whole numbers."""
-    u, v, w = (views.world_to_pixel.numpy() @ np.c_[POINTS, np.ones(len(POINTS))].T).transpose(1, 0, 2)
-    assert (w > 0).all()
-    return np.stack([u / w, v / w], axis=-1)
-
-
-def assert_pixels(found, expected, atol=2e-3):
-    np.testing.assert_allclose(found, expected, atol=atol, rtol=0)
-
-
-def random_pinhole(rng):
-    """K, R and t of a camera that looks at the origin, roughly."""
-    camera = np.array([[300.0 + rng.normal(), 0, 4 + rng.normal()], [0, 400.0, 3 + rng.normal()], [0, 0, 1]])
-    rotation = roma.random_rotmat(1)[0].double().numpy()
-    rotation = np.linalg.qr(rotation)[0]
-    rotation = rotation * np.sign(np.linalg.det(rotation))
-    return camera, rotation, np.array([5.0, -7.0, 800.0])
-
-
-def project(camera, rotation, translation):
-    """(point, 2): K (R X + t), divided by its third."""
-    seen = camera @ (rotation @ POINTS.T + translation[:, None])
-    return (seen[:2] / seen[2]).T
 
 
 def block(rows):
@@ -162,16 +136,6 @@ def test_damaged_files_of_opencv_are_refused_with_the_reason(tmp_path, damage):
         read_geometry(tmp_path / "a.yml", FRAMES)
 
 
-def project_cone_vectors(vectors, points):
-    """(view, point, 2) by ASTRA's vectors: the line from the source through a point meets d + a u + b v."""
-    found = []
-    for vector in np.asarray(vectors):
-        s, d, u, v = vector.reshape(4, 3)
-        hits = [np.linalg.solve(np.stack([point - s, -u, -v], axis=1), d - s)[1:] for point in points]
-        found.append(hits)
-    return np.array(found) + np.array([4.0, 2.5])  # from the middle of 6 x 9 pixels to the centre of the first
-
-
 VECTORS = np.array(
     [
         [0, 800, 0, 5, -400, 3, -4, 0, 0, 0, 0, -3],
@@ -209,15 +173,6 @@ def test_damaged_cone_vectors_are_refused_with_the_reason(tmp_path):
     (tmp_path / "a.txt").write_text("1 2 3 4 5 6 7 8 9 10 11 12\n1 2 3\n")
     with pytest.raises(ValueError, match=r"one of .*ASTRA"):
         read_geometry(tmp_path / "a.txt", FRAMES)
-
-
-def turn(axis, angle):
-    """The rotation about an axis by the right-hand rule."""
-    i, j = [(1, 2), (2, 0), (0, 1)]["xyz".index(axis)]
-    matrix = np.eye(3)
-    matrix[i, i] = matrix[j, j] = np.cos(angle)
-    matrix[j, i], matrix[i, j] = np.sin(angle), -np.sin(angle)
-    return matrix
 
 
 @pytest.mark.parametrize("per_view", [False, True])

@@ -18,6 +18,7 @@ from raygrad.formats._images import write_image as write_image
 from raygrad.formats._line_integrals import VALUES as VALUES
 from raygrad.formats._line_integrals import estimate_air as estimate_air
 from raygrad.formats._pose_json import read_file_to_world as read_file_to_world
+from raygrad.formats._nikon import read_xtekct as read_xtekct
 from raygrad.formats._pose_json import read_poses as read_poses
 from raygrad.formats._pose_json import write_poses as write_poses
 from raygrad.formats._projection_matrices import views_of_matrices as views_of_matrices
@@ -55,6 +56,7 @@ __all__ = [
     "join_views",
     "split_views",
     "views_of_matrices",
+    "read_xtekct",
     "write_image",
     "GEOMETRIES",
     "GeometryFormat",
@@ -77,7 +79,10 @@ from raygrad.formats._itk_images import NIFTI as NIFTI
 from raygrad.formats._itk_images import NRRD as NRRD
 from raygrad.formats._itk_images import PNG as PNG
 from raygrad.formats._itk_images import TIFF as TIFF
+from raygrad.formats._jointtrack import JOINTTRACK as JOINTTRACK
 from raygrad.formats._leap import LEAP as LEAP
+from raygrad.formats._mayacam import MAYACAM as MAYACAM
+from raygrad.formats._nikon import NIKON as NIKON
 from raygrad.formats._numpy import NUMPY as NUMPY
 from raygrad.formats._opencv import OPENCV as OPENCV
 from raygrad.formats._pose_json import POSE_JSON as POSE_JSON
