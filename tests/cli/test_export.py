@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from raygrad.cli import app
 from raygrad.data import Volume, read, write_volume
-from raygrad.formats import View, read_file_to_world, read_geometry, write_poses
+from raygrad.formats import Frames, View, read_file_to_world, read_geometry, write_poses
 from raygrad.geometry import Intrinsics
 from raygrad.pose import convert
 
@@ -69,3 +69,14 @@ def test_other_names_are_refused_before_anything_is_written(folder):
     assert result.exit_code == 2
     assert "Expected a file name that ends in" in result.output
     assert not (folder / "out.csv").exists()
+
+
+def test_the_kind_is_asked_for_where_names_do_not_tell(folder):
+    refused = run(folder / "pose.json", "--to", folder / "out.txt")
+    assert refused.exit_code == 2
+    assert "Expected kind as one of" in refused.output
+    assert run(folder / "pose.json", "--to", folder / "out.txt", "--kind", "projection matrices as text").exit_code == 0
+    assert run(folder / "pose.json", "--to", folder / "out.csv").exit_code == 0
+    expected = read_geometry(folder / "out.csv")
+    found = read_geometry(folder / "out.txt", Frames(expected.image_shape, (2.0, 2.0))).world_to_pixel
+    torch.testing.assert_close(found / found[:, 2:, 3:], expected.world_to_pixel / expected.world_to_pixel[:, 2:, 3:])

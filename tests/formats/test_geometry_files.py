@@ -340,7 +340,7 @@ def test_files_of_another_kind_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no geometry file"):
         read_geometry(tmp_path / "none.json")
     (tmp_path / "a.md").write_text("1 2 3")
-    with pytest.raises(ValueError, match=r"JSON \(.json\), projection matrices .*, RTK's .*a.md', which is"):
+    with pytest.raises(ValueError, match=r"JSON .*projection matrices .*RTK's .*a.md', which is"):
         read_geometry(tmp_path / "a.md")
     (tmp_path / "a.npz").write_text("1 2 3")
     with pytest.raises(ValueError, match=r"one of .*projection matrices .*a\.npz', which is none"):

@@ -20,6 +20,10 @@ def export(
         list[Path],
         typer.Option(help="The file to write; its name says the format. Once for each file.", show_default=False),
     ],
+    kind: Annotated[
+        str | None,
+        typer.Option(help="The name of the format, where several have files of such a name."),
+    ] = None,
     ct: Annotated[
         str | None,
         typer.Option(help="The CT that the poses are of, for pose files that do not say where its origin is."),
@@ -31,11 +35,11 @@ def export(
     """Write poses to the files of other programs, in the world of the CT's own file (RAS+ mm)."""
     from raygrad.formats import read_geometry, read_poses, write_geometry, written_format
 
-    in_centre = {path: centred or written_format(path).centred for path in to}
+    in_centre = {path: centred or written_format(path, kind).centred for path in to}
     views, names = read_geometry(poses), [view.xray for view in read_poses(poses)]
     in_file = views if all(in_centre.values()) else views.moved(_to_file(poses, ct))
     for path in to:
-        write_geometry(path, views if in_centre[path] else in_file, names)
+        write_geometry(path, views if in_centre[path] else in_file, names, kind)
         origin = "the CT's centre" if in_centre[path] else "that of the CT's file"
         typer.echo(f"{path}: {len(views)} view(s), the world's origin is {origin}")
 

@@ -17,8 +17,8 @@ from raygrad.formats._images import Pixels as Pixels
 from raygrad.formats._images import write_image as write_image
 from raygrad.formats._line_integrals import VALUES as VALUES
 from raygrad.formats._line_integrals import estimate_air as estimate_air
-from raygrad.formats._pose_json import read_file_to_world as read_file_to_world
 from raygrad.formats._nikon import read_xtekct as read_xtekct
+from raygrad.formats._pose_json import read_file_to_world as read_file_to_world
 from raygrad.formats._pose_json import read_poses as read_poses
 from raygrad.formats._pose_json import write_poses as write_poses
 from raygrad.formats._projection_matrices import views_of_matrices as views_of_matrices

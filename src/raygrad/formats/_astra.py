@@ -79,7 +79,7 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
 ASTRA = GEOMETRIES.add(
     GeometryFormat(
         "ASTRA's cone_vec",
-        (".npy", ".npz", ".txt", ".csv"),
+        (".npy", ".npz", ".txt"),
         _sniff,
         _read,
         _write,

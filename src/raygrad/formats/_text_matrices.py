@@ -67,6 +67,4 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
     write_rows(path, matrices_of(views).flatten(0, 1).tolist(), remarks, note)
 
 
-TEXT_MATRICES = GEOMETRIES.add(
-    GeometryFormat("projection matrices as text", (".txt", ".csv", ".dat"), _sniff, _read, _write)
-)
+TEXT_MATRICES = GEOMETRIES.add(GeometryFormat("projection matrices as text", (".txt", ".dat"), _sniff, _read, _write))
