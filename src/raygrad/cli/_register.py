@@ -84,11 +84,20 @@ def register(
             rich_help_panel=XRAY,
         ),
     ] = None,
+    frame: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N|N:M|all|mean|least-dense",
+            help="Which frames of a file that has several: one, counted from 1; several or all, each an X-ray of its "
+            "own; the mean of all; or the one that the X-rays lost least in. Once, or once for every file.",
+            rich_help_panel=XRAY,
+        ),
+    ] = None,
     mask: Annotated[
         list[Path] | None,
         typer.Option(
-            help="An image of the X-ray's size, 0 where it is not to be compared (collimator, table, metal). Once, or "
-            "once for every X-ray.",
+            help="An image of the X-ray's size, 0 where it is not to be compared (collimator, table, metal), on top of "
+            "the shutters in a DICOM header. Once, or once for every X-ray.",
             rich_help_panel=XRAY,
         ),
     ] = None,
@@ -179,11 +188,16 @@ def register(
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels
     from raygrad.cli._register_inputs import Starts, parse_search, parse_structures, parse_unknowns, prepare
-    from raygrad.cli._register_run import describe, register_to_folder
+    from raygrad.cli._register_run import describe, passing_on_warnings, register_to_folder
 
     starts = Starts(rotation or (), translation or (), pose or (), parameterization, convention, init or (), relative)
     camera = {"sdd": sdd, "height": height, "width": width, "delx": delx, "dely": dely, "x0": x0, "y0": y0}
-    tasks = prepare(xrays, starts, camera, orientation, values, mask or ())
+
+    def warn(sentence: str) -> None:
+        typer.echo(f"raygrad: warning: {sentence}", err=True)
+
+    with passing_on_warnings(warn):
+        tasks = prepare(xrays, starts, camera, orientation, values, mask or (), frame or ())
     reach, structures, unknowns = parse_search(search), parse_structures(structure), parse_unknowns(calibrate)
     rendered, computing_device = parse_labels(labels), parse_device(device)
     output.mkdir(parents=True, exist_ok=True)
@@ -204,7 +218,7 @@ def register(
         animation=animation,
         progress=sys.stderr.isatty(),
         say=typer.echo,
-        warn=lambda sentence: typer.echo(f"raygrad: warning: {sentence}", err=True),
+        warn=warn,
     )
     if not converged:
         raise typer.Exit(1)

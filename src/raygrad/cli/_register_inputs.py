@@ -1,5 +1,6 @@
 """What was typed for `raygrad register`, as X-rays, cameras and starts that are ready to be registered."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from raygrad._errors import InputError
 from raygrad.cli._parsing import parse_numbers, parse_pose
-from raygrad.formats import View, XRay, line_integrals, read_mask, read_poses, read_xray
+from raygrad.formats import FRAMES, View, XRay, line_integrals, read_mask, read_poses, read_xray, read_xrays
 from raygrad.geometry import INTRINSICS, Intrinsics, UnknownGeometry
 from raygrad.pose import RigidTransform
 from raygrad.registration import SearchRanges
@@ -60,6 +61,7 @@ def prepare(
     orientation: str | None = None,
     values: str | None = None,
     masks: Sequence[Path] = (),
+    frames: Sequence[str] = (),
 ) -> list[Task]:
     """Read everything but the CT, so that mistakes are found before that is read, which may take a while.
 
@@ -70,13 +72,18 @@ def prepare(
             those of the X-ray's header. Pixel sizes are the file's; other `height` and `width` resample the X-ray.
         orientation: "AP", "PA", "none", or None for a pose file's or else AP.
         values: what the X-rays' numbers are, see `line_integrals`.
-        masks: weights, none or one for every X-ray or one for all.
+        masks: weights, none or one for every X-ray or one for all; they come on top of what a header hides.
+        frames: of files with several, see `parse_frames`; none or one for every file or one for all.
 
     Raises:
         InputError: options that exclude each other, that are missing, or that do not fit the X-rays.
         FileNotFoundError, ValueError: a pose file that is not there or damaged.
     """
-    xrays = [read_xray(path) for path in paths]
+    frame_of = _for_each("--frame", frames, len(paths), shared=True)
+    with warnings.catch_warnings():
+        if camera["delx"] is not None:
+            warnings.filterwarnings("ignore", ".*: give .*delx")
+        xrays = [xray for path, text in zip(paths, frame_of, strict=True) for xray in _read(path, text, values)]
     poses, saved = _starting_poses(xrays, starts)
     mask_of = _for_each("--mask", masks, len(xrays), shared=True)
     tasks = []
@@ -84,12 +91,32 @@ def prepare(
         intrinsics = _choose_intrinsics(xray, camera, known)
         image = line_integrals(xray, values)
         mask = None if mask_path is None else read_mask(mask_path, (image.shape[0], image.shape[1]))
+        if xray.mask is not None:
+            mask = xray.mask if mask is None else mask * xray.mask
         size = (intrinsics.height, intrinsics.width)
         image, mask = _resampled(image, size), None if mask is None else _resampled(mask, size)[0, 0].clamp(0, 1)
-        tasks.append(Task(image, mask, View(pose, intrinsics, _view_name(orientation, known), xray.path.name)))
+        tasks.append(Task(image, mask, View(pose, intrinsics, _view_name(orientation, known), xray.name)))
     if len({task.view.orientation for task in tasks}) > 1:
         raise InputError("The pose files are of different orientations (AP, PA); make them anew with one.")
     return tasks
+
+
+def parse_frames(text: str) -> int | str | range:
+    """What --frame names: a number from 1, N:M with both ends, "all", "mean" or "least-dense"."""
+    if text in ("all", *FRAMES):
+        return text
+    ends = text.split(":")
+    if len(ends) > 2 or not all(end.isdecimal() and int(end) > 0 for end in ends) or int(ends[0]) > int(ends[-1]):
+        raise InputError(f"--frame takes a number from 1, N:M, all, {' or '.join(FRAMES)}; not '{text}'.")
+    return int(text) if len(ends) == 1 else range(int(ends[0]), int(ends[1]) + 1)
+
+
+def _read(path: Path, frame: str | None, values: str | None) -> list[XRay]:
+    """The X-rays that one file was named for."""
+    wanted = None if frame is None else parse_frames(frame)
+    if isinstance(wanted, range) or wanted == "all":
+        return read_xrays(path, wanted, values)
+    return [read_xray(path, wanted, values)]
 
 
 def parse_search(text: str | None) -> SearchRanges | None:

@@ -85,7 +85,7 @@ def register_to_folder(
     options |= {name: value for name, value in asked.items() if value}
     if any(mask is not None for mask in masks):
         options["mask"] = masks
-    with _passing_on_warnings(warn):
+    with passing_on_warnings(warn):
         result = registration.register(xrays, drrs, inits, **options)
 
     write_poses(
@@ -120,7 +120,7 @@ def _found(tasks: Sequence[Task], result: RegistrationResult) -> list[View]:
 
 
 @contextmanager
-def _passing_on_warnings(warn: Callable[[str], None]) -> Iterator[None]:
+def passing_on_warnings(warn: Callable[[str], None]) -> Iterator[None]:
     """Pass each different warning on once, at the end, even of a call that raises an error."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

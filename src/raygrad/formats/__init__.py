@@ -5,6 +5,7 @@ module, which adds itself to `GEOMETRIES` or to `IMAGES`: `IMAGES.add(ImageForma
 """
 
 from raygrad._errors import InputError as InputError
+from raygrad.formats._frames import FRAMES as FRAMES
 from raygrad.formats._geometry import GEOMETRIES as GEOMETRIES
 from raygrad.formats._geometry import Frames as Frames
 from raygrad.formats._geometry import GeometryFormat as GeometryFormat
@@ -34,9 +35,12 @@ from raygrad.formats._xrays import XRay as XRay
 from raygrad.formats._xrays import line_integrals as line_integrals
 from raygrad.formats._xrays import read_mask as read_mask
 from raygrad.formats._xrays import read_xray as read_xray
+from raygrad.formats._xrays import read_xrays as read_xrays
 
 __all__ = [
     "read_xray",
+    "read_xrays",
+    "FRAMES",
     "XRay",
     "VALUES",
     "line_integrals",

@@ -1,64 +1,146 @@
-"""X-ray images in DICOM files, with what their headers say of the X-ray system.
+"""X-ray images in DICOM files: XA, XRF, DX, CR, MG, RT images, their enhanced kinds, and secondary captures."""
 
-Of a radiograph (PS3.3, C.8.7.1, C.8.11.3, C.8.19.6) these are read: ImagerPixelSpacing, or else PixelSpacing,
-DistanceSourceToDetector, DistanceSourceToPatient, PhotometricInterpretation, PixelIntensityRelationship and its sign.
-"""
-
+import warnings
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+
+from raygrad._dicom import is_dicom, number, numbers, read_dataset, stored_pixels
+from raygrad._errors import InputError
+from raygrad._optional import require
+from raygrad.formats._dicom_frames import places
+from raygrad.formats._dicom_shutters import seen_pixels
+from raygrad.formats._dicom_spacing import detector_spacing, source_to_detector, source_to_patient
+from raygrad.formats._dicom_values import meaning_of
 from raygrad.formats._images import IMAGES, ImageFormat, Pixels
-from raygrad.formats._itk_images import itk_reader_of, origin_of, read_itk
 
-# Tags (PS3.6)
-_SOURCE_TO_DETECTOR, _SOURCE_TO_PATIENT = "0018|1110", "0018|1111"
-_IMAGER_PIXEL_SPACING, _PIXEL_SPACING = "0018|1164", "0028|0030"
-_BITS_STORED, _INTERCEPT, _SLOPE = "0028|0101", "0028|1052", "0028|1053"
-_PHOTOMETRIC, _RELATIONSHIP, _SIGN = "0028|0004", "0028|1040", "0028|1041"
+# Less than this share of a picture is left by a collimator only if its numbers mean something else than pixels.
+_LEAST_SEEN = 0.05
 
 
 def _sniff(path: Path) -> bool:
-    return itk_reader_of(path) == "GDCMImageIO"
+    if is_dicom(path):
+        return True
+    with path.open("rb") as file:
+        if file.read(2) not in (b"\x02\x00", b"\x08\x00"):  # the groups that a file without the preamble begins with
+            return False
+    try:
+        read_dataset(path)
+    except InputError:
+        return False
+    return True
 
 
 def _read(path: Path) -> Pixels:
-    image, pixels, _ = read_itk(path)
+    with warnings.catch_warnings():
+        # Values that break a rule of their VR are common, and those that matter are looked at below.
+        warnings.filterwarnings("ignore", module=r"pydicom\b")
+        return _read_quietly(path)
 
-    def text(tag: str) -> str:
-        return image.GetMetaData(tag).strip() if image.HasMetaDataKey(tag) else ""
 
-    def numbers(tag: str) -> list[float]:
-        try:
-            return [float(part) for part in text(tag).split("\\")]
-        except ValueError:
-            return []
-
-    def distance(tag: str) -> float | None:
-        found = numbers(tag)
-        return found[0] if found and found[0] > 0 else None
-
-    slope, intercept = (numbers(_SLOPE) or [1.0])[0], (numbers(_INTERCEPT) or [0.0])[0]
-    greatest = slope * (2.0 ** (numbers(_BITS_STORED) or [16.0])[0] - 1) + intercept
-    relationship, sign, monochrome1 = text(_RELATIONSHIP), text(_SIGN), text(_PHOTOMETRIC) == "MONOCHROME1"
-    if monochrome1:  # ITK turns such images over; turn them back, since the other tags are about what is stored
-        pixels = greatest + intercept - pixels
-    between = next((found for tag in (_IMAGER_PIXEL_SPACING, _PIXEL_SPACING) if len(found := numbers(tag)) == 2), None)
+def _read_quietly(path: Path) -> Pixels:
+    dataset = read_dataset(path, pixels=True)
+    try:
+        meaning = meaning_of(dataset, _rescaling(dataset, 0)[0])
+    except InputError as error:
+        raise InputError(f"Expected X-rays. Got '{path}', {error}.") from None
+    stored = _grey(stored_pixels(dataset, path), path)
+    if meaning.doubt is not None:
+        warnings.warn(
+            f"'{path.name}' is made to be looked at, with bone white by its photometric interpretation, but "
+            f"{meaning.doubt}. The former is taken for right; say what the values are if it is not.",
+            stacklevel=2,
+        )
+    images, full_scale = _by_modality(dataset, stored, meaning.of_stored)
+    (spacing, reason), sdd, to_patient = _lengths(dataset, len(images), path)
+    if spacing is None and reason is not None:
+        warnings.warn(f"'{path.name}': {reason}.", stacklevel=2)
     return Pixels(
-        pixels,
-        spacing=None if between is None else (between[1], between[0]),  # DICOM: between rows, then between columns
-        origin=None if between is None else origin_of(image),
-        sdd=distance(_SOURCE_TO_DETECTOR),
-        source_to_patient=distance(_SOURCE_TO_PATIENT),
-        values=_values(relationship, sign),
-        bone_is_low=sign == "1" if relationship == "LOG" else monochrome1,
-        full_scale=greatest,
+        torch.from_numpy(images),
+        spacing=spacing,
+        sdd=sdd,
+        source_to_patient=to_patient,
+        values=meaning.values,
+        bone_is_low=meaning.bone_is_low,
+        full_scale=full_scale,
+        mask=_mask(dataset, images.shape, 1.0 if spacing is None else spacing[1] / spacing[0], path),
     )
 
 
-def _values(relationship: str, sign: str) -> str | None:
-    """What PixelIntensityRelationship and its sign (1: the more X-rays, the greater the value) say of the numbers."""
-    if relationship == "LIN":
-        return "inverted-intensity" if sign == "-1" else "intensity"
-    return "line-integrals" if relationship == "LOG" and sign == "-1" else "display"
+def _grey(stored: np.ndarray, path: Path) -> np.ndarray:
+    """One sample a pixel: of grey pictures that were captured in colour, RGB or YBR, the first."""
+    if stored.ndim == 3:
+        return stored
+    first, *others = np.moveaxis(stored, -1, 0)
+    if not all((other == first).all() or (other == 128).all() for other in others):
+        raise InputError(f"Expected one grey value per pixel. Got '{path}', which is a colour image.")
+    return first
+
+
+def _rescaling(dataset: Any, frame: int) -> tuple[float, float]:
+    for place in places(dataset, frame, "PixelValueTransformationSequence"):
+        slope, intercept = number(place, "RescaleSlope"), number(place, "RescaleIntercept")
+        if slope:
+            return slope, intercept or 0.0
+    return 1.0, 0.0
+
+
+def _by_modality(dataset: Any, stored: np.ndarray, relationship_known: bool) -> tuple[np.ndarray, float | None]:
+    """The images in float32 behind their Modality LUT (PS3.3, C.11.1), and the greatest number that there could be.
+
+    A table leads from what is stored to something else. Where the header says how the former is related to the
+    intensity, that is what counts; for XA the table would only undo the logarithm (C.8.7.1.1.2).
+    """
+    if stored.dtype.kind == "f":
+        return stored.astype(np.float32), None
+    signed = stored.dtype.kind == "i"
+    bits = int(number(dataset, "BitsStored") or 8 * stored.dtype.itemsize)
+    greatest = float(2 ** (bits - signed) - 1)
+    if dataset.get("ModalityLUTSequence") and not relationship_known:
+        pydicom = require("pydicom.pixels", "reading DICOM")
+        descriptor = numbers(dataset.ModalityLUTSequence[0], "LUTDescriptor")
+        output_bits = descriptor[2] if len(descriptor) == 3 else 16
+        return pydicom.apply_modality_lut(stored, dataset).astype(np.float32), float(2**output_bits - 1)
+    images = stored.astype(np.float32)
+    steps = [_rescaling(dataset, frame) for frame in range(len(images))]
+    for image, (slope, intercept) in zip(images, steps, strict=True):
+        if (slope, intercept) != (1.0, 0.0):
+            image *= slope
+            image += intercept
+    slope, intercept = steps[0]
+    least = -greatest - 1 if signed else 0.0
+    return images, slope * (greatest if slope > 0 else least) + intercept
+
+
+def _lengths(dataset: Any, frames: int, path: Path) -> tuple[tuple[Any, str | None], float | None, float | None]:
+    """Spacing, and why there is none, and the two distances; none where frames differ."""
+    found = [
+        (detector_spacing(dataset, frame), source_to_detector(dataset, frame), source_to_patient(dataset, frame))
+        for frame in range(frames if dataset.get("PerFrameFunctionalGroupsSequence") else 1)
+    ]
+    if any(of_frame[:2] != found[0][:2] for of_frame in found):
+        reason = "pixel spacing or distance from the source differ from frame to frame: give sdd and delx"
+        return (None, reason), None, None
+    return found[0]
+
+
+def _mask(dataset: Any, shape: tuple[int, ...], aspect: float, path: Path) -> torch.Tensor | None:
+    """1 where a pixel counts (frame, row, column); None if the header hides nothing."""
+    frames, rows, columns = shape
+    several = dataset.get("PerFrameFunctionalGroupsSequence")
+    seen = np.stack([seen_pixels(dataset, frame, (rows, columns), aspect) for frame in range(frames if several else 1)])
+    if seen.all():
+        return None
+    if (seen.mean(axis=(1, 2)) < _LEAST_SEEN).any():
+        warnings.warn(
+            f"'{path.name}': its shutter or collimator would hide all but {100 * seen.mean():.2g} % of the picture, so "
+            "its edges cannot be pixels of it. They are left out; give a mask if there is something to hide.",
+            stacklevel=3,
+        )
+        return None
+    return torch.from_numpy(seen).float().expand(frames, rows, columns)
 
 
 DICOM = IMAGES.add(ImageFormat("DICOM", (".dcm", ".ima"), _sniff, _read))

@@ -30,6 +30,7 @@ class Pixels:
         values: one of `raygrad.formats.VALUES`: what the numbers are.
         bone_is_low: of grey levels, that bone has the low ones.
         full_scale: the greatest number that the file could hold; None for floating-point numbers.
+        mask: weights of the pixels, 0 where the header hides one; None if it hides none.
     """
 
     images: Float[Tensor, "*frames height width"]
@@ -40,6 +41,7 @@ class Pixels:
     values: str | None = None
     bone_is_low: bool = False
     full_scale: float | None = None
+    mask: Float[Tensor, "*frames height width"] | None = None
 
 
 @dataclass(frozen=True)

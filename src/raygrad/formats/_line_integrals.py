@@ -1,5 +1,6 @@
 """Line integrals of what the numbers in X-rays' files are."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from raygrad.registration import to_line_integrals
 
 VALUES = ("line-integrals", "intensity", "inverted-intensity", "display")
 """What the numbers of a file can be, see `line_integrals`."""
+
+_USUAL_BITS = (8, 10, 12, 14, 16)
 
 # Below this share of I0 detectors measure noise: a count of 0 has no logarithm.
 _DARKEST = 1e-5
@@ -40,8 +43,23 @@ def of_one_image(
         return pixels.max() - pixels if bone_is_low else pixels
     if values == "line-integrals":
         return pixels
-    top = pixels.max() if full_scale is None else full_scale
-    return to_line_integrals(pixels if values == "intensity" else top - pixels)
+    if values == "inverted-intensity":
+        return to_line_integrals(_top(pixels, full_scale) - pixels)
+    if full_scale is not None and pixels.min() < -(full_scale + 1) / 4:
+        pixels = pixels + (full_scale + 1)  # signed integers that begin at the lowest: an offset, and no dark current
+    return to_line_integrals(pixels)
+
+
+def _top(images: Float[Tensor, "*frames height width"], full_scale: float | None) -> float:
+    """What inverted intensities were subtracted from: the greatest number of as many bits as they need.
+
+    Files of 16 bits often hold 12. A patient takes more than three quarters of the X-rays somewhere, so numbers that
+    are all below a quarter of the full scale are those of fewer bits.
+    """
+    greatest = float(images.max())
+    if full_scale is None or not math.log2(full_scale + 1).is_integer() or greatest >= (full_scale + 1) / 4:
+        return greatest if full_scale is None else full_scale
+    return next(top for top in (2.0**bits - 1 for bits in (*_USUAL_BITS, 64)) if greatest <= top)
 
 
 def of_many_images(
@@ -63,7 +81,7 @@ def of_many_images(
     if values == "display":
         return images.max() - images
     if values == "inverted-intensity":
-        images = (images.max() if full_scale is None else full_scale) - images
+        images = _top(images, full_scale) - images
     for name, image in zip(names, images, strict=True):
         if image.min() < 0:
             raise InputError(

@@ -3,13 +3,14 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from raygrad._errors import InputError
 from raygrad._files import folder_written_whole, suffix_of
+from raygrad.formats._frames import flat
 from raygrad.formats._geometry import Frames
 from raygrad.formats._images import IMAGES, Pixels, check_parent, writable_suffixes, write_image, writer_of
 from raygrad.formats._line_integrals import Air, Images, choose_values, of_many_images
@@ -159,14 +160,10 @@ def _read_folder(folder: Path) -> tuple[Pixels, tuple[str, ...]]:
 
 
 def _read_file(path: Path) -> tuple[Pixels, tuple[str, ...]]:
-    found = IMAGES.of(path).read(path)
-    if found.images.ndim < 2 or sum(length > 1 for length in found.images.shape[:-2]) > 1:
-        size = " x ".join(map(str, reversed(found.images.shape)))
-        raise InputError(f"Expected images along one axis. Got '{path}', which has {size} pixels.")
-    images = found.images.reshape(-1, *found.images.shape[-2:])
-    count = len(images)
+    found = flat(IMAGES.of(path).read(path), path)
+    count = len(found.images)
     names = tuple(f"{path.name}, view {number}," for number in range(1, count + 1)) if count > 1 else (path.name,)
-    return replace(found, images=images), names
+    return found, names
 
 
 def _kind(path: Path) -> str | None:

@@ -1,15 +1,16 @@
 """X-ray images from files: their pixels, and what their headers say of the X-ray system."""
 
-import math
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
 
 from raygrad._errors import InputError
-from raygrad.formats._images import IMAGES
+from raygrad.formats._frames import Frame, flat, frame_numbers, one_frame
+from raygrad.formats._images import IMAGES, Pixels
 from raygrad.formats._line_integrals import choose_values, of_one_image
 
 
@@ -26,6 +27,8 @@ class XRay:
         values: one of `VALUES`: what the numbers are.
         bone_is_low: of grey levels, that bone has the low ones (DICOM's MONOCHROME1, or the logarithm of intensity).
         full_scale: the greatest number that the file could hold, None for floating-point numbers.
+        mask: weights of the pixels, 0 where the header hides one (a shutter, a collimator); None if it hides none.
+        frame: which one of the file's images this is, counted from 1, or how it was made of them; None if it has one.
     """
 
     path: Path
@@ -36,35 +39,76 @@ class XRay:
     values: str | None = None
     bone_is_low: bool = False
     full_scale: float | None = None
+    mask: Float[Tensor, "height width"] | None = None
+    frame: Frame | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name, with the frame if it has several."""
+        return self.path.name if self.frame is None else f"{self.path.name}, frame {self.frame}"
 
 
-def read_xray(path: str | os.PathLike[str]) -> XRay:
-    """Read a file that holds one grey image: PNG, TIFF, DICOM, NIfTI, NRRD, MetaImage, NPY, or another in `IMAGES`.
+def read_xray(path: str | os.PathLike[str], frame: Frame | None = None, values: str | None = None) -> XRay:
+    """Read a file that holds grey images: PNG, TIFF, DICOM, NIfTI, NRRD, MetaImage, NPY, or another in `IMAGES`.
+
+    Args:
+        path: the file.
+        frame: which image of several: its number, counted from 1 as DICOM counts frames, "mean" of all, or
+            "least-dense", the one that the X-rays lost least in: of an angiogram, before the contrast medium came.
+        values: what the numbers are, see `line_integrals`; by default what the file says.
 
     Raises:
         FileNotFoundError: there is no such file.
-        InputError: it is damaged, not a single grey image, or has numbers that are not finite.
-        ImportError: SimpleITK is not installed.
+        InputError: it is damaged, not a grey image, has several and no `frame` was given, no such frame, or numbers
+            that are not finite.
+        ImportError: SimpleITK, tifffile or pydicom is not installed.
     """
     path = Path(path).expanduser()
-    found = IMAGES.of(path).read(path)
-    if found.images.ndim < 2 or math.prod(found.images.shape[:-2]) != 1:
-        size = " x ".join(map(str, reversed(found.images.shape)))
-        raise InputError(f"Expected one image with two axes. Got '{path}', which has {size} pixels.")
-    pixels = found.images.reshape(found.images.shape[-2:])
-    if not pixels.isfinite().all():
+    found = _read(path, values)
+    return _as_xray(path, one_frame(found, frame, path), frame if len(found.images) > 1 else None)
+
+
+def read_xrays(
+    path: str | os.PathLike[str], frames: Sequence[int] | str = "all", values: str | None = None
+) -> list[XRay]:
+    """Read several frames of a file, each an X-ray of its own.
+
+    Args:
+        path: as for `read_xray`.
+        frames: "all", or their numbers, counted from 1: `range(3, 8)`.
+        values: as for `read_xray`.
+
+    Raises:
+        FileNotFoundError, InputError, ImportError: as for `read_xray`.
+    """
+    path = Path(path).expanduser()
+    found = _read(path, values)
+    several = len(found.images) > 1
+    numbers = frame_numbers(frames, len(found.images), path)
+    return [_as_xray(path, one_frame(found, number, path), number if several else None) for number in numbers]
+
+
+def _read(path: Path, values: str | None) -> Pixels:
+    found = flat(IMAGES.of(path).read(path), path)
+    return found if values is None else replace(found, values=choose_values(values))
+
+
+def _as_xray(path: Path, found: Pixels, frame: Frame | None) -> XRay:
+    if not found.images.isfinite().all():
         raise InputError(
             f"Expected finite pixels. Got '{path}' with NaN or infinity: give them a number, and hide them by a mask."
         )
     return XRay(
         path,
-        pixels,
+        found.images,
         found.spacing,
         found.sdd,
         found.source_to_patient,
         found.values,
         found.bone_is_low,
         found.full_scale,
+        found.mask,
+        frame,
     )
 
 

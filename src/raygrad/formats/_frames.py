@@ -1,0 +1,85 @@
+"""One image out of a file that holds several: a frame by its number, the mean of all, or the least dense."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from raygrad._errors import InputError
+from raygrad.formats._images import Pixels
+from raygrad.formats._line_integrals import choose_values
+
+Frame = int | str
+
+FRAMES = ("mean", "least-dense")
+"""What can be made of all frames of a file: their mean, or the one that the X-rays lost least in."""
+
+
+def flat(found: Pixels, path: Path) -> Pixels:
+    """The same images along one axis.
+
+    Raises:
+        InputError: they are fewer or more than two axes of pixels and one of frames.
+    """
+    shape = tuple(found.images.shape)
+    if len(shape) < 2 or sum(length > 1 for length in shape[:-2]) > 1:
+        size = " x ".join(map(str, reversed(shape)))
+        raise InputError(f"Expected images along one axis. Got '{path}', which has {size} pixels.")
+    mask = None if found.mask is None else found.mask.expand(shape).reshape(-1, *shape[-2:])
+    return replace(found, images=found.images.reshape(-1, *shape[-2:]), mask=mask)
+
+
+def one_frame(found: Pixels, frame: Frame | None, path: Path) -> Pixels:
+    """A single image (row, column) of a file's.
+
+    Args:
+        found: of a file, from `flat`.
+        frame: its number, counted from 1 as DICOM counts them, or one of `FRAMES`; None if there is one only.
+        path: of the file.
+
+    Raises:
+        InputError: there are several and none was asked for, there is no such frame, or something else was given.
+    """
+    count = len(found.images)
+    if frame is None:
+        if count != 1:
+            size = " x ".join(map(str, reversed(found.images.shape)))
+            raise InputError(
+                f"Expected one image with two axes. Got '{path}', which has {size} pixels: {count} frames. Say which: "
+                f"a number from 1 to {count}, several or all of them as views, {' or '.join(FRAMES)} (frame, --frame)."
+            )
+        frame = 1
+    if frame == "mean":
+        mask = None if found.mask is None else found.mask.amin(dim=0)
+        return replace(found, images=found.images.mean(dim=0), mask=mask)
+    index = _least_dense(found) if frame == "least-dense" else _checked(frame, count, path) - 1
+    return replace(found, images=found.images[index], mask=None if found.mask is None else found.mask[index])
+
+
+def frame_numbers(frames: Sequence[int] | str, count: int, path: Path) -> list[int]:
+    """The numbers of "all" frames, or those given, counted from 1."""
+    if isinstance(frames, str):
+        if frames != "all":
+            raise InputError(f"Expected numbers of frames or 'all'. Got {frames!r}.")
+        return list(range(1, count + 1))
+    numbers = [_checked(number, count, path) for number in frames]
+    if not numbers:
+        raise InputError(f"Expected numbers of frames of '{path}'. Got none.")
+    return numbers
+
+
+def _checked(frame: Frame, count: int, path: Path) -> int:
+    if isinstance(frame, bool) or not isinstance(frame, int):
+        raise InputError(f"Expected as frame a number, counted from 1, or {' or '.join(FRAMES)}. Got {frame!r}.")
+    if not 1 <= frame <= count:
+        raise InputError(f"Expected a frame from 1 to {count} of '{path}'. Got {frame}.")
+    return frame
+
+
+def _least_dense(found: Pixels) -> int:
+    weights = torch.ones_like(found.images) if found.mask is None else found.mask
+    means = (found.images * weights).sum(dim=(1, 2), dtype=torch.float64) / weights.sum(dim=(1, 2), dtype=torch.float64)
+    kind = choose_values(found.values)
+    bright_is_thin = kind == "intensity" or (kind == "display" and found.bone_is_low)
+    return int(means.argmax() if bright_is_thin else means.argmin())
