@@ -22,7 +22,18 @@ CORE = (
     "raygrad.kernels",
     "raygrad.data",
 )
-ONLY_WHERE_USED = ("nibabel", "SimpleITK", "pydicom", "torchio", "scipy", "pooch", "matplotlib", "typer", "tqdm")
+ONLY_WHERE_USED = (
+    "nibabel",
+    "SimpleITK",
+    "pydicom",
+    "tifffile",
+    "torchio",
+    "scipy",
+    "pooch",
+    "matplotlib",
+    "typer",
+    "tqdm",
+)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_stacks_are_read_as_they_were_written(tmp_path, suffix):
     np.testing.assert_array_equal(stack.images, IMAGES)
     if suffix not in (".tif", ".npy"):
         assert stack.frames.origin == pytest.approx((-1.0, -0.25))
-    with pytest.raises(InputError, match=r"ends in .*\.tif, \.tiff, \.nii\.gz"):
+    with pytest.raises(InputError, match=r"ends in .*\.nii\.gz, .*\.tif, \.tiff"):
         write_stack(tmp_path / "a.png", stack.images, (1.0, 1.0))
     assert [path.name] == [file.name for file in tmp_path.iterdir()]
 

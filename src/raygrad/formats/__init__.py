@@ -89,6 +89,8 @@ from raygrad.formats._mayacam import MAYACAM as MAYACAM
 from raygrad.formats._nikon import NIKON as NIKON
 from raygrad.formats._numpy import NUMPY as NUMPY
 from raygrad.formats._opencv import OPENCV as OPENCV
+from raygrad.formats._numpy import NUMPY as NUMPY
+from raygrad.formats._png import PNG as PNG
 from raygrad.formats._pose_json import POSE_JSON as POSE_JSON
 from raygrad.formats._projection_matrices import PROJECTION_MATRICES as PROJECTION_MATRICES
 from raygrad.formats._rtk import RTK as RTK
@@ -96,3 +98,4 @@ from raygrad.formats._stacks import check_stack_path as check_stack_path
 from raygrad.formats._table import TABLE as TABLE
 from raygrad.formats._text_matrices import TEXT_MATRICES as TEXT_MATRICES
 from raygrad.formats._tigre import TIGRE as TIGRE
+from raygrad.formats._tiff import TIFF as TIFF

@@ -1,13 +1,12 @@
-"""PNG, TIFF, NIfTI, NRRD and MetaImage files, and other pictures that SimpleITK reads."""
+"""NIfTI, NRRD and MetaImage files, and other pictures that SimpleITK reads."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from raygrad._errors import InputError
 from raygrad._optional import require
@@ -15,18 +14,22 @@ from raygrad._simpleitk import quiet, write_simpleitk
 from raygrad.formats._images import IMAGES, ImageFormat, Lengths, Pixels, full_scale_of
 
 
-def itk_reader_of(path: Path) -> str:
+def _itk_reader_of(path: Path) -> str:
     """The name of the class of ITK that reads a file, by its content; empty if there is none."""
     sitk = require("SimpleITK", "reading X-rays", extra="cli")
     with quiet():
         return sitk.ImageFileReader.GetImageIOFromFileName(str(path))
 
 
-def read_itk(path: Path) -> tuple[Any, Float[Tensor, "*frames height width"], np.dtype]:
-    """The SimpleITK image of a file, its grey values in float32, and the type that they had.
+def read_itk(path: Path, name: Path | None = None) -> tuple[np.ndarray, Any]:
+    """What a file holds (..., row, column), with a last axis of samples if there are several, and its SimpleITK image.
+
+    Args:
+        path: the file.
+        name: of another file that it is a copy of, for messages.
 
     Raises:
-        InputError: the file is damaged, or has colours.
+        InputError: the file is damaged, or holds no real numbers.
         ImportError: SimpleITK is not installed.
     """
     sitk = require("SimpleITK", "reading X-rays", extra="cli")
@@ -34,18 +37,43 @@ def read_itk(path: Path) -> tuple[Any, Float[Tensor, "*frames height width"], np
         with quiet():
             image = sitk.ReadImage(str(path))
     except RuntimeError as error:  # SimpleITK's only kind
-        known = ", ".join(map(str, IMAGES))
-        raise InputError(f"Cannot read '{path}': it is damaged, or of none of these formats: {known}.") from error
+        known, reason = ", ".join(map(str, IMAGES)), str(error).strip().splitlines()[-1]
+        raise InputError(
+            f"Cannot read '{name or path}': it is damaged, or of none of these formats: {known} ({reason})."
+        ) from error
     array = sitk.GetArrayFromImage(image)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"Expected real numbers. Got '{name or path}', which has {array.dtype}.")
+    return array, image
+
+
+def _pixels(path: Path) -> tuple[Pixels, Any]:
+    array, image = read_itk(path)
+    alpha = None
     if image.GetNumberOfComponentsPerPixel() > 1:
-        colours = array[..., :3] if array.shape[-1] in (3, 4) else array[..., :1]
-        if array.dtype.kind == "c" or not (colours == colours[..., :1]).all():
-            raise InputError(f"Expected one grey value per pixel. Got '{path}', which is a colour image.")
-        array = array[..., 0]
-    return image, torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)), array.dtype
+        array, alpha = grey_and_alpha(array, path)
+    numbers = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    mask = None if alpha is None else torch.from_numpy(alpha)
+    return Pixels(numbers, full_scale=full_scale_of(array.dtype), mask=mask), image
 
 
-def origin_of(image: Any) -> Lengths | None:
+def grey_and_alpha(array: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The grey values of pixels with several samples (..., sample), and weights of 0 to 1 if some are transparent.
+
+    Raises:
+        InputError: they are coloured.
+    """
+    samples = array.shape[-1]
+    colours = array[..., :3] if samples in (3, 4) else array[..., :1]
+    if samples > 4 or not (colours == colours[..., :1]).all():
+        raise InputError(f"Expected one grey value per pixel. Got '{path}', which is a colour image.")
+    alpha = array[..., -1]
+    if samples in (1, 3) or alpha.dtype.kind not in "iu" or alpha.min() == alpha.max():
+        return array[..., 0], None
+    return array[..., 0], alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
+
+
+def _origin_of(image: Any) -> Lengths | None:
     """Where the first pixel's centre is, if columns and rows follow the first two axes."""
     direction = np.array(image.GetDirection()).reshape(image.GetDimension(), -1)[:2, :2]
     u, v = image.GetOrigin()[:2]
@@ -53,18 +81,18 @@ def origin_of(image: Any) -> Lengths | None:
 
 
 def _read_in_mm(path: Path) -> Pixels:
-    image, pixels, dtype = read_itk(path)
+    found, image = _pixels(path)
     delx, dely = image.GetSpacing()[:2]
-    return Pixels(pixels, (delx, dely), origin_of(image), full_scale=full_scale_of(dtype))
+    return replace(found, spacing=(delx, dely), origin=_origin_of(image))
 
 
-def _read_picture(path: Path) -> Pixels:
-    """The resolution in the file is that of some screen or printer."""
-    _, pixels, dtype = read_itk(path)
-    return Pixels(pixels, full_scale=full_scale_of(dtype))
+def read_picture(path: Path) -> Pixels:
+    """The pixels alone: the resolution in the file is that of some screen or printer."""
+    return _pixels(path)[0]
 
 
-def _write(path: Path, images: np.ndarray, spacing: Lengths, origin: Lengths | None) -> None:
+def write_itk(path: Path, images: np.ndarray, spacing: Lengths, origin: Lengths | None) -> None:
+    """Write an image or a stack with SimpleITK."""
     sitk = require("SimpleITK", "writing images", extra="cli")
     picture = sitk.GetImageFromArray(images)
     picture.SetSpacing([*spacing, 1.0][: images.ndim])
@@ -74,17 +102,13 @@ def _write(path: Path, images: np.ndarray, spacing: Lengths, origin: Lengths | N
 
 
 def _write_with_three_axes(path: Path, images: np.ndarray, spacing: Lengths, origin: Lengths | None) -> None:
-    _write(path, images if images.ndim == 3 else images[None], spacing, origin)  # viewers of NIfTI expect three
+    write_itk(path, images if images.ndim == 3 else images[None], spacing, origin)  # viewers of NIfTI expect three
 
 
 def _is_read_by(reader: str) -> Callable[[Path], bool]:
-    return lambda path: itk_reader_of(path) == reader
+    return lambda path: _itk_reader_of(path) == reader
 
 
-PNG = IMAGES.add(ImageFormat("PNG", (".png",), _is_read_by("PNGImageIO"), _read_picture, _write, (".png",), grey=True))
-TIFF = IMAGES.add(
-    ImageFormat("TIFF", (".tif", ".tiff"), _is_read_by("TIFFImageIO"), _read_picture, _write, (".tif", ".tiff"))
-)
 NIFTI = IMAGES.add(
     ImageFormat(
         "NIfTI",
@@ -95,15 +119,17 @@ NIFTI = IMAGES.add(
         (".nii.gz", ".nii"),
     )
 )
-NRRD = IMAGES.add(ImageFormat("NRRD", (".nrrd", ".nhdr"), _is_read_by("NrrdImageIO"), _read_in_mm, _write, (".nrrd",)))
+NRRD = IMAGES.add(
+    ImageFormat("NRRD", (".nrrd", ".nhdr"), _is_read_by("NrrdImageIO"), _read_in_mm, write_itk, (".nrrd",))
+)
 META_IMAGE = IMAGES.add(
-    ImageFormat("MetaImage", (".mha", ".mhd"), _is_read_by("MetaImageIO"), _read_in_mm, _write, (".mha",))
+    ImageFormat("MetaImage", (".mha", ".mhd"), _is_read_by("MetaImageIO"), _read_in_mm, write_itk, (".mha",))
 )
 OTHER_PICTURE = IMAGES.add(
     ImageFormat(
         "another picture that SimpleITK reads",
         (),
-        lambda path: itk_reader_of(path) not in ("", "GDCMImageIO"),  # the latter is DICOM's
-        _read_picture,
+        lambda path: _itk_reader_of(path) not in ("", "GDCMImageIO", "TIFFImageIO", "PNGImageIO"),  # others' files
+        read_picture,
     )
 )
