@@ -70,8 +70,7 @@ def test_tables_of_the_modality(tmp_path):
     header["PixelIntensityRelationship"] = "LOG"
     found = read_xray(save_dicom(tmp_path / "b.dcm", PIXELS, "XA", **header))
     np.testing.assert_array_equal(found.pixels, PIXELS)
-    assert found.values == "display"
-    assert found.bone_is_low
+    assert found.values == "inverted-display"
 
 
 def test_grey_pictures_captured_in_colour(tmp_path):
@@ -165,14 +164,14 @@ def test_frames_become_tasks_of_the_command(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "header", "values", "bone"),
     [
-        ("XA", {}, "display", "low"),
-        ("RF", {}, "display", "low"),
-        ("enhanced XA", {}, "display", "low"),
+        ("XA", {}, "inverted-display", "low"),
+        ("RF", {}, "inverted-display", "low"),
+        ("enhanced XA", {}, "inverted-display", "low"),
         ("XA", {"PhotometricInterpretation": "MONOCHROME1"}, "display", "low"),
-        ("XA", {"PixelIntensityRelationship": "DISP"}, "display", "low"),
+        ("XA", {"PixelIntensityRelationship": "DISP"}, "inverted-display", "low"),
         ("XA", {"PixelIntensityRelationship": "LIN"}, "intensity", "low"),
-        ("XA", {"PixelIntensityRelationship": "LOG"}, "display", "low"),
-        ("SC", {"Modality": "XA"}, "display", "low"),
+        ("XA", {"PixelIntensityRelationship": "LOG"}, "inverted-display", "low"),
+        ("SC", {"Modality": "XA"}, "inverted-display", "low"),
         ("SC", {}, "display", "high"),
         ("CR", {}, "display", "high"),
         ("CR", {"PhotometricInterpretation": "MONOCHROME1"}, "display", "low"),
@@ -204,6 +203,14 @@ def test_what_numbers_mean_by_class_and_header(tmp_path, kind, header, values, b
     assert found.values == values
     densest = PIXELS.flat[line_integrals(found).argmax()]
     assert densest == {"low": 100, "high": 4000}[bone]
+
+
+@pytest.mark.parametrize(("photometric", "shown_bright"), [("MONOCHROME1", 100), ("MONOCHROME2", 4000)])
+@pytest.mark.parametrize("kind", ["XA", "DX"])
+def test_what_the_user_says_is_about_what_is_shown(tmp_path, kind, photometric, shown_bright):
+    found = read_xray(save_dicom(tmp_path / "a.dcm", PIXELS, kind, PhotometricInterpretation=photometric))
+    assert PIXELS.flat[line_integrals(found, "display").argmax()] == shown_bright
+    assert PIXELS.flat[line_integrals(found, "inverted-display").argmax()] == 4100 - shown_bright
 
 
 def test_the_relationship_in_enhanced_files(tmp_path):
@@ -308,10 +315,10 @@ def test_real_files():
     folder = Path(REAL or "") / "xray_dicom"
     expected = {
         "CR-ModalitySequenceLUT.dcm": ("display", True, (0.15, 0.15), None),
-        "HasFragmentSequence.dcm": ("intensity", True, None, None),
+        "HasFragmentSequence.dcm": ("intensity", False, None, None),
         "RG1_J2KI.dcm": ("display", True, None, 1996.0),
-        "RI6XDosiGap.dcm": ("intensity", True, (0.392, 0.392), 1500.03301807881),
-        "XA1_JPLL.dcm": ("display", True, None, None),
+        "RI6XDosiGap.dcm": ("intensity", False, (0.392, 0.392), 1500.03301807881),
+        "XA1_JPLL.dcm": ("inverted-display", False, None, None),
         "dx_fuji.dcm": ("display", True, (1.201199999999, 1.2), 1000.0),
     }
     for name, (values, bone_is_low, spacing, sdd) in expected.items():

@@ -116,6 +116,8 @@ def test_intensities_become_line_integrals(tmp_path):
         np.testing.assert_allclose(drifting[1], integrals[1] + np.log(2), atol=2e-3)
         np.testing.assert_allclose(drifting[2], integrals[2] - np.log(2), atol=2e-3)  # and nothing is cut off at 0
     np.testing.assert_array_equal(read_stack(path, "display").images, cases["inverted-intensity"])
+    turned_over = cases["inverted-intensity"].max() - cases["inverted-intensity"].astype(np.float32)
+    np.testing.assert_array_equal(read_stack(path, "inverted-display").images, turned_over)
     dark = np.where(counts < 2000, 0, counts)
     assert read_stack(save(tmp_path / "a.mha", dark), "intensity", 50000).images.max() == pytest.approx(5 * np.log(10))
 

@@ -80,7 +80,8 @@ def reconstruct(
         str | None,
         typer.Option(
             help="What the pixels are: line-integrals (bone bright), intensity (as the detector measured it, bone "
-            "dark), inverted-intensity (the same turned over), display (grey levels for the eye, bone bright).",
+            "dark), inverted-intensity (the same turned over), display (grey levels for the eye, bone shown bright), "
+            "inverted-display (bone shown dark).",
             show_default="as DICOM headers say, else line-integrals",
             rich_help_panel=IMAGES,
         ),

@@ -79,7 +79,8 @@ def register(
         str | None,
         typer.Option(
             help="What the pixels are: line-integrals (bone bright), intensity (as the detector measured it, bone "
-            "dark), inverted-intensity (the same turned over), display (grey levels for the eye, bone bright).",
+            "dark), inverted-intensity (the same turned over), display (grey levels for the eye, bone shown bright), "
+            "inverted-display (bone shown dark).",
             show_default="as the DICOM header says, else line-integrals",
             rich_help_panel=XRAY,
         ),

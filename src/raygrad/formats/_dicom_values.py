@@ -19,7 +19,7 @@ class Meaning:
 
     Attributes:
         values: one of `raygrad.formats.VALUES`.
-        bone_is_low: of grey levels, that bone has the low ones.
+        bone_is_low: of grey levels that show bone white, that these are the low ones.
         of_stored: it is said of the numbers as they are stored, before a Modality LUT.
         doubt: what in the header contradicts it, as a sentence's end; None if nothing does.
     """
@@ -38,7 +38,7 @@ def meaning_of(dataset: Any, slope: float = 1.0) -> Meaning:
     | of any class, PixelIntensityRelationship LIN | intensities, or turned over if the sign is -1 | C.8.11.3.1.2 |
     | LOG | logarithms of intensities: line integrals if the sign is -1, else bone is low | likewise |
     | DX, MG, IO for presentation | grey levels processed for the eye, whatever the relationship was | C.8.11.1 |
-    | XA, XRF, their secondary captures | grey levels, bone low as the intensity is | C.8.7.1.1.2 |
+    | XA, XRF, their secondary captures | grey levels, low in bone as the intensity is | C.8.7.1.1.2 |
     | all others | grey levels, bone shown white: low in MONOCHROME1, or with an INVERSE LUT | C.7.6.3.1.2 |
 
     The relationship is that of the stored values; XA without a sign is proportional to the intensity. Fluoroscopy shows
@@ -50,9 +50,10 @@ def meaning_of(dataset: Any, slope: float = 1.0) -> Meaning:
     white_is_low = "MONOCHROME1" in text(dataset, "PhotometricInterpretation") or (
         text(dataset, "PresentationLUTShape") == "INVERSE"
     )
+    displayed = {low: "display" if low == white_is_low else "inverted-display" for low in (False, True)}
     said = next((p for p in places(dataset, 0, "FramePixelDataPropertiesSequence") if _relationship(p)), None)
     if said is None:
-        return Meaning("display", fluoroscopy or white_is_low)
+        return Meaning(displayed[fluoroscopy or white_is_low], white_is_low)
     rising = (number(said, "PixelIntensityRelationshipSign") != -1) == (slope > 0)
     if text(dataset, "PresentationIntentType") == "FOR PRESENTATION" and not fluoroscopy:
         contradiction = (
@@ -60,8 +61,8 @@ def meaning_of(dataset: Any, slope: float = 1.0) -> Meaning:
         )
         return Meaning("display", white_is_low, doubt=contradiction)
     if _relationship(said) == "LIN":
-        return Meaning("intensity" if rising else "inverted-intensity", rising, of_stored=True)
-    return Meaning("display" if rising else "line-integrals", rising, of_stored=True)
+        return Meaning("intensity" if rising else "inverted-intensity", white_is_low, of_stored=True)
+    return Meaning(displayed[True] if rising else "line-integrals", white_is_low, of_stored=True)
 
 
 def _relationship(place: Any) -> str:

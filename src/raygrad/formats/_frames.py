@@ -8,7 +8,7 @@ import torch
 
 from raygrad._errors import InputError
 from raygrad.formats._images import Pixels
-from raygrad.formats._line_integrals import choose_values
+from raygrad.formats._line_integrals import bone_has_low_levels, choose_values
 
 Frame = int | str
 
@@ -81,5 +81,6 @@ def _least_dense(found: Pixels) -> int:
     weights = torch.ones_like(found.images) if found.mask is None else found.mask
     means = (found.images * weights).sum(dim=(1, 2), dtype=torch.float64) / weights.sum(dim=(1, 2), dtype=torch.float64)
     kind = choose_values(found.values)
-    bright_is_thin = kind == "intensity" or (kind == "display" and found.bone_is_low)
+    displayed = kind in ("display", "inverted-display")
+    bright_is_thin = bone_has_low_levels(kind, found.bone_is_low) if displayed else kind == "intensity"
     return int(means.argmax() if bright_is_thin else means.argmin())

@@ -28,7 +28,7 @@ class Pixels:
         sdd: source-to-detector distance in mm.
         source_to_patient: distance in mm.
         values: one of `raygrad.formats.VALUES`: what the numbers are.
-        bone_is_low: of grey levels, that bone has the low ones.
+        bone_is_low: of grey levels that show bone white, that these are the low ones.
         full_scale: the greatest number that the file could hold; None for floating-point numbers.
         mask: weights of the pixels, 0 where the header hides one; None if it hides none.
     """

@@ -11,7 +11,7 @@ from torch import Tensor
 from raygrad._errors import InputError
 from raygrad.registration import to_line_integrals
 
-VALUES = ("line-integrals", "intensity", "inverted-intensity", "display")
+VALUES = ("line-integrals", "intensity", "inverted-intensity", "display", "inverted-display")
 """What the numbers of a file can be, see `line_integrals`."""
 
 _USUAL_BITS = (8, 10, 12, 14, 16)
@@ -35,12 +35,17 @@ def choose_values(*values: str | None) -> str:
     return kind
 
 
+def bone_has_low_levels(values: str, shown_white: bool) -> bool:
+    """Whether bone has the low ones of the grey levels of a display, if the low ones are `shown_white` or black."""
+    return shown_white == (values == "display")
+
+
 def of_one_image(
     pixels: Float[Tensor, "height width"], values: str, bone_is_low: bool, full_scale: float | None
 ) -> Float[Tensor, "height width"]:
     """Line integrals up to scale and offset: the brightest that there can be is taken for air."""
-    if values == "display":
-        return pixels.max() - pixels if bone_is_low else pixels
+    if values in ("display", "inverted-display"):
+        return pixels.max() - pixels if bone_has_low_levels(values, bone_is_low) else pixels
     if values == "line-integrals":
         return pixels
     if values == "inverted-intensity":
@@ -76,10 +81,10 @@ def of_many_images(
         InputError: an intensity that is negative, or an image that is 0 throughout; `air` that is not positive, or of
             another number of views.
     """
-    if values == "line-integrals" or (values == "display" and not bone_is_low):
+    if values == "line-integrals":
         return images
-    if values == "display":
-        return images.max() - images
+    if values in ("display", "inverted-display"):
+        return images.max() - images if bone_has_low_levels(values, bone_is_low) else images
     if values == "inverted-intensity":
         images = _top(images, full_scale) - images
     for name, image in zip(names, images, strict=True):

@@ -27,7 +27,7 @@ class Stack:
         names: of the files, or that of the file with the number of each view.
         values: one of `VALUES` if the files say what their numbers are, else None.
         full_scale: the greatest number that the files could hold, None for floating-point numbers.
-        bone_is_low: of grey levels, that bone has the low ones.
+        bone_is_low: of grey levels that show bone white, that these are the low ones.
     """
 
     images: Images

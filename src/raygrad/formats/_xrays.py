@@ -25,7 +25,7 @@ class XRay:
         sdd: source-to-detector distance in mm.
         source_to_patient: distance in mm.
         values: one of `VALUES`: what the numbers are.
-        bone_is_low: of grey levels, that bone has the low ones (DICOM's MONOCHROME1, or the logarithm of intensity).
+        bone_is_low: of grey levels that show bone white, that these are the low ones (DICOM's MONOCHROME1).
         full_scale: the greatest number that the file could hold, None for floating-point numbers.
         mask: weights of the pixels, 0 where the header hides one (a shutter, a collimator); None if it hides none.
         frame: which one of the file's images this is, counted from 1, or how it was made of them; None if it has one.
@@ -145,7 +145,8 @@ def line_integrals(xray: XRay, values: str | None = None) -> Float[Tensor, "heig
             "line-integrals", attenuation x mm, as `write_image` writes them to TIFF and NIfTI;
             "intensity", what reaches the detector, so that bone is dark: -log(I / I0) is taken;
             "inverted-intensity", the same turned over, so that bone is bright;
-            "display", grey levels made to be looked at, bone bright (or MONOCHROME1): taken as line integrals.
+            "display", grey levels made to be looked at, bone shown bright: taken as line integrals;
+            "inverted-display", the same with bone shown dark, as fluoroscopy does.
             By default what the file says, else "line-integrals".
 
     Raises:
