@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import warnings
 
 import nibabel
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from cli_cases import save_lopsided_ct
+from dicom_xrays import save_dicom
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,7 +20,7 @@ from raygrad._errors import InputError
 from raygrad.cli import app
 from raygrad.cli._parsing import parse_pose
 from raygrad.cli._register_inputs import CAMERA_OPTIONS, Starts, prepare
-from raygrad.cli._register_run import ADVICE
+from raygrad.cli._register_run import ADVICE, doubt_what_the_numbers_are
 from raygrad.data import load_example_ct, make_reorient, read
 from raygrad.formats import View, read_file_to_world, read_poses, write_poses
 from raygrad.geometry import Intrinsics
@@ -57,6 +59,20 @@ def xray(ct, tmp_path):
         view = View(pose_of(4, 2, -3, 5, 410, -6), CAMERA)
         image = view.make_drr(read(ct))(view.pose)[0, 0].numpy()
     return save(tmp_path / "xray.tif", image)
+
+
+def test_an_xray_the_wrong_way_round_is_told(ct, xray, tmp_path):
+    """Unless it was said what its numbers are. The header of this fluoroscopy says nothing, but bone is bright."""
+    image = sitk.GetArrayFromImage(sitk.ReadImage(str(xray)))
+    levels = np.round(4000 * image / image.max()).astype(np.uint16)
+    path, subject = save_dicom(tmp_path / "run.dcm", levels, "XA"), read(ct)
+    camera = NOTHING | {"sdd": 600.0, "delx": 3.0, "dely": 4.0}
+    for values, expected in ((None, ["--values display"]), ("display", []), ("inverted-display", [])):
+        tasks, said = prepare([path], Starts(translation=["0,400,0"]), camera, values=values), []
+        with warnings.catch_warnings():
+            doubt_what_the_numbers_are(tasks, subject, said.append)
+        assert len(said) == len(expected)
+        assert all(advice in sentence for advice, sentence in zip(expected, said, strict=True))
 
 
 @pytest.fixture
@@ -388,6 +404,8 @@ def test_an_xray_finds_its_pose(example, thorax, tmp_path):
     negative = save(tmp_path / "negative.tif", image.max() - image)
     result = run("example", negative, "-o", tmp_path / "negative", "--sdd", 1020, "--delx", 8, "--no-animation")
     assert result.exit_code == 1, result.output
-    assert "looks inverted" in result.output
+    assert "negative.tif was taken for line-integrals" in result.output
+    assert result.output.count("--values intensity or inverted-display") == 1
+    assert "looks inverted" not in result.output  # which says the same to those who write programs
     assert "no match" in result.output
     assert "--values" in result.output

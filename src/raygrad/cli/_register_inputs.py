@@ -12,7 +12,17 @@ from torch.nn import functional
 
 from raygrad._errors import InputError
 from raygrad.cli._parsing import parse_numbers, parse_pose
-from raygrad.formats import FRAMES, View, XRay, line_integrals, read_mask, read_poses, read_xray, read_xrays
+from raygrad.formats import (
+    FRAMES,
+    View,
+    XRay,
+    choose_values,
+    line_integrals,
+    read_mask,
+    read_poses,
+    read_xray,
+    read_xrays,
+)
 from raygrad.geometry import INTRINSICS, Intrinsics, UnknownGeometry
 from raygrad.pose import RigidTransform
 from raygrad.registration import SearchRanges
@@ -47,11 +57,19 @@ class Starts:
 
 @dataclass(frozen=True)
 class Task:
-    """One X-ray, ready to be registered, from the pose in `view` on."""
+    """One X-ray, ready to be registered, from the pose in `view` on.
+
+    Attributes:
+        image: line integrals.
+        mask: weights of its pixels.
+        view: where it was taken from, roughly.
+        taken_for: one of `raygrad.formats.VALUES` that its numbers were taken to be, where nobody said so.
+    """
 
     image: Float[Tensor, "1 1 height width"]
     mask: Float[Tensor, "height width"] | None
     view: View
+    taken_for: str | None = None
 
 
 def prepare(
@@ -95,7 +113,8 @@ def prepare(
             mask = xray.mask if mask is None else mask * xray.mask
         size = (intrinsics.height, intrinsics.width)
         image, mask = _resampled(image, size), None if mask is None else _resampled(mask, size)[0, 0].clamp(0, 1)
-        tasks.append(Task(image, mask, View(pose, intrinsics, _view_name(orientation, known), xray.name)))
+        taken_for = choose_values(xray.values) if values is None else None
+        tasks.append(Task(image, mask, View(pose, intrinsics, _view_name(orientation, known), xray.name), taken_for))
     if len({task.view.orientation for task in tasks}) > 1:
         raise InputError("The pose files are of different orientations (AP, PA); make them anew with one.")
     return tasks

@@ -29,6 +29,16 @@ ADVICE = {
 }
 """What to do when a registration ended otherwise than converged; `pose` is the file that was written."""
 
+TURNED_OVER = {
+    "line-integrals": ("intensity", "inverted-display"),
+    "intensity": ("inverted-intensity", "line-integrals"),
+    "inverted-intensity": ("intensity",),
+    "display": ("inverted-display",),
+    "inverted-display": ("display",),
+}
+"""What numbers may be that are the wrong way round."""
+_COARSE = 32  # pixels a side that are enough to see which way round an X-ray is
+
 
 def describe(task: Task) -> str:
     """What the X-ray and its camera are taken to be."""
@@ -86,6 +96,7 @@ def register_to_folder(
     if any(mask is not None for mask in masks):
         options["mask"] = masks
     with passing_on_warnings(warn):
+        doubt_what_the_numbers_are(tasks, subject, warn)
         result = registration.register(xrays, drrs, inits, **options)
 
     write_poses(
@@ -105,6 +116,26 @@ def register_to_folder(
         say(ADVICE[status].format(pose=folder / "pose.json"))
     say(f"{folder}: {', '.join(['pose.json', *files])}")
     return status is Status.CONVERGED
+
+
+def doubt_what_the_numbers_are(tasks: Sequence[Task], subject: Subject, warn: Callable[[str], None]) -> None:
+    """Say aloud where an X-ray shows the CT far better turned over, and nobody has said what its numbers are."""
+    for task in tasks:
+        if task.taken_for is None:
+            continue
+        camera = task.view.intrinsics
+        coarse = camera.resampled(min(camera.height, _COARSE), min(camera.width, _COARSE))
+        with torch.no_grad():
+            rendered = replace(task.view, intrinsics=coarse).make_drr(subject)(task.view.pose)
+        found = registration.polarity(task.image, rendered, task.mask)
+        if found.inverted:
+            others = " or ".join(TURNED_OVER[task.taken_for])
+            warn(
+                f"{task.view.xray} was taken for {task.taken_for}, as its header says or for want of one, but is far "
+                f"more like the CT turned over (correlation {found.opposite:.2f}, not {found.alike:.2f}). It is "
+                f"registered as it was taken: if bone is dark in overlay.png, say --values {others}."
+            )
+            warnings.filterwarnings("ignore", ".* looks inverted", registration.RegistrationWarning)
 
 
 def _found(tasks: Sequence[Task], result: RegistrationResult) -> list[View]:

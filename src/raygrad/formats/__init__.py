@@ -89,6 +89,7 @@ from raygrad.formats._mayacam import MAYACAM as MAYACAM
 from raygrad.formats._nikon import NIKON as NIKON
 from raygrad.formats._numpy import NUMPY as NUMPY
 from raygrad.formats._opencv import OPENCV as OPENCV
+from raygrad.formats._line_integrals import choose_values as choose_values
 from raygrad.formats._numpy import NUMPY as NUMPY
 from raygrad.formats._png import PNG as PNG
 from raygrad.formats._pose_json import POSE_JSON as POSE_JSON

@@ -16,6 +16,8 @@ from raygrad.registration._methods.levenberg_marquardt import LevenbergMarquardt
 from raygrad.registration._methods.quasi_newton import QuasiNewton as QuasiNewton
 from raygrad.registration._methods.registry import METHODS as METHODS
 from raygrad.registration._module import Registration as Registration
+from raygrad.registration._polarity import Polarity as Polarity
+from raygrad.registration._polarity import polarity as polarity
 from raygrad.registration._problem.similarity import FeatureSimilarity as FeatureSimilarity
 from raygrad.registration._problem.similarity import GlobalCorrelation as GlobalCorrelation
 from raygrad.registration._problem.similarity import GradientCorrelation as GradientCorrelation
@@ -45,6 +47,8 @@ __all__ = [
     "Displacement",
     "displacements",
     "to_line_integrals",
+    "polarity",
+    "Polarity",
     "RegistrationWarning",
     "METHODS",
     "LevenbergMarquardt",

@@ -6,12 +6,12 @@ import warnings
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from raygrad.drr import DRR
 from raygrad.geometry import ConeViews
 from raygrad.march import Marching, march
 from raygrad.pose import RigidTransform
+from raygrad.registration._polarity import polarity
 from raygrad.registration._problem.bodies import whole_body
 from raygrad.types import Images
 
@@ -82,51 +82,8 @@ def _render_coarsely(drr: DRR, pose: RigidTransform) -> Images:
 
 
 def _looks_inverted(xray: Image, weights: Weights, moving: Float[Tensor, "start 1 rows columns"]) -> bool:
-    """Whether the X-ray is much more like the negative of the CT's images than like these.
-
-    Correlations over shifts of an eighth of the image and in-plane turns of 20 degrees, so that the start need not be
-    near. Measured on a phantom and a chest CT, starts off by 30 degrees and 50 mm on every axis, 400 mm and more on
-    the detector: no good image is taken for inverted, and 97 of 100 inverted or raw ones are found; at 45 degrees and
-    80 mm 2 and 76 of 100. Without air beside the patient the sign says nothing, and the answer is no.
-    """
-    air = (moving < 0.05 * moving.amax()).float().mean()
-    if air < 0.08:
-        return False
-    size = (moving.shape[-2], moving.shape[-1])
-    pooled_weights = F.adaptive_avg_pool2d(weights.float()[None, None], size)
-    fixed = F.adaptive_avg_pool2d(xray.float() * weights.float(), size) / pooled_weights.clamp_min(1e-6)
-    turned = torch.cat([moving, *(_turn(moving, math.radians(angle)) for angle in (-20, 20))])
-    correlation = _shifted_correlation(fixed, pooled_weights, turned, reach=min(size) // 8)
-    alike, opposite = correlation.max().item(), -correlation.min().item()
-    return opposite > 0.5 and opposite - alike > 0.25
-
-
-def _turn(image: Images, angle: float) -> Images:
-    """The images turned in their plane."""
-    c, s = math.cos(angle), math.sin(angle)
-    matrix = image.new_tensor([[c, -s, 0.0], [s, c, 0.0]]).expand(len(image), 2, 3)
-    grid = F.affine_grid(matrix, list(image.shape), align_corners=False)
-    return F.grid_sample(image, grid, padding_mode="border", align_corners=False)
-
-
-def _shifted_correlation(fixed: Image, weights: Image, moving: Images, reach: int) -> Float[Tensor, "batch down right"]:
-    """The correlation of every moving image with the fixed one at all shifts up to `reach` pixels, where they overlap.
-
-    Padfield, "Masked object registration in the Fourier domain", IEEE TIP 21(5), 2012, by direct sums.
-    """
-    fixed = fixed - (fixed * weights).sum() / weights.sum()
-    moving = moving - moving.mean(dim=(-2, -1), keepdim=True)
-    # Sums over the overlap: the padded image, its square and the weights against the moving image, its square and 1.
-    terms = F.pad(torch.cat([weights, weights * fixed, weights * fixed.square()]), (reach,) * 4)
-    kernels = torch.cat([torch.ones_like(moving[:1]), moving, moving.square()])
-    sums = F.conv2d(terms, kernels)
-    n = len(moving)
-    count, sum_fixed, square_fixed = sums[:, :1].clamp_min(1e-6)
-    sum_moving, square_moving, product = sums[0, 1 : n + 1], sums[0, n + 1 :], sums[1, 1 : n + 1]
-    covariance = product - sum_fixed * sum_moving / count
-    variances = (square_fixed - sum_fixed**2 / count) * (square_moving - sum_moving**2 / count)
-    floor = 1e-6 * square_fixed.amax() * square_moving.amax()
-    return covariance / variances.clamp_min(floor.clamp_min(1e-30)).sqrt()
+    """Whether the X-ray is much more like the negative of the CT's images than like these."""
+    return polarity(xray, moving, weights).inverted
 
 
 def _source_is_inside(drr: DRR, pose: RigidTransform) -> Bool[Tensor, " start"]:
