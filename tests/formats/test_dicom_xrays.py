@@ -45,6 +45,10 @@ def test_signed_numbers_and_bits_beside_the_stored_ones(tmp_path):
     # offset binary: the least integer is no X-rays at all
     expected = read_xray(save_dicom(tmp_path / "b.dcm", PIXELS, **INTENSITY))
     np.testing.assert_allclose(line_integrals(found), line_integrals(expected), rtol=1e-5)
+    np.testing.assert_allclose(read_stack(path).images[0], read_stack(tmp_path / "b.dcm").images[0], rtol=1e-5)
+    turned_over = INTENSITY | {"PixelIntensityRelationshipSign": -1}
+    found = read_xray(save_dicom(tmp_path / "d.dcm", (4095 - PIXELS).astype(np.int16) - 2048, **turned_over))
+    np.testing.assert_allclose(line_integrals(found), line_integrals(expected), rtol=1e-5)
     overlay = PIXELS | np.uint16(0xA000)
     np.testing.assert_array_equal(read_xray(save_dicom(tmp_path / "c.dcm", overlay)).pixels, PIXELS)
 
@@ -261,6 +265,12 @@ CALIBRATED = {"PixelSpacing": [0.1, 0.2], "PixelSpacingCalibrationType": "GEOMET
 def test_pixels_are_measured_at_the_detector(tmp_path, kind, header, spacing):
     found = read_xray(save_dicom(tmp_path / "a.dcm", PIXELS, kind, **header))
     assert found.spacing == (None if spacing is None else pytest.approx(spacing))
+
+
+def test_angiograms_have_a_spacing_of_their_own(tmp_path):
+    path = save_dicom(tmp_path / "a.dcm", PIXELS, "XA", PixelSpacing=[0.1, 0.2])
+    with pytest.warns(UserWarning, match=r"a\.dcm': its PixelSpacing of 0.2 x 0.1 mm is taken for the detector's"):
+        assert read_xray(path).spacing == (0.2, 0.1)
 
 
 @pytest.mark.parametrize("calibration", ["GEOMETRY", "FIDUCIAL"])

@@ -10,11 +10,12 @@ _PROPERTIES, _GEOMETRY = "FramePixelDataPropertiesSequence", "XRayGeometrySequen
 
 
 def detector_spacing(dataset: Any, frame: int = 0) -> tuple[Lengths | None, str | None]:
-    """Width and height of a pixel on the detector in mm, None if that is not known, and then why, if there is a reason.
+    """Width and height of a pixel on the detector in mm, None if that is not known, and what is wrong, if anything is.
 
     ImagerPixelSpacing is at the detector, ImagePlanePixelSpacing at RTImageSID (PS3.3, C.8.8.2), which is the distance
     that `source_to_detector` gives, and NominalScannedPixelSpacing on a film. PixelSpacing may have been calibrated to
-    a plane in the patient (10.7.1.3), and is the detector's only if nothing says so. Zeros say nothing.
+    a plane in the patient (10.7.1.3), and is the detector's only if nothing says so; of XA and RF that is a doubt, as
+    they have it for calibrations alone. Zeros say nothing.
 
     Args:
         dataset: a header.
@@ -34,6 +35,11 @@ def detector_spacing(dataset: Any, frame: int = 0) -> tuple[Lengths | None, str 
         return None, (
             f"its PixelSpacing of {found[0]:g} x {found[1]:g} mm is that of a plane in the patient "
             f"({calibration.lower()}), and the detector's is not in the header: give delx"
+        )
+    if text(dataset, "Modality") in ("XA", "RF"):
+        return found, (
+            f"its PixelSpacing of {found[0]:g} x {found[1]:g} mm is taken for the detector's, though fluoroscopy has one "
+            "to be calibrated: if that was in the patient, give delx"
         )
     return found, None
 

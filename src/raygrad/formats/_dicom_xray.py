@@ -55,7 +55,7 @@ def _read_quietly(path: Path) -> Pixels:
         )
     images, full_scale = _by_modality(dataset, stored, meaning.of_stored)
     (spacing, reason), sdd, to_patient = _lengths(dataset, len(images), path)
-    if spacing is None and reason is not None:
+    if reason is not None:
         warnings.warn(f"'{path.name}': {reason}.", stacklevel=2)
     return Pixels(
         torch.from_numpy(images),
@@ -115,7 +115,7 @@ def _by_modality(dataset: Any, stored: np.ndarray, relationship_known: bool) -> 
 
 
 def _lengths(dataset: Any, frames: int, path: Path) -> tuple[tuple[Any, str | None], float | None, float | None]:
-    """Spacing, and why there is none, and the two distances; none where frames differ."""
+    """Spacing, and what is wrong with it, and the two distances; none where frames differ."""
     found = [
         (detector_spacing(dataset, frame), source_to_detector(dataset, frame), source_to_patient(dataset, frame))
         for frame in range(frames if dataset.get("PerFrameFunctionalGroupsSequence") else 1)

@@ -48,11 +48,20 @@ def of_one_image(
         return pixels.max() - pixels if bone_has_low_levels(values, bone_is_low) else pixels
     if values == "line-integrals":
         return pixels
+    return to_line_integrals(_intensities(pixels, values, full_scale))
+
+
+def _intensities(
+    images: Float[Tensor, "*frames height width"], values: str, full_scale: float | None
+) -> Float[Tensor, "*frames height width"]:
+    """The same the right way round, and from 0 on.
+
+    Signed integers that reach far down begin at the lowest one: that is an offset, and no dark current.
+    """
+    begin_lowest = full_scale is not None and bool(images.min() < -(full_scale + 1) / 4)
     if values == "inverted-intensity":
-        return to_line_integrals(_top(pixels, full_scale) - pixels)
-    if full_scale is not None and pixels.min() < -(full_scale + 1) / 4:
-        pixels = pixels + (full_scale + 1)  # signed integers that begin at the lowest: an offset, and no dark current
-    return to_line_integrals(pixels)
+        return (full_scale if full_scale is not None and begin_lowest else _top(images, full_scale)) - images
+    return images + (full_scale + 1) if full_scale is not None and begin_lowest else images
 
 
 def _top(images: Float[Tensor, "*frames height width"], full_scale: float | None) -> float:
@@ -85,8 +94,7 @@ def of_many_images(
         return images
     if values in ("display", "inverted-display"):
         return images.max() - images if bone_has_low_levels(values, bone_is_low) else images
-    if values == "inverted-intensity":
-        images = _top(images, full_scale) - images
+    images = _intensities(images, values, full_scale)
     for name, image in zip(names, images, strict=True):
         if image.min() < 0:
             raise InputError(
