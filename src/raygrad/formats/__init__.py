@@ -6,6 +6,10 @@ module, which adds itself to `GEOMETRIES` or to `IMAGES`: `IMAGES.add(ImageForma
 
 from raygrad._errors import InputError as InputError
 from raygrad.formats._frames import FRAMES as FRAMES
+from raygrad.formats._dicom_geometry import XRAY_VENDORS as XRAY_VENDORS
+from raygrad.formats._dicom_geometry import HeaderNumber as HeaderNumber
+from raygrad.formats._dicom_geometry import XRayGeometry as XRayGeometry
+from raygrad.formats._dicom_geometry import read_xray_geometry as read_xray_geometry
 from raygrad.formats._geometry import GEOMETRIES as GEOMETRIES
 from raygrad.formats._geometry import Frames as Frames
 from raygrad.formats._geometry import GeometryFormat as GeometryFormat
@@ -53,6 +57,10 @@ __all__ = [
     "write_geometry",
     "Frames",
     "has_centred_world",
+    "read_xray_geometry",
+    "XRayGeometry",
+    "HeaderNumber",
+    "XRAY_VENDORS",
     "read_poses",
     "write_poses",
     "read_file_to_world",

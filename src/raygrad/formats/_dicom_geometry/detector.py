@@ -1,0 +1,137 @@
+"""The detector of a header: its distance, the size of its pixels, and where the source's foot on it is in the image.
+
+Standard deviations are of C-arms and detectors as they are found, which headers never say.
+"""
+
+from raygrad.formats._dicom_geometry.camera import stored_point
+from raygrad.formats._dicom_geometry.header import Header
+
+DISTANCE_MM, UNKNOWN_DISTANCE_MM = 5.0, 150.0
+INTENSIFIER_DISTANCE_MM = 20.0
+USUAL_DISTANCE_MM = 1000.0
+PIXEL, ASSUMED_PIXEL, UNKNOWN_PIXEL, INTENSIFIER_PIXEL = 0.005, 0.1, 0.5, 0.05
+USUAL_FIELD_MM = 300.0
+PRINCIPAL_MM, CENTRED_MM = 2.0, 5.0
+
+
+def has_intensifier(header: Header) -> bool:
+    """Whether an image intensifier took the image, whose field is curved; says so."""
+    found = header.text("XRayReceptorType") == "IMG_INTENSIFIER" or header.number("IntensifierSize") is not None
+    if found:
+        header.warn(
+            "An image intensifier took the image: its field is curved and its magnification varies, so distance and "
+            "pixel size are known less well, and straight lines bend."
+        )
+    return found
+
+
+def detector_distance(header: Header, keyword: str, usual_mm: float, deviation_mm: float) -> tuple[float, float, bool]:
+    """Distance from the source to the detector, its deviation, and whether the header says it."""
+    found = header.length(keyword)
+    if found is not None:
+        header.found("source to detector", found, "mm", keyword, deviation_mm)
+        return found, deviation_mm, True
+    header.warn(f"The header does not say the distance from source to detector: {usual_mm:g} mm is assumed.")
+    header.assumed("source to detector", usual_mm, "mm", UNKNOWN_DISTANCE_MM)
+    return usual_mm, UNKNOWN_DISTANCE_MM, False
+
+
+def pixel_size(
+    header: Header, keyword: str, relative: float, detector_plane: bool, usual_field_mm: float = USUAL_FIELD_MM
+) -> tuple[tuple[float, float], float, bool]:
+    """Width and height of a pixel on the detector, their relative deviation, and whether the header says them.
+
+    Args:
+        keyword: of the spacing that is at the detector.
+        relative: deviation of that one.
+        detector_plane: whether PixelSpacing without a calibration may be the detector's (PS3.3, 10.7.1.3), as in CR.
+        usual_field_mm: how wide such an image usually is.
+    """
+    found = header.lengths(keyword)
+    calibration = header.text("PixelSpacingCalibrationType")
+    if found is not None:
+        header.found("pixel height, width", found, "mm", keyword, relative)
+        other = header.numbers("PixelSpacing", 2)
+        if other is not None:
+            what = "the same" if other == found else "calibrated to a plane in the patient"
+            header.leave("pixel spacing", "mm", ["PixelSpacing"], what)
+        return (found[1], found[0]), relative, True
+    other = header.lengths("PixelSpacing") if header.numbers("PixelSpacing", 2) else None
+    if other is not None and detector_plane and not calibration:
+        header.found("pixel height, width", other, "mm", "PixelSpacing", ASSUMED_PIXEL, "taken to be at the detector")
+        header.warn("Of pixels only PixelSpacing is known, which need not be at the detector: it is taken to be.")
+        return (other[1], other[0]), ASSUMED_PIXEL, True
+    plane = "in the patient, not at the detector" if other is not None else "no size"
+    header.leave("pixel spacing", "mm", ["PixelSpacing"], plane)
+    field = header.numbers("FieldOfViewDimensions") or header.numbers("FieldOfViewDimensionsInFloat")
+    field = field or header.numbers("IntensifierSize")
+    known = field is not None and min(field) > 0
+    across = field[-1] if field is not None and known else usual_field_mm
+    deviation = ASSUMED_PIXEL if known else UNKNOWN_PIXEL
+    size = across / header.columns
+    header.assumed("pixel height, width", (size, size), "mm", deviation, f"a field {across:g} mm wide")
+    header.warn(f"The header does not say the pixels' size at the detector: a field {across:g} mm wide is assumed.")
+    return (size, size), deviation, False
+
+
+def principal_point(header: Header, pixel: tuple[float, float]) -> tuple[tuple[float, float], float]:
+    """Where the ray through the detector's centre meets the stored image, in columns and rows from its corner, and the
+    deviation in mm.
+
+    FieldOfViewOrigin counts physical pixels of the detector, from its upper left corner, before the field of view was
+    turned (FieldOfViewRotation) and mirrored (FieldOfViewHorizontalFlip): PS3.3, C.8.11.4.1.1. The ray meets the
+    detector at PositionOfIsocenterProjection, or else in the middle of its active area.
+
+    Args:
+        pixel: width and height of a stored pixel in mm.
+    """
+    centred = header.columns / 2, header.rows / 2
+    rotation, flip = header.number("FieldOfViewRotation") or 0.0, header.text("FieldOfViewHorizontalFlip")
+    origin, physical = header.numbers("FieldOfViewOrigin", 2), header.lengths("DetectorElementSpacing")
+    middle, note = _middle_of_detector(header, physical)
+    if origin is None or physical is None or middle is None or rotation % 90:
+        missing = [
+            name
+            for name, value in (
+                ("FieldOfViewOrigin", origin),
+                ("DetectorElementSpacing", physical),
+                ("the detector's middle", middle),
+            )
+            if value is None
+        ]
+        said = ("FieldOfViewOrigin", "FieldOfViewRotation", "FieldOfViewHorizontalFlip", "DetectorElementSpacing")
+        header.leave("field of view", "", said, "not enough without the rest")
+        why = f"without {', '.join(missing)}" if missing else f"a field of view turned by {rotation:g} degrees"
+        header.assumed("principal point (column, row)", centred, "pixels", None, f"the middle of the image, {why}")
+        if origin is not None and any(origin):
+            header.warn("The image is a part of the detector, and where its middle is, the header does not say.")
+            return centred, max(CENTRED_MM, max(pixel) * max(header.columns, header.rows) / 10)
+        return centred, CENTRED_MM
+    header.found("field of view's origin", origin, "pixels", "FieldOfViewOrigin", note="row, column of the detector")
+    header.found("detector's pixels", physical, "mm", "DetectorElementSpacing", note="height, width")
+    if "FieldOfViewRotation" in header.elements:
+        header.found("field of view's rotation", rotation, "degrees", "FieldOfViewRotation", note="clockwise")
+    if flip:
+        header.found("field of view's flip", flip, "", "FieldOfViewHorizontalFlip")
+    height, width = header.rows * pixel[1], header.columns * pixel[0]
+    before = (width, height) if rotation % 180 else (height, width)
+    offset = ((middle[0] - origin[0]) * physical[0], (middle[1] - origin[1]) * physical[1])
+    row, column = stored_point(offset, before, rotation, flip == "YES")
+    found = column / pixel[0], row / pixel[1]
+    header.assumed("principal point (column, row)", found, "pixels", PRINCIPAL_MM / pixel[0], note)
+    return found, PRINCIPAL_MM
+
+
+def _middle_of_detector(header: Header, physical: tuple[float, float] | None) -> tuple[tuple[float, float] | None, str]:
+    """Row and column, in pixels of the detector, where the ray of its centre meets it, and why there."""
+    start = header.numbers("DetectorActiveOrigin", 2) or (0.0, 0.0)
+    projection = header.numbers("PositionOfIsocenterProjection", 2)
+    if projection is not None:  # from the corner of the active area: PS3.3, C.8.19.6.14
+        header.found("isocentre on the detector", projection, "pixels", "PositionOfIsocenterProjection")
+        return (start[0] + projection[0], start[1] + projection[1]), "where the isocentre is projected"
+    size = header.numbers("DetectorActiveDimensions")
+    if size is None or physical is None or min(size) <= 0:
+        return None, ""
+    header.found("detector's size", size, "mm", "DetectorActiveDimensions", note="rows, columns")
+    height, width = size[0] / physical[0], size[-1] / physical[1]
+    return (start[0] + height / 2, start[1] + width / 2), "the middle of the detector"
