@@ -14,7 +14,10 @@ def drr(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="The image: .png (grey levels), .tif or .nii.gz (line integrals, 32-bit float)."
+            "--output",
+            "-o",
+            help="The image: .png (grey levels), .tif or .nii.gz (line integrals, 32-bit float), .dcm (a DICOM XA with "
+            "the geometry in its header).",
         ),
     ],
     rotation: given.Rotation = None,
@@ -61,17 +64,21 @@ def drr(
     A CT of your own, 1024 x 1024 pixels of 0.4 mm, as line integrals:
 
     raygrad drr ct.nii.gz -o xray.tif --height 1024 --delx 0.4
+
+    As an X-ray that any viewer of DICOM opens:
+
+    raygrad drr ct.nii.gz -o xray.dcm --rotation 30,0,0
     """
     import torch
 
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels, parse_pose, parse_window
     from raygrad.drr import DRR
-    from raygrad.formats import InputError, check_image_path, write_image
+    from raygrad.formats import InputError, View, check_image_path, write_image, write_xray
 
     if bits not in (8, 16):
         raise InputError(f"--bits is 8 or 16, not {bits}.")
-    check_image_path(output)  # before the CT is read, which may take a while
+    check_image_path(output, has_view=True)  # before the CT is read, which may take a while
     camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
     grey_window, computing_device = parse_window(window), parse_device(device)
     subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid, resample_slices)
@@ -83,7 +90,11 @@ def drr(
     milliseconds = 1000 * (time.perf_counter() - start)
 
     spacing = (float(system.detector.delx), float(system.detector.dely))
-    write_image(output, image, spacing, grey_window, bits, invert)
+    if output.suffix.lower() == ".dcm":
+        for sentence in write_xray(output, image, View.of(system, camera_to_patient)):
+            typer.echo(f"raygrad: warning: {sentence}", err=True)
+    else:
+        write_image(output, image, spacing, grey_window, bits, invert)
     rows, columns = image.shape
     typer.echo(
         f"{output}: {columns} x {rows} pixels of {spacing[0]:g} x {spacing[1]:g} mm, line integrals "

@@ -10,6 +10,7 @@ from raygrad.formats._dicom_geometry import XRAY_VENDORS as XRAY_VENDORS
 from raygrad.formats._dicom_geometry import HeaderNumber as HeaderNumber
 from raygrad.formats._dicom_geometry import XRayGeometry as XRayGeometry
 from raygrad.formats._dicom_geometry import read_xray_geometry as read_xray_geometry
+from raygrad.formats._dicom_write import write_xray as write_xray
 from raygrad.formats._geometry import GEOMETRIES as GEOMETRIES
 from raygrad.formats._geometry import Frames as Frames
 from raygrad.formats._geometry import GeometryFormat as GeometryFormat
@@ -70,6 +71,7 @@ __all__ = [
     "views_of_matrices",
     "read_xtekct",
     "write_image",
+    "write_xray",
     "GEOMETRIES",
     "GeometryFormat",
     "IMAGES",

@@ -11,8 +11,11 @@ from torch import Tensor
 
 from raygrad._errors import InputError
 from raygrad._files import suffix_of
+from raygrad.formats._dicom_write import write_xray
 from raygrad.formats._registry import Format, Formats
+from raygrad.formats._views import View
 
+_DICOM = ".dcm"
 Lengths = tuple[float, float]
 Writer = Callable[[Path, np.ndarray, Lengths, Lengths | None], None]
 
@@ -79,26 +82,33 @@ def writable_suffixes(stack: bool = False) -> list[str]:
     return [suffix for kind in IMAGES if not (stack and kind.grey) for suffix in kind.written]
 
 
-def check_image_path(path: str | os.PathLike[str]) -> Path:
+def check_image_path(path: str | os.PathLike[str], has_view: bool = False) -> Path:
     """The path, if `write_image` can write there: to be called before a long computation.
+
+    Args:
+        path: of the image.
+        has_view: whether it will come with its view.
 
     Raises:
         InputError: a suffix of no format that is written, or a folder's name.
         FileNotFoundError: there is no such folder.
     """
     path = Path(path).expanduser()
-    _checked_writer(path)
-    return path
-
-
-def _checked_writer(path: Path) -> tuple[Writer, bool]:
-    writer = writer_of(path)
-    if writer is None:
-        raise InputError(f"Expected a file name that ends in {', '.join(writable_suffixes())}. Got '{path}'.")
+    if _is_dicom(path):
+        if not has_view:
+            raise InputError(f"Expected the view of an image that is written as DICOM. Got none for '{path}'.")
+    elif writer_of(path) is None:
+        raise InputError(
+            f"Expected a file name that ends in {', '.join([*writable_suffixes(), _DICOM])}. Got '{path}'."
+        )
     if path.is_dir():
         raise InputError(f"Expected the name of a file. Got '{path}', which is a folder.")
     check_parent(path)
-    return writer
+    return path
+
+
+def _is_dicom(path: Path) -> bool:
+    return path.name.lower().endswith(_DICOM)
 
 
 def check_parent(path: Path) -> None:
@@ -128,26 +138,34 @@ def write_image(
     window: tuple[float | int, float | int] | None = None,
     bits: int = 8,
     invert: bool = False,
+    view: View | None = None,
 ) -> None:
     """Write one X-ray image of line integrals, the whole file or none.
 
     Args:
-        path: .png holds grey levels; .tif, .nii.gz, .nrrd, .mha and .npy hold the line integrals as float32.
+        path: .png holds grey levels; .tif, .nii.gz, .nrrd, .mha and .npy hold the line integrals as float32; .dcm is
+            what `write_xray` writes.
         image: rows and columns.
         spacing: width and height of a pixel in mm; PNG and NPY do not keep it. NIfTI has the axes column, row, 1.
         window: of grey levels: the line integrals that become black and white; by default those of the image.
         bits: of grey levels: 8 or 16.
         invert: of grey levels: dark bone on a bright background.
+        view: where and with what the image was taken. DICOM needs it, and has the pixels' size from it.
 
     Raises:
-        InputError: a suffix of no format that is written, or another number of bits.
+        InputError: a suffix of no format that is written, another number of bits, or DICOM without a view.
         OSError: the folder is missing or closed to us, or the disk is full.
         ImportError: SimpleITK is not installed.
     """
-    path = Path(path).expanduser()
-    write, grey = _checked_writer(path)
+    path = check_image_path(path, view is not None)
     if bits not in (8, 16):
         raise InputError(f"Expected 8 or 16 bits. Got {bits}.")
+    writer = writer_of(path)
+    if writer is None:
+        assert view is not None  # or the path would have been refused
+        write_xray(path, image, view)
+        return
+    write, grey = writer
     numbers = image.detach().cpu().numpy()
     numbers = to_grey_levels(numbers, window, bits, invert) if grey else numbers.astype(np.float32)
     write(path, numbers, (float(spacing[0]), float(spacing[1])), None)
