@@ -5,12 +5,12 @@ module, which adds itself to `GEOMETRIES` or to `IMAGES`: `IMAGES.add(ImageForma
 """
 
 from raygrad._errors import InputError as InputError
-from raygrad.formats._frames import FRAMES as FRAMES
 from raygrad.formats._dicom_geometry import XRAY_VENDORS as XRAY_VENDORS
 from raygrad.formats._dicom_geometry import HeaderNumber as HeaderNumber
 from raygrad.formats._dicom_geometry import XRayGeometry as XRayGeometry
 from raygrad.formats._dicom_geometry import read_xray_geometry as read_xray_geometry
 from raygrad.formats._dicom_write import write_xray as write_xray
+from raygrad.formats._frames import FRAMES as FRAMES
 from raygrad.formats._geometry import GEOMETRIES as GEOMETRIES
 from raygrad.formats._geometry import Frames as Frames
 from raygrad.formats._geometry import GeometryFormat as GeometryFormat
@@ -91,16 +91,13 @@ from raygrad.formats._images import check_image_path as check_image_path
 from raygrad.formats._itk_images import META_IMAGE as META_IMAGE
 from raygrad.formats._itk_images import NIFTI as NIFTI
 from raygrad.formats._itk_images import NRRD as NRRD
-from raygrad.formats._itk_images import PNG as PNG
-from raygrad.formats._itk_images import TIFF as TIFF
 from raygrad.formats._jointtrack import JOINTTRACK as JOINTTRACK
 from raygrad.formats._leap import LEAP as LEAP
+from raygrad.formats._line_integrals import choose_values as choose_values
 from raygrad.formats._mayacam import MAYACAM as MAYACAM
 from raygrad.formats._nikon import NIKON as NIKON
 from raygrad.formats._numpy import NUMPY as NUMPY
 from raygrad.formats._opencv import OPENCV as OPENCV
-from raygrad.formats._line_integrals import choose_values as choose_values
-from raygrad.formats._numpy import NUMPY as NUMPY
 from raygrad.formats._png import PNG as PNG
 from raygrad.formats._pose_json import POSE_JSON as POSE_JSON
 from raygrad.formats._projection_matrices import PROJECTION_MATRICES as PROJECTION_MATRICES
@@ -108,5 +105,5 @@ from raygrad.formats._rtk import RTK as RTK
 from raygrad.formats._stacks import check_stack_path as check_stack_path
 from raygrad.formats._table import TABLE as TABLE
 from raygrad.formats._text_matrices import TEXT_MATRICES as TEXT_MATRICES
-from raygrad.formats._tigre import TIGRE as TIGRE
 from raygrad.formats._tiff import TIFF as TIFF
+from raygrad.formats._tigre import TIGRE as TIGRE

@@ -38,8 +38,8 @@ def detector_spacing(dataset: Any, frame: int = 0) -> tuple[Lengths | None, str 
         )
     if text(dataset, "Modality") in ("XA", "RF"):
         return found, (
-            f"its PixelSpacing of {found[0]:g} x {found[1]:g} mm is taken for the detector's, though fluoroscopy has one "
-            "to be calibrated: if that was in the patient, give delx"
+            f"its PixelSpacing of {found[0]:g} x {found[1]:g} mm is taken for the detector's, though fluoroscopy has "
+            "one to be calibrated: if that was in the patient, give delx"
         )
     return found, None
 
