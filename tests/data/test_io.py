@@ -102,3 +102,19 @@ def test_a_singular_affine_is_named(tmp_path):
     nibabel.save(image, tmp_path / "ct.nii")
     with pytest.raises(ValueError, match="invertible"):
         read_volume(tmp_path / "ct.nii")
+
+
+def test_the_checksum_of_a_compressed_file_is_compared(tmp_path):
+    path = save(tmp_path / "ct.nii.gz", np.resize(HU, (40, 40, 40)), np.eye(4))
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=r"ct\.nii\.gz.*damaged.*CRC"):
+        read_volume(path)
+
+
+def test_headers_that_end_the_process_are_refused(tmp_path):
+    path = save(tmp_path / "ct.mha", HU, np.eye(4))
+    path.write_bytes(path.read_bytes().replace(b"NDims = 3", b"NDims = -1"))
+    with pytest.raises(ValueError, match=r"ct\.mha.*damaged.*NDims"):
+        read_volume(path)

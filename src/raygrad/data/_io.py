@@ -1,5 +1,6 @@
 """Image files to volumes, RAS+ and x-fastest whatever the file says: NIfTI by nibabel, the others by SimpleITK."""
 
+import gzip
 import os
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from raygrad._dicom import is_dicom
 from raygrad._errors import InputError
 from raygrad._files import suffix_of
 from raygrad._optional import require
+from raygrad._text_headers import check_text_header
 from raygrad.data._dicom import read_multiframe, read_series
 from raygrad.data._simpleitk import from_simpleitk, without_float64
 from raygrad.data._suffixes import VOLUME_FILES, VolumeFile
@@ -75,7 +77,15 @@ def from_nibabel(image: Any) -> Volume:
 def _read_with_nibabel(path: Path) -> Volume:
     nibabel = require("nibabel", "reading NIfTI and MGH files")
     try:
-        return from_nibabel(nibabel.load(path, mmap=False))
+        image = nibabel.load(path, mmap=False)
+        if path.suffix.lower() not in (".gz", ".mgz") or len(image.file_map) > 1:
+            return from_nibabel(image)
+        with gzip.open(path) as stream:
+            holder = nibabel.FileHolder(fileobj=stream)
+            volume = from_nibabel(type(image).from_file_map(dict.fromkeys(image.file_map, holder)))
+            while stream.read(1 << 20):  # the checksum is at the end, and compared when that is read
+                pass
+        return volume
     except (
         nibabel.filebasedimages.ImageFileError,
         nibabel.spatialimages.HeaderDataError,
@@ -115,6 +125,7 @@ def read_with_simpleitk(path: Path) -> Any:
         InputError: the file is damaged, or of no format known here.
     """
     sitk = require("SimpleITK", "reading NRRD, MHA and MHD")
+    check_text_header(path)
     try:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:
