@@ -158,7 +158,7 @@ def test_frames_become_tasks_of_the_command(tmp_path):
     tasks = prepare([run], Starts(rotation=["0,0,0"] * 2), camera, frames=["2:3"])
     assert [task.view.xray for task in tasks] == ["run.dcm, frame 2", "run.dcm, frame 3"]
     tasks = prepare([run, one], Starts(rotation=["0,0,0"] * 2), camera, frames=["mean", "1"])
-    assert [task.view.xray for task in tasks] == ["run.dcm, frame mean", "one.dcm"]
+    assert [task.view.xray for task in tasks] == ["run.dcm, mean frame", "one.dcm"]
     assert tasks[0].view.intrinsics.dely == 0.5
 
 

@@ -45,7 +45,9 @@ class XRay:
     @property
     def name(self) -> str:
         """The file's name, with the frame if it has several."""
-        return self.path.name if self.frame is None else f"{self.path.name}, frame {self.frame}"
+        if self.frame is None:
+            return self.path.name
+        return f"{self.path.name}, " + (f"{self.frame} frame" if isinstance(self.frame, str) else f"frame {self.frame}")
 
 
 def read_xray(path: str | os.PathLike[str], frame: Frame | None = None, values: str | None = None) -> XRay:
