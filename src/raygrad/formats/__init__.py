@@ -11,6 +11,9 @@ from raygrad.formats._dicom_geometry import XRayGeometry as XRayGeometry
 from raygrad.formats._dicom_geometry import read_xray_geometry as read_xray_geometry
 from raygrad.formats._dicom_write import write_xray as write_xray
 from raygrad.formats._frames import FRAMES as FRAMES
+from raygrad.formats._fiducials import Fiducials as Fiducials
+from raygrad.formats._fiducials import read_fiducials as read_fiducials
+from raygrad.formats._fiducials import write_fiducials as write_fiducials
 from raygrad.formats._geometry import GEOMETRIES as GEOMETRIES
 from raygrad.formats._geometry import Frames as Frames
 from raygrad.formats._geometry import GeometryFormat as GeometryFormat
@@ -21,6 +24,8 @@ from raygrad.formats._images import IMAGES as IMAGES
 from raygrad.formats._images import ImageFormat as ImageFormat
 from raygrad.formats._images import Pixels as Pixels
 from raygrad.formats._images import write_image as write_image
+from raygrad.formats._itk_transforms import read_transform as read_transform
+from raygrad.formats._itk_transforms import write_transform as write_transform
 from raygrad.formats._line_integrals import VALUES as VALUES
 from raygrad.formats._line_integrals import estimate_air as estimate_air
 from raygrad.formats._nikon import read_xtekct as read_xtekct
@@ -70,6 +75,11 @@ __all__ = [
     "split_views",
     "views_of_matrices",
     "read_xtekct",
+    "read_fiducials",
+    "write_fiducials",
+    "Fiducials",
+    "read_transform",
+    "write_transform",
     "write_image",
     "write_xray",
     "GEOMETRIES",

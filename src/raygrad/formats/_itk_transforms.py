@@ -1,0 +1,88 @@
+"""ITK's transforms, as .tfm, .txt and .h5 files: rigid and affine maps of points, in LPS there and in RAS here."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from raygrad._errors import InputError
+from raygrad._files import suffix_of, written_whole
+from raygrad._optional import require
+from raygrad._simpleitk import quiet
+from raygrad.pose import AffineTransform, RigidTransform
+
+_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".hdf")
+_FLIP = torch.diag(torch.tensor([-1.0, -1.0, 1.0, 1.0], dtype=torch.float64))
+
+
+def read_transform(path: str | os.PathLike[str]) -> RigidTransform:
+    """Read the map of points that a file of ITK's holds, in RAS+ mm, float64.
+
+    ITK's transforms take points of a fixed image to the moving one. So `read_transform(path).inverse()` is what moves a
+    volume onto the fixed image, as Slicer shows it under a transform of this file: `raygrad.read(ct, transform=...)`.
+
+    Returns:
+        A `RigidTransform`, or an `AffineTransform` if it stretches.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InputError: it is damaged, not of 3D points, or bends them.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no transform '{path}'.")
+    sitk = require("SimpleITK", "reading transforms")
+    try:
+        with quiet():
+            transform = sitk.ReadTransform(str(path))
+    except RuntimeError as error:  # SimpleITK's only kind
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"Expected a transform of ITK's. Got '{path}', which cannot be read: {reason}") from error
+    if transform.GetDimension() != 3 or not transform.IsLinear():
+        kind = f"{transform.GetName()} of {transform.GetDimension()}D points"
+        raise InputError(f"Expected a rigid or affine transform of 3D points. Got {kind} in '{path}'.")
+    # By mapped points, which counts for every kind, centre and composition.
+    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    matrix = np.eye(4)
+    matrix[:3, 3] = origin
+    for axis in range(3):
+        matrix[:3, axis] = np.array(transform.TransformPoint(tuple(np.eye(3)[axis]))) - origin
+    in_ras = _FLIP @ torch.from_numpy(matrix) @ _FLIP
+    rotation = in_ras[:3, :3]
+    if not in_ras.isfinite().all() or torch.linalg.det(rotation) == 0:
+        raise InputError(f"Expected a transform that can be inverted. Got {matrix.tolist()} in '{path}'.")
+    deviation = (rotation @ rotation.T - torch.eye(3, dtype=torch.float64)).abs().max()
+    is_rigid = deviation < 1e-6 and torch.linalg.det(rotation) > 0
+    return RigidTransform(in_ras) if is_rigid else AffineTransform(in_ras)
+
+
+def write_transform(path: str | os.PathLike[str], transform: RigidTransform) -> None:
+    """Write one map of points in RAS+ mm to a file of ITK's, whole or not at all; `read_transform` reads it back.
+
+    Args:
+        path: its name ends in .tfm, .txt or .h5.
+        transform: one, rigid or affine.
+
+    Raises:
+        ValueError: several transforms, or one that is not finite.
+        InputError: another suffix.
+        OSError: the file cannot be written.
+    """
+    path = Path(path).expanduser()
+    if len(transform) != 1 or not transform.matrix.isfinite().all():
+        raise ValueError(f"Expected one finite transform. Got {len(transform)}.")
+    if suffix_of(path, _SUFFIXES) is None:
+        raise InputError(f"Expected a file name that ends in {', '.join(_SUFFIXES)}. Got '{path}'.")
+    sitk = require("SimpleITK", "writing transforms")
+    in_lps = (_FLIP @ transform.matrix[0].detach().cpu().double() @ _FLIP).numpy()
+    affine: Any = sitk.AffineTransform(3)
+    affine.SetMatrix(in_lps[:3, :3].ravel().tolist())
+    affine.SetTranslation(in_lps[:3, 3].tolist())
+    with written_whole(path) as unfinished:
+        try:
+            with quiet():
+                sitk.WriteTransform(affine, str(unfinished))
+        except RuntimeError as error:
+            raise OSError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error
