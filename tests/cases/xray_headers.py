@@ -25,7 +25,7 @@ def as_dataset(elements):
         vr = pydicom.datadict.dictionary_VR(keyword)
         if vr == "SQ":
             value = [as_dataset(item) for item in value]
-        elif vr == "DS":
+        elif vr == "DS" and value is not None:
             several = isinstance(value, (list, tuple, np.ndarray))
             value = [DS(float(v), auto_format=True) for v in (value if several else [value])]
             value = value if several else value[0]

@@ -6,10 +6,14 @@ import pytest
 import torch
 from cli_cases import save_lopsided_ct
 from typer.testing import CliRunner
+from xray_headers import DX, XA, save_header
 
+from raygrad._errors import InputError
 from raygrad.cli import app
+from raygrad.cli._parsing import parse_pose
 from raygrad.data import read
 from raygrad.formats import read_xray_geometry
+from raygrad.geometry import UnknownGeometry
 
 CAMERA = ["--sdd", "600", "--height", "24", "--width", "32", "--delx", "3", "--dely", "4"]
 
@@ -47,3 +51,135 @@ def test_drr_says_what_dicom_cannot_hold(ct, tmp_path):
     done = run("drr", ct, "-o", tmp_path / "xray.dcm", *CAMERA, "--rotation", "0,0,7", "--translation", "3,400,4")
     assert done.exit_code == 0, done.output
     assert done.output.count("warning: The header of an XA cannot say") == 2
+
+
+# --- raygrad geometry
+
+
+ARM = {
+    "PositionerPrimaryAngle": 30.0,
+    "PositionerSecondaryAngle": -10.0,
+    "DistanceSourceToDetector": 600.0,
+    "DistanceSourceToPatient": 400.0,
+    "ImagerPixelSpacing": [4.0, 3.0],
+}
+
+
+def test_every_number_is_a_line_with_its_element(tmp_path):
+    path = save_header(tmp_path / "run.dcm", NumberOfFrames=2, PositionerPrimaryAngleIncrement=[5.0], **ARM)
+    done = run("geometry", path, "--frame", 2)
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    cells = {line.split("  ")[0]: [cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines}
+    assert cells["number"] == ["number", "value", "from", "sure to", "use", "note"]
+    assert cells["source to detector"][1:] == ["600 mm", "DistanceSourceToDetector (0018,1110)", "5 mm", "used"]
+    assert cells["pixel height, width"][1:4] == ["4, 3 mm", "ImagerPixelSpacing (0018,1164)", "0.5 %"]
+    assert cells["primary angle's increment"][1] == "5 degrees"
+    assert cells["isocentre in the CT"][1:4] == ["0, 0, 0 mm", "50 mm", "assumed"]
+    assert "unknown" in cells["patient orientation of the image"]
+    assert "rotation -145, 10, 0 (AP, ZXY) +- 8, 8, 8 degrees" in done.output
+    assert "warning: Nothing links the X-ray to the CT" in done.output
+    assert run("geometry", path, "--frame", 3).exit_code == 2
+
+
+# --- raygrad register without options of the geometry
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the registration is asked for, which then ends there."""
+    found = {}
+
+    def register(xrays, drrs, inits, **options):
+        found.update(drrs=drrs, inits=[init.matrix[0].double().numpy() for init in inits], **options)
+        raise InputError("asked")
+
+    monkeypatch.setattr("raygrad.registration.register", register)
+    return found
+
+
+def save_xray(path, sop=XA, **elements):
+    """A header with an image of something behind it."""
+    pixels = np.arange(24 * 32, dtype="<u2") + 1000
+    image = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": 16, "BitsStored": 16}
+    image |= {"HighBit": 15, "PixelRepresentation": 0, "PixelData": pixels.tobytes(), "Modality": "XA"}
+    image |= {"PixelIntensityRelationship": "LIN"}
+    return save_header(path, sop, 24, 32, **(image | elements))
+
+
+def ask(ct, folder, *arguments):
+    done = run("register", ct, *arguments, "-o", folder / "found")
+    assert "raygrad: asked" in done.output, done.output
+    return done.output
+
+
+def test_the_header_is_the_start_and_says_how_far_to_search(ct, tmp_path, asked):
+    path = save_xray(tmp_path / "run.dcm", **ARM)
+    said = ask(ct, tmp_path, path)
+    header = read_xray_geometry(path)
+    np.testing.assert_allclose(asked["inits"][0], header.pose.matrix[0], atol=1e-4)
+    assert asked["ranges"].degrees == (16.0, 16.0, 16.0)
+    assert asked["ranges"].mm == tuple(2 * length for length in header.pose_mm)
+    assert "unknowns" not in asked
+    intrinsics = asked["drrs"][0].detector.intrinsics
+    assert (intrinsics.sdd, intrinsics.delx, intrinsics.dely) == (600.0, 3.0, 4.0)
+    assert not intrinsics.reverse_x_axis
+    assert "starts from its header, known to 8 degrees" in said
+    assert "run.dcm: Nothing links the X-ray to the CT" in said
+
+
+def test_what_is_typed_overrules_the_header(ct, tmp_path, asked):
+    detector = {"DetectorElementSpacing": [4.0, 3.0], "DetectorActiveDimensions": [120.0, 120.0]}
+    path = save_xray(tmp_path / "run.dcm", FieldOfViewOrigin=[0.0, 4.0], **detector, **ARM)
+    ask(ct, tmp_path, path, "--translation", "0,390,5", "--search", "7,9", "--calibrate", "sdd_mm=3", "--sdd", 610)
+    header = read_xray_geometry(path)
+    rotation = header.pose.matrix[0, :3, :3].numpy()
+    np.testing.assert_allclose(asked["inits"][0][:3, :3], rotation, atol=1e-6)
+    np.testing.assert_allclose(asked["inits"][0][:3, 3], rotation @ [0, 390, 5], atol=1e-3)
+    assert (asked["ranges"].degrees, asked["ranges"].mm, asked["unknowns"].sdd_mm) == (7, 9, 3)
+    intrinsics = asked["drrs"][0].detector.intrinsics
+    assert intrinsics.sdd == 610
+    # The principal point is in column 16 = 120 / 3 / 2 - 4 and row 15, whichever way the camera counts columns.
+    assert (intrinsics.x0, intrinsics.y0, intrinsics.reverse_x_axis) == (0, 12, False)
+    ask(ct, tmp_path, path, "--rotation", "1,2,3", "--x0", 9)
+    intrinsics = asked["drrs"][0].detector.intrinsics
+    assert (intrinsics.x0, intrinsics.y0, intrinsics.reverse_x_axis) == (9, 12, True)
+    np.testing.assert_allclose(asked["inits"][0], parse_pose("1,2,3", "0,400,0", None).matrix[0], atol=1e-5)
+
+
+def test_a_typed_rotation_needs_no_search(ct, tmp_path, asked):
+    ask(ct, tmp_path, save_xray(tmp_path / "run.dcm", **ARM), "--rotation", "1,2,3")
+    assert "ranges" not in asked
+    asked.clear()
+    ask(ct, tmp_path, save_xray(tmp_path / "run.dcm", **ARM), "--method", "adam")
+    assert "ranges" not in asked
+
+
+def test_headers_of_several_xrays_say_how_these_lie(ct, tmp_path, asked):
+    paths = [save_xray(tmp_path / f"{a}.dcm", **(ARM | {"PositionerPrimaryAngle": a})) for a in (0, 90)]
+    ask(ct, tmp_path, *paths)
+    for path, init in zip(paths, asked["inits"], strict=True):
+        np.testing.assert_allclose(init, read_xray_geometry(path).pose.matrix[0], atol=1e-4)
+    assert asked["unknowns"] == UnknownGeometry(pose_deg=1.0, pose_mm=5.0)
+    none = save_xray(tmp_path / "none.dcm", **(ARM | {"PositionerPrimaryAngle": None}))
+    done = run("register", ct, paths[0], none, "-o", tmp_path / "found")
+    assert "2 X-rays need as many --rotation" in done.output
+
+
+def test_headers_that_know_less_are_searched_wider(ct, tmp_path, asked):
+    path = save_xray(tmp_path / "run.dcm", IntensifierSize=300, **ARM)
+    ask(ct, tmp_path, path)
+    assert asked["unknowns"] == UnknownGeometry(sdd_mm=20.0, x0_mm=10.0, y0_mm=10.0, pixel_size=0.05)
+    asked.clear()
+    ask(ct, tmp_path, path, "--sdd", 600, "--delx", 3, "--x0", 0, "--y0", 0)
+    assert "unknowns" not in asked
+
+
+def test_without_a_side_in_the_header_nothing_is_searched(ct, tmp_path, asked):
+    path = save_xray(tmp_path / "dx.dcm", DX, Modality="DX", DistanceSourceToDetector=600, ImagerPixelSpacing=[4, 3])
+    ask(ct, tmp_path, path)
+    assert "ranges" not in asked
+    np.testing.assert_allclose(asked["inits"][0], parse_pose(None, None, None).matrix[0], atol=1e-5)
+    path = save_xray(tmp_path / "no.dcm", **{name: value for name, value in ARM.items() if "Detector" not in name})
+    done = run("register", ct, path, "-o", tmp_path / "found")
+    assert "give --sdd in mm" in done.output

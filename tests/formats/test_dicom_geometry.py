@@ -1,6 +1,8 @@
 """Geometry from the headers of X-rays: points of the patient fall where the machine of the standard draws them."""
 
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,20 +160,20 @@ def test_increments_of_both_kinds(tmp_path, increments, primary):
         tmp_path, 30.0, 10.0, NumberOfFrames=4, PositionerMotion="DYNAMIC", PositionerPrimaryAngleIncrement=increments
     )
     np.testing.assert_allclose(drawn(read_xray_geometry(path)), expected(30.0, 10.0), atol=1e-6)
-    last = read_xray_geometry(path, 3)
+    last = read_xray_geometry(path, 4)
     np.testing.assert_allclose(drawn(last), expected(primary, 10.0), atol=1e-6)
     assert any("not used" in warning for warning in last.warnings) == (len(increments) == 2)
-    with pytest.raises(InputError, match="Expected a frame of 0 to 3"):
-        read_xray_geometry(path, 4)
+    with pytest.raises(InputError, match="Expected a frame of 1 to 4"):
+        read_xray_geometry(path, 5)
 
 
 def test_the_patient_moves_with_the_table(tmp_path):
     moves = {"TableLongitudinalIncrement": [0.0, 5.0], "TableLateralIncrement": [0.0, -7.0]}  # left; along to the feet
     path = save_arm(tmp_path, 20.0, -5.0, NumberOfFrames=2, TableMotion="DYNAMIC", **moves)
     after = expected(20.0, -5.0, points=POINTS + np.array([5.0, 0.0, -7.0]))
-    np.testing.assert_allclose(drawn(read_xray_geometry(path, 1)), after, atol=1e-6)
+    np.testing.assert_allclose(drawn(read_xray_geometry(path, 2)), after, atol=1e-6)
     path = save_arm(tmp_path, 20.0, -5.0, NumberOfFrames=2, TableMotion="STATIC", **moves)
-    still = read_xray_geometry(path, 1)
+    still = read_xray_geometry(path, 2)
     np.testing.assert_allclose(drawn(still), expected(20.0, -5.0), atol=1e-6)
     assert any("did not move" in warning for warning in still.warnings)
 
@@ -259,7 +261,7 @@ def test_enhanced_groups_and_the_isocentres_angles(folder, primary, secondary, d
     ]
     groups = {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": frames}
     path = save_header(folder / "e.dcm", ENHANCED_XA, NumberOfFrames=2, **groups)
-    geometry = read_xray_geometry(path, 1)
+    geometry = read_xray_geometry(path, 2)
     source, middle, across, along = c_arm(primary, secondary, 750.0, 1200.0)
     across, along = (turned(axis, source - middle, detector_deg) for axis in (across, along))
     found = on_plane(POINTS, source, middle, across, along) / [0.4, 0.5] + [30, 20]
@@ -389,3 +391,32 @@ def test_a_radiograph_that_says_no_side(tmp_path):
     assert geometry.unknowns.pixel_size == 0.1
     with pytest.raises(InputError, match="rows and columns"):
         read_xray_geometry(save_header(tmp_path / "none.dcm", DX, rows=0))
+
+
+# --- real files
+
+
+@pytest.mark.skipif("RAYGRAD_REAL_DATA" not in os.environ, reason="RAYGRAD_REAL_DATA names no folder of real files")
+@pytest.mark.parametrize(
+    ("name", "kind", "says", "sdd", "spacing"),
+    [  # says: a side, the distance, the pixels' size
+        ("XA1_JPLL", "XA", (False, False, False), 1000.0, 300 / 1024),
+        ("HasFragmentSequence", "XA", (True, False, False), 1000.0, 300 / 512),
+        ("RI6XDosiGap", "RT Image", (True, True, True), 1500.03301807881, 0.392),
+        ("RG1_J2KI", "radiograph", (True, True, False), 1996.0, 400 / 1841),
+        ("dx_fuji", "radiograph", (False, True, True), 1000.0, 1.201199999999),
+        ("CR-ModalitySequenceLUT", "radiograph", (False, False, True), 1500.0, 0.15),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # a file's own mistake
+def test_real_headers(name, kind, says, sdd, spacing):
+    geometry = read_xray_geometry(Path(os.environ["RAYGRAD_REAL_DATA"]) / "xray_dicom" / f"{name}.dcm")
+    assert (geometry.kind, geometry.has_view, geometry.has_sdd, geometry.has_pixel_size) == (kind, *says)
+    assert (geometry.intrinsics.sdd, geometry.intrinsics.delx) == (sdd, spacing)
+    if name == "HasFragmentSequence":  # 32 degrees RAO, 2 cranial: the detector is on the patient's right
+        beam = (geometry.pose.matrix[0] @ make_reorient("AP").double())[:3, 2].numpy()
+        angles = math.degrees(math.atan2(beam[0], beam[1])), math.degrees(math.asin(beam[2]))
+        np.testing.assert_allclose(angles, (32, 2))
+    if name == "RI6XDosiGap":  # gantry at 0: the source is in front of the patient
+        source = (geometry.pose.matrix[0] @ make_reorient("AP").double())[:3, 3].numpy()
+        np.testing.assert_allclose(source, [0, 1000, 0], atol=0.3)

@@ -11,6 +11,7 @@ from raygrad.cli._demo import demo
 from raygrad.cli._drr import drr
 from raygrad.cli._evaluate import registration as evaluate_registration
 from raygrad.cli._export import export
+from raygrad.cli._geometry import geometry
 from raygrad.cli._info import info
 from raygrad.cli._landscape import landscape
 from raygrad.cli._method_options import command_class
@@ -31,7 +32,7 @@ app = typer.Typer(
     "`raygrad drr example -o xray.png`.",
 )
 """The command, as typer knows it."""
-for command in (demo, info, drr, landscape, register, export, project, reconstruct):
+for command in (demo, info, drr, landscape, geometry, register, export, project, reconstruct):
     guard = mistakes_in_one_sentence()
     app.command(cls=command_class(command, guard))(guard(command))
 

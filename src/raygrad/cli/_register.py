@@ -23,7 +23,7 @@ def register(
         list[str] | None,
         typer.Option(
             help="Rough rotation of the X-ray system: three angles in degrees. Once for every X-ray.",
-            show_default="0,0,0",
+            show_default="as the DICOM header says, else 0,0,0",
             rich_help_panel=POSE,
         ),
     ] = None,
@@ -32,7 +32,7 @@ def register(
         typer.Option(
             help="Rough place of the source before it is rotated: x,y,z in mm from the CT's centre. Once, or once for "
             "every X-ray.",
-            show_default="0,850,0, or the distance in the DICOM header",
+            show_default="as the DICOM header says, else 0,850,0",
             rich_help_panel=POSE,
         ),
     ] = None,
@@ -64,6 +64,7 @@ def register(
         typer.Option(
             metavar="DEG,MM",
             help="Search all poses up to so many degrees and mm on every axis from there: 60,100.",
+            show_default="as unsure as the DICOM header is, where the start is its own; else no search",
             rich_help_panel=POSE,
         ),
     ] = None,
@@ -185,9 +186,14 @@ def register(
     the patient is may be rough:
 
     raygrad register ct.nii.gz front.dcm side.dcm --rotation 0,0,0 --rotation 90,0,0 -o found
+
+    A DICOM X-ray whose header has the angles or a view position, which `raygrad geometry run.dcm` shows:
+
+    raygrad register ct.nii.gz run.dcm -o found
     """
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels
+    from raygrad.cli._register_headers import ranges_of, unknowns_of
     from raygrad.cli._register_inputs import Starts, parse_search, parse_structures, parse_unknowns, prepare
     from raygrad.cli._register_run import describe, passing_on_warnings, register_to_folder
 
@@ -200,10 +206,17 @@ def register(
     with passing_on_warnings(warn):
         tasks = prepare(xrays, starts, camera, orientation, values, mask or (), frame or ())
     reach, structures, unknowns = parse_search(search), parse_structures(structure), parse_unknowns(calibrate)
+    headers = [task.header for task in tasks]
+    if reach is None and method == "lm":
+        reach = ranges_of(headers)
+    if unknowns is None and method == "lm":
+        unknowns = unknowns_of(headers, [name for name, value in camera.items() if value is not None])
     rendered, computing_device = parse_labels(labels), parse_device(device)
     output.mkdir(parents=True, exist_ok=True)
     for task in tasks:
         typer.echo(describe(task))
+        for sentence in task.header.warnings if task.header is not None else ():
+            typer.echo(f"raygrad: warning: {task.view.xray}: {sentence}", err=True)
     view = tasks[0].view.orientation or "none"
     converged = register_to_folder(
         load_subject(ct, view, labelmap, rendered, bone, series_uid, resample_slices, labels_needed=not structures),

@@ -12,10 +12,12 @@ from torch.nn import functional
 
 from raygrad._errors import InputError
 from raygrad.cli._parsing import parse_numbers, parse_pose
+from raygrad.cli._register_headers import read_header, start_of
 from raygrad.formats import (
     FRAMES,
     View,
     XRay,
+    XRayGeometry,
     choose_values,
     line_integrals,
     read_mask,
@@ -54,6 +56,11 @@ class Starts:
     init: Sequence[Path] = ()
     relative: Path | None = None
 
+    @property
+    def say_rotation(self) -> bool:
+        """Whether they say more than a translation, which comes on top of what a header says."""
+        return bool(self.rotation or self.pose or self.init or self.relative)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -64,12 +71,14 @@ class Task:
         mask: weights of its pixels.
         view: where it was taken from, roughly.
         taken_for: one of `raygrad.formats.VALUES` that its numbers were taken to be, where nobody said so.
+        header: what the start was taken from, if that was the X-ray's header.
     """
 
     image: Float[Tensor, "1 1 height width"]
     mask: Float[Tensor, "height width"] | None
     view: View
     taken_for: str | None = None
+    header: XRayGeometry | None = None
 
 
 def prepare(
@@ -102,11 +111,13 @@ def prepare(
         if camera["delx"] is not None:
             warnings.filterwarnings("ignore", ".*: give .*delx")
         xrays = [xray for path, text in zip(paths, frame_of, strict=True) for xray in _read(path, text, values)]
-    poses, saved = _starting_poses(xrays, starts)
+    headers = [read_header(xray.path, xray.frame if isinstance(xray.frame, int) else None) for xray in xrays]
+    views = _views_of(headers) if orientation is None and not starts.say_rotation else None
+    poses, saved = _starting_poses(xrays, starts, views)
     mask_of = _for_each("--mask", masks, len(xrays), shared=True)
     tasks = []
-    for xray, pose, known, mask_path in zip(xrays, poses, saved, mask_of, strict=True):
-        intrinsics = _choose_intrinsics(xray, camera, known)
+    for number, (xray, pose, known, mask_path) in enumerate(zip(xrays, poses, saved, mask_of, strict=True)):
+        intrinsics = _choose_intrinsics(xray, camera, known, headers[number], views is not None)
         image = line_integrals(xray, values)
         mask = None if mask_path is None else read_mask(mask_path, (image.shape[0], image.shape[1]))
         if xray.mask is not None:
@@ -114,7 +125,8 @@ def prepare(
         size = (intrinsics.height, intrinsics.width)
         image, mask = _resampled(image, size), None if mask is None else _resampled(mask, size)[0, 0].clamp(0, 1)
         taken_for = choose_values(xray.values) if values is None else None
-        tasks.append(Task(image, mask, View(pose, intrinsics, _view_name(orientation, known), xray.name), taken_for))
+        view = View(pose, intrinsics, _view_name(orientation, known), xray.name)
+        tasks.append(Task(image, mask, view, taken_for, views[number] if views else None))
     if len({task.view.orientation for task in tasks}) > 1:
         raise InputError("The pose files are of different orientations (AP, PA); make them anew with one.")
     return tasks
@@ -187,8 +199,19 @@ def parse_unknowns(text: str | None) -> UnknownGeometry | None:
         raise InputError(f"--calibrate: {error}") from None
 
 
-def _starting_poses(xrays: Sequence[XRay], starts: Starts) -> tuple[list[RigidTransform], list[View | None]]:
-    """The start for every X-ray, and the saved view that belongs to it, if any."""
+def _views_of(headers: Sequence[XRayGeometry | None]) -> list[XRayGeometry] | None:
+    """The headers, if all of them say from which side the X-rays were taken."""
+    found = [header for header in headers if header is not None and header.has_view]
+    return found if len(found) == len(headers) else None
+
+
+def _starting_poses(
+    xrays: Sequence[XRay], starts: Starts, views: Sequence[XRayGeometry] | None
+) -> tuple[list[RigidTransform], list[View | None]]:
+    """The start for every X-ray, and the saved view that belongs to it, if any; `views` are those of headers."""
+    if views is not None:
+        translations = _for_each("--translation", starts.translation, len(xrays), shared=True)
+        return [start_of(view, text) for view, text in zip(views, translations, strict=True)], [None] * len(xrays)
     typed = [*starts.pose, *starts.rotation, *starts.translation]
     if starts.init and (typed or starts.relative):
         raise InputError(
@@ -249,20 +272,41 @@ def _view_name(orientation: str | None, saved: View | None) -> str | None:
     return name
 
 
-def _choose_intrinsics(xray: XRay, typed: dict[str, float | int | None], saved: View | None) -> Intrinsics:
-    """What was typed, or else what the pose file says, or else what the X-ray's header says."""
+def _choose_intrinsics(
+    xray: XRay,
+    typed: dict[str, float | int | None],
+    saved: View | None,
+    header: XRayGeometry | None,
+    from_header: bool,
+) -> Intrinsics:
+    """What was typed, or else what the pose file says, or else what the X-ray's header says.
+
+    Args:
+        header: of DICOM.
+        from_header: whether the pose is the header's, and with it which way columns run.
+    """
     rows, columns = xray.pixels.shape
+    reverse = saved.intrinsics.reverse_x_axis if saved is not None else True
+    said: dict[str, Any] = {"sdd": xray.sdd, "delx": None, "dely": None, "x0": 0.0, "y0": 0.0}
+    if xray.spacing is not None:
+        said |= {"delx": xray.spacing[0], "dely": xray.spacing[1]}
+    if header is not None:
+        own = header.intrinsics
+        reverse = own.reverse_x_axis if from_header else reverse
+        # The principal point is at the same pixel, whichever way columns run in the camera.
+        said |= {"x0": own.x0 if reverse == own.reverse_x_axis else -own.x0, "y0": own.y0}
+        said |= {"sdd": own.sdd} if header.has_sdd else {}
+        said |= {"delx": own.delx, "dely": own.dely} if header.has_pixel_size else {}
     known = None if saved is None else saved.intrinsics
 
     def first(*values: Any) -> Any:
         return next((value for value in values if value is not None), None)
 
-    sdd = first(typed["sdd"], known and known.sdd, xray.sdd)
+    sdd = first(typed["sdd"], known and known.sdd, said["sdd"])
     if sdd is None:
         raise InputError(f"'{xray.path}' does not say how far its detector is from the source; give --sdd in mm.")
-    in_header = (None, None) if xray.spacing is None else xray.spacing
-    delx = first(typed["delx"], known and known.delx * known.width / columns, in_header[0])
-    dely = first(typed["dely"], typed["delx"], known and known.dely * known.height / rows, in_header[1])
+    delx = first(typed["delx"], known and known.delx * known.width / columns, said["delx"])
+    dely = first(typed["dely"], typed["delx"], known and known.dely * known.height / rows, said["dely"])
     if delx is None or dely is None:
         raise InputError(f"'{xray.path}' does not say how large its pixels are on the detector; give --delx in mm.")
     for name, value in {"sdd": sdd, "delx": delx, "dely": dely, **typed}.items():
@@ -276,9 +320,9 @@ def _choose_intrinsics(xray: XRay, typed: dict[str, float | int | None], saved: 
         width=max(1, int(width)),
         delx=delx * columns / width,
         dely=dely * rows / height,
-        x0=first(typed["x0"], known and known.x0, 0.0),
-        y0=first(typed["y0"], known and known.y0, 0.0),
-        reverse_x_axis=True if known is None else known.reverse_x_axis,
+        x0=first(typed["x0"], known and known.x0, said["x0"]),
+        y0=first(typed["y0"], known and known.y0, said["y0"]),
+        reverse_x_axis=reverse,
     )
 
 

@@ -43,9 +43,13 @@ _COARSE = 32  # pixels a side that are enough to see which way round an X-ray is
 def describe(task: Task) -> str:
     """What the X-ray and its camera are taken to be."""
     camera = task.view.intrinsics
+    start = ""
+    if task.header is not None:
+        degrees, mm = max(task.header.pose_deg), max(task.header.pose_mm)
+        start = f"; starts from its header, known to {degrees:.3g} degrees and {mm:.3g} mm"
     return (
         f"{task.view.xray}: {camera.width} x {camera.height} pixels of {camera.delx:.4g} x {camera.dely:.4g} mm, "
-        f"{camera.sdd:g} mm from the source"
+        f"{camera.sdd:g} mm from the source{start}"
     )
 
 

@@ -95,18 +95,20 @@ def principal_point(header: Header, pixel: tuple[float, float]) -> tuple[tuple[f
             for name, value in (
                 ("FieldOfViewOrigin", origin),
                 ("DetectorElementSpacing", physical),
-                ("the detector's middle", middle),
+                ("DetectorActiveDimensions", middle),
             )
             if value is None
         ]
         said = ("FieldOfViewOrigin", "FieldOfViewRotation", "FieldOfViewHorizontalFlip", "DetectorElementSpacing")
         header.leave("field of view", "", said, "not enough without the rest")
-        why = f"without {', '.join(missing)}" if missing else f"a field of view turned by {rotation:g} degrees"
-        header.assumed("principal point (column, row)", centred, "pixels", None, f"the middle of the image, {why}")
+        why = f"no {', no '.join(missing)}" if missing else f"a field of view turned by {rotation:g} degrees"
+        deviation = CENTRED_MM
         if origin is not None and any(origin):
             header.warn("The image is a part of the detector, and where its middle is, the header does not say.")
-            return centred, max(CENTRED_MM, max(pixel) * max(header.columns, header.rows) / 10)
-        return centred, CENTRED_MM
+            deviation = max(CENTRED_MM, max(pixel) * max(header.columns, header.rows) / 10)
+        name, note = "principal point (column, row)", f"the image's middle: {why}"
+        header.assumed(name, centred, "pixels", deviation / pixel[0], note)
+        return centred, deviation
     header.found("field of view's origin", origin, "pixels", "FieldOfViewOrigin", note="row, column of the detector")
     header.found("detector's pixels", physical, "mm", "DetectorElementSpacing", note="height, width")
     if "FieldOfViewRotation" in header.elements:

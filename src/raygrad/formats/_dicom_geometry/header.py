@@ -26,9 +26,9 @@ class Header:
     def __init__(self, dataset: "Dataset", path: Path, frame: int | None = None) -> None:
         self.path = path
         self.frames = int(number(dataset, "NumberOfFrames") or 1)
-        self.frame = 0 if frame is None else frame
+        self.frame = 0 if frame is None else frame - 1
         if not 0 <= self.frame < self.frames:
-            raise InputError(f"Expected a frame of 0 to {self.frames - 1}. Got {frame} for '{path}'.")
+            raise InputError(f"Expected a frame of 1 to {self.frames}. Got {frame} for '{path}'.")
         self.rows, self.columns = int(number(dataset, "Rows") or 0), int(number(dataset, "Columns") or 0)
         if self.rows < 1 or self.columns < 1:
             raise InputError(f"Expected an image. Got '{path}', whose header does not say its rows and columns.")
@@ -42,9 +42,10 @@ class Header:
         self.warnings: list[str] = []
 
     def text(self, keyword: str) -> str:
-        """A word in capitals; "" where there is none."""
+        """A word in capitals, or several with DICOM's backslash between; "" where there is none."""
         value = self.elements.get(keyword)
-        return "" if value is None else str(value).strip().upper()
+        several = hasattr(value, "__iter__") and not isinstance(value, str)
+        return "" if value is None else "\\".join(map(str, value if several else [value])).strip().upper()
 
     def number(self, keyword: str) -> float | None:
         """A number, or None."""
@@ -107,7 +108,7 @@ class Header:
         self.account.append(HeaderNumber(name, value, unit, keyword, tag_of(keyword), "read", used, deviation, note))
 
     def assumed(
-        self, name: str, value: float | tuple[float, ...], unit: str, deviation: float | None, note: str = ""
+        self, name: str, value: float | tuple[float, ...] | str, unit: str, deviation: float | None, note: str = ""
     ) -> None:
         """Account for what the header does not say."""
         self.account.append(HeaderNumber(name, value, unit, source="assumed", deviation=deviation, note=note))

@@ -77,11 +77,11 @@ def _directions(header: Header) -> tuple[bool, float, camera.Directions]:
     down = np.array(camera.LETTERS["F"], float)
     if not known:
         header.leave("view position", "", ["ViewPosition"], "none that is known")
-        header.assumed("view position", (0.0, 0.0, 0.0), "degrees", NO_VIEW_DEG, "AP")
+        header.assumed("view position", "AP", "", NO_VIEW_DEG)
         header.warn("The header does not say from which side the X-ray was taken: from the front (AP) is assumed.")
         header.leave("patient orientation of the image", "", ["PatientOrientation"], "says no beam")
         return False, NO_VIEW_DEG, (right, down, beam)
-    header.found("view position", position, "", "ViewPosition", VIEW_DEG, "deviation in degrees")
+    header.found("view position", position, "", "ViewPosition", VIEW_DEG)
     said = camera.oriented(header)
     if said is not None and max(abs(float(said[0] @ beam)), abs(float(said[1] @ beam))) > 0.5:
         header.warn(f"ViewPosition {position} and PatientOrientation exclude each other: the latter is not used.")

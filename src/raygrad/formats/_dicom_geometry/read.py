@@ -24,7 +24,7 @@ def read_xray_geometry(path: str | os.PathLike[str], frame: int | None = None) -
 
     Args:
         path: XA, RF, their enhanced forms, RT Image, DX, CR, or what else looks like one.
-        frame: of a file with several, counted from 0; the first one by default.
+        frame: of a file with several, counted from 1 as DICOM counts them; the first one by default.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -1,0 +1,66 @@
+"""What X-rays' DICOM headers say, where nothing else was typed: starts, intrinsics, how far to search, and priors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from raygrad._dicom import is_dicom
+from raygrad.cli._parsing import parse_numbers
+from raygrad.formats import XRayGeometry, read_xray_geometry
+from raygrad.geometry import UnknownGeometry
+from raygrad.pose import RigidTransform
+from raygrad.registration import SearchRanges
+
+# Ranges reach two standard deviations, within what a search can find.
+WIDEST_DEG, WIDEST_MM = 60.0, 150.0
+# Of intrinsics that are known better than this, a single X-ray could tell nothing: they stay as the header has them.
+SURE = UnknownGeometry(sdd_mm=10.0, x0_mm=5.0, y0_mm=5.0, pixel_size=0.02)
+# How views of one C-arm lie to each other: angles are read to a degree, arms bend and tables are nudged.
+BETWEEN_VIEWS = {"pose_deg": 1.0, "pose_mm": 5.0}
+
+
+def read_header(path: Path, frame: int | None = None) -> XRayGeometry | None:
+    """The geometry of an X-ray's header; None if it is not DICOM."""
+    return read_xray_geometry(path, frame) if is_dicom(path) else None
+
+
+def start_of(header: XRayGeometry, translation: str | None = None) -> RigidTransform:
+    """The header's pose; a translation that was typed comes before the header's, and is turned as ever."""
+    matrix = header.pose.matrix.float()
+    if translation is not None:
+        numbers = torch.tensor(parse_numbers(translation, "--translation"))
+        matrix = matrix.clone()
+        matrix[0, :3, 3] = matrix[0, :3, :3] @ numbers
+    return RigidTransform(matrix)
+
+
+def ranges_of(headers: Sequence[XRayGeometry | None]) -> SearchRanges | None:
+    """How far the starts may be off; None unless all are from headers."""
+    known = [header for header in headers if header is not None]
+    if not known or len(known) < len(headers):
+        return None
+    degrees = [min(WIDEST_DEG, 2 * max(header.pose_deg[axis] for header in known)) for axis in range(3)]
+    lengths = [min(WIDEST_MM, 2 * max(header.pose_mm[axis] for header in known)) for axis in range(3)]
+    return SearchRanges((degrees[0], degrees[1], degrees[2]), (lengths[0], lengths[1], lengths[2]))
+
+
+def unknowns_of(headers: Sequence[XRayGeometry | None], typed: Sequence[str]) -> UnknownGeometry | None:
+    """What of the geometry is to be found beside the pose; None if everything is known well enough.
+
+    Args:
+        headers: of all X-rays; None where the start was not taken from one.
+        typed: names of the camera's options that were given, which are exact.
+    """
+    known = [header.unknowns for header in headers if header is not None]
+    if not known or len(known) < len(headers):
+        return None
+    exact = {"sdd_mm": "sdd", "x0_mm": "x0", "y0_mm": "y0", "pixel_size": "delx"}
+    wide = {}
+    for name, option in exact.items():
+        widest = max(getattr(unknown, name) or 0.0 for unknown in known)
+        if option not in typed and widest > getattr(SURE, name):
+            wide[name] = widest
+    if len(headers) > 1:
+        wide |= BETWEEN_VIEWS
+    return UnknownGeometry(**wide) if wide else None
