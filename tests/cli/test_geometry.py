@@ -169,9 +169,11 @@ def test_headers_of_several_xrays_say_how_these_lie(ct, tmp_path, asked):
 def test_headers_that_know_less_are_searched_wider(ct, tmp_path, asked):
     path = save_xray(tmp_path / "run.dcm", IntensifierSize=300, **ARM)
     ask(ct, tmp_path, path)
-    assert asked["unknowns"] == UnknownGeometry(sdd_mm=20.0, x0_mm=10.0, y0_mm=10.0, pixel_size=0.05)
+    assert asked["unknowns"] == UnknownGeometry(sdd_mm=20.0, pixel_size=0.05)
+    ask(ct, tmp_path, path, path, "--delx", 3)
+    assert asked["unknowns"] == UnknownGeometry(1.0, 5.0, sdd_mm=20.0, x0_mm=10.0, y0_mm=10.0)
     asked.clear()
-    ask(ct, tmp_path, path, "--sdd", 600, "--delx", 3, "--x0", 0, "--y0", 0)
+    ask(ct, tmp_path, path, "--sdd", 600, "--delx", 3)
     assert "unknowns" not in asked
 
 
@@ -183,3 +185,5 @@ def test_without_a_side_in_the_header_nothing_is_searched(ct, tmp_path, asked):
     path = save_xray(tmp_path / "no.dcm", **{name: value for name, value in ARM.items() if "Detector" not in name})
     done = run("register", ct, path, "-o", tmp_path / "found")
     assert "give --sdd in mm" in done.output
+    done = run("register", ct, save_xray(tmp_path / "a.dcm", **ARM), "--translation", "0,390", "-o", tmp_path / "found")
+    assert "--translation takes 3 numbers" in done.output

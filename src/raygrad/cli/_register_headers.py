@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from raygrad._dicom import is_dicom
+from raygrad._errors import InputError
 from raygrad.cli._parsing import parse_numbers
 from raygrad.formats import XRayGeometry, read_xray_geometry
 from raygrad.geometry import UnknownGeometry
@@ -14,7 +15,7 @@ from raygrad.registration import SearchRanges
 
 # Ranges reach two standard deviations, within what a search can find.
 WIDEST_DEG, WIDEST_MM = 60.0, 150.0
-# Of intrinsics that are known better than this, a single X-ray could tell nothing: they stay as the header has them.
+# Intrinsics that are known better than this stay as the header has them: an X-ray tells less of them.
 SURE = UnknownGeometry(sdd_mm=10.0, x0_mm=5.0, y0_mm=5.0, pixel_size=0.02)
 # How views of one C-arm lie to each other: angles are read to a degree, arms bend and tables are nudged.
 BETWEEN_VIEWS = {"pose_deg": 1.0, "pose_mm": 5.0}
@@ -29,9 +30,11 @@ def start_of(header: XRayGeometry, translation: str | None = None) -> RigidTrans
     """The header's pose; a translation that was typed comes before the header's, and is turned as ever."""
     matrix = header.pose.matrix.float()
     if translation is not None:
-        numbers = torch.tensor(parse_numbers(translation, "--translation"))
+        numbers = parse_numbers(translation, "--translation")
+        if len(numbers) != 3:
+            raise InputError(f"--translation takes 3 numbers (x,y,z in mm), not {len(numbers)}: '{translation}'.")
         matrix = matrix.clone()
-        matrix[0, :3, 3] = matrix[0, :3, :3] @ numbers
+        matrix[0, :3, 3] = matrix[0, :3, :3] @ torch.tensor(numbers)
     return RigidTransform(matrix)
 
 
@@ -63,4 +66,7 @@ def unknowns_of(headers: Sequence[XRayGeometry | None], typed: Sequence[str]) ->
             wide[name] = widest
     if len(headers) > 1:
         wide |= BETWEEN_VIEWS
+    else:  # a shift across the beam looks like one of the principal point, so that one view cannot tell these apart
+        wide.pop("x0_mm", None)
+        wide.pop("y0_mm", None)
     return UnknownGeometry(**wide) if wide else None
