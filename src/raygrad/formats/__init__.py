@@ -10,10 +10,10 @@ from raygrad.formats._dicom_geometry import HeaderNumber as HeaderNumber
 from raygrad.formats._dicom_geometry import XRayGeometry as XRayGeometry
 from raygrad.formats._dicom_geometry import read_xray_geometry as read_xray_geometry
 from raygrad.formats._dicom_write import write_xray as write_xray
-from raygrad.formats._frames import FRAMES as FRAMES
 from raygrad.formats._fiducials import Fiducials as Fiducials
 from raygrad.formats._fiducials import read_fiducials as read_fiducials
 from raygrad.formats._fiducials import write_fiducials as write_fiducials
+from raygrad.formats._frames import FRAMES as FRAMES
 from raygrad.formats._geometry import GEOMETRIES as GEOMETRIES
 from raygrad.formats._geometry import Frames as Frames
 from raygrad.formats._geometry import GeometryFormat as GeometryFormat
