@@ -212,6 +212,20 @@ def test_a_new_mask_is_counted_anew(backend):
         drr(pose, mask_to_channels=True)
 
 
+def test_channels_of_the_labels_present_only(backend):
+    subject = make_subject(labels=True)
+    drr, pose = make_drr(subject, backend=backend).to(torch.float64), make_poses(2, dtype=torch.float64)
+    expected = drr(pose, mask_to_channels=True)
+    torch.testing.assert_close(drr(pose, mask_to_channels="present"), expected)
+    drr.mask = torch.tensor([0, 7, 60_000], dtype=torch.int32)[drr.mask.int()]
+    torch.testing.assert_close(drr(pose, mask_to_channels="present"), expected)
+    drr.mask[drr.mask == 0] = 7
+    channels = drr(pose, mask_to_channels="present")
+    torch.testing.assert_close(channels, torch.stack([expected[:, :2].sum(1), expected[:, 2]], 1))
+    with pytest.raises(ValueError, match="True, False or 'present'"):
+        drr(pose, mask_to_channels="all")
+
+
 @pytest.mark.parametrize("change", ["assign", "assign_twice", "in_place", "load", "parameter"])
 def test_a_changed_volume_is_rendered_as_it_is_now(backend, change):
     # Bricks of 16 voxels are empty first, and full after the change, or the other way round.

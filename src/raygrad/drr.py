@@ -116,6 +116,7 @@ class DRR(nn.Module):
         self._grid = tuple(subject.volume.spatial_shape)
         self._occupancy = _OncePerTensor(kernels.prepare)
         self._n_channels = _OncePerTensor(_count_channels)
+        self._present = _OncePerTensor(_number_present)
 
     def _apply(self, fn, recurse=True):
         # `.to(torch.float32)` leaves the geometry in double precision, and where no device knows that it stays behind.
@@ -200,7 +201,7 @@ class DRR(nn.Module):
         parameterization: str | None = None,
         convention: str | None = None,
         calibration: RigidTransform | Tensor | None = None,
-        mask_to_channels: bool = False,
+        mask_to_channels: bool | str = False,
         degrees: bool = False,
         **kwargs: Any,
     ) -> Images | RayImages:
@@ -211,7 +212,9 @@ class DRR(nn.Module):
                 `convention` and `degrees`: rotations and translations of shape (batch, ...) and (batch, 3) mm.
             parameterization, convention, degrees: see `raygrad.pose.convert`.
             calibration: another map from pixel units to the camera frame, see `Detector.forward`.
-            mask_to_channels: one channel for every label of the mask, 0 first; they add up to the image.
+            mask_to_channels: one channel for every label of the mask from 0 to the largest; they add up to the image.
+                "present" leaves out labels that no voxel has, so the channels are those of `mask.unique()`: for masks
+                with large numbers.
             kwargs: `n_points` of the trilinear renderer.
 
         Returns:
@@ -227,7 +230,7 @@ class DRR(nn.Module):
         return self.reshape_transform(image, batch_size=len(image))
 
     def render(
-        self, density: VoxelGrid, source: Sources, target: Targets, mask_to_channels: bool = False, **kwargs: Any
+        self, density: VoxelGrid, source: Sources, target: Targets, mask_to_channels: bool | str = False, **kwargs: Any
     ) -> RayImages:
         """Project a volume on this DRR's grid along rays given in the world.
 
@@ -253,7 +256,7 @@ class DRR(nn.Module):
         self,
         pose: RigidTransform,
         calibration: RigidTransform | Tensor | None = None,
-        mask_to_channels: bool = False,
+        mask_to_channels: bool | str = False,
         **kwargs: Any,
     ) -> tuple[Images | RayImages, Float[Tensor, "..."]]:
         """Render the image together with the derivatives of every pixel by the two ends of its own ray.
@@ -371,7 +374,7 @@ class DRR(nn.Module):
             raise ValueError("Expected align_corners=False. True would stretch the volume by one voxel.")
         return self._marching.replaced(n_points=kwargs["n_points"]) if "n_points" in kwargs else self._marching
 
-    def _prepared(self, density: Tensor, mask_to_channels: bool) -> Prepared:
+    def _prepared(self, density: Tensor, mask_to_channels: bool | str) -> Prepared:
         """A volume on this DRR's grid, with the mask's labels if they are to be channels."""
         if tuple(density.shape[-3:]) != self._grid:
             raise ValueError(
@@ -382,7 +385,12 @@ class DRR(nn.Module):
         if mask_to_channels:
             if self.mask is None:
                 raise ValueError("Expected a subject with a mask for mask_to_channels. Got one without.")
-            labels, n_channels = self.mask, self._n_channels(self.mask)
+            if mask_to_channels == "present":
+                labels, n_channels = self._present(self.mask)
+            elif isinstance(mask_to_channels, str):
+                raise ValueError(f"Expected mask_to_channels True, False or 'present'. Got {mask_to_channels!r}.")
+            else:
+                labels, n_channels = self.mask, self._n_channels(self.mask)
         constant = density is self.density and not density.requires_grad
         # A compiled graph would keep the occupancy of the volume at the time of its compilation.
         if constant and not torch.compiler.is_compiling() and not density.is_inference():
@@ -420,3 +428,11 @@ def _count_channels(labels: Tensor) -> int:
     if lowest < 0:
         raise ValueError(f"Expected labels of at least 0 in the mask. Got {lowest}.")
     return highest + 1
+
+
+def _number_present(labels: Tensor) -> tuple[Tensor, int]:
+    """The labels that there are, numbered from 0 in their order, and how many they are."""
+    _count_channels(labels)
+    ordered, back = memory_order(labels)
+    present = ordered.unique()
+    return torch.searchsorted(present, ordered, out_int32=True).to(labels.dtype).permute(back), len(present)

@@ -7,6 +7,7 @@ import torch
 from dicom_files import write, write_enhanced, write_series
 from image_files import assert_same_image
 from pydicom import Dataset, dcmread
+from pydicom.uid import RLELossless
 
 from raygrad.data import read_volume
 
@@ -64,6 +65,17 @@ def test_stored_types_and_a_second_opinion(tmp_path, dtype):
     array = sitk.GetArrayFromImage(reader.Execute())
     np.testing.assert_array_equal(array, stored.astype(int) - 1024)
     assert_same_image(read_volume(folder), array.T, affine_lps())
+
+
+def test_compressed_slices(tmp_path):
+    stored = rng.integers(-1000, 3000, (N, 40, 50)).astype(np.int16)
+    folder = write_series(tmp_path / "ct", stored, POSITIONS, slope=[1, 2, 1, 1, 1, 1])
+    for file in folder.iterdir():
+        dataset = dcmread(file)
+        dataset.compress(RLELossless)
+        dataset.save_as(file)
+    true = stored.astype(int) * np.reshape([1, 2, 1, 1, 1, 1], (-1, 1, 1)) - 1024
+    assert_same_image(read_volume(folder), true.T, affine_lps())
 
 
 def test_headers_that_say_nothing_of_place_or_number_change_nothing(tmp_path):
