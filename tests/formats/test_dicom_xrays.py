@@ -310,8 +310,9 @@ def test_lengths_in_enhanced_files(tmp_path):
     assert (found.spacing, found.sdd, found.source_to_patient) == ((0.5, 0.25), 1200, 750)
     per_frame = [groups(sdd) for sdd in (1000, 1100, 1200)]
     path = save_dicom(tmp_path / "b.dcm", RUN, "enhanced XA", PerFrameFunctionalGroupsSequence=per_frame)
-    with pytest.warns(UserWarning, match="differ from frame to frame"):
-        assert read_xray(path, 1).sdd is None
+    assert [xray.sdd for xray in read_xrays(path)] == [1000, 1100, 1200]
+    assert read_xray(path, 2).spacing == (0.5, 0.25)
+    assert read_xray(path, "mean").sdd is None
 
 
 # --- files as they were found

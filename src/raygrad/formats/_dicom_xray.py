@@ -14,7 +14,7 @@ from raygrad.formats._dicom_frames import places
 from raygrad.formats._dicom_shutters import seen_pixels
 from raygrad.formats._dicom_spacing import detector_spacing, source_to_detector, source_to_patient
 from raygrad.formats._dicom_values import meaning_of
-from raygrad.formats._images import IMAGES, ImageFormat, Pixels
+from raygrad.formats._images import IMAGES, ImageFormat, Lengths, Measures, Pixels
 
 # Less than this share of a picture is left by a collimator only if its numbers mean something else than pixels.
 _LEAST_SEEN = 0.05
@@ -54,9 +54,10 @@ def _read_quietly(path: Path) -> Pixels:
             stacklevel=2,
         )
     images, full_scale = _by_modality(dataset, stored, meaning.of_stored)
-    (spacing, reason), sdd, to_patient = _lengths(dataset, len(images), path)
+    measures, reason = _measures(dataset, len(images))
     if reason is not None:
         warnings.warn(f"'{path.name}': {reason}.", stacklevel=2)
+    spacing, sdd, to_patient = measures[0] if len(set(measures)) == 1 else (None, None, None)
     return Pixels(
         torch.from_numpy(images),
         spacing=spacing,
@@ -65,7 +66,8 @@ def _read_quietly(path: Path) -> Pixels:
         values=meaning.values,
         bone_is_low=meaning.bone_is_low,
         full_scale=full_scale,
-        mask=_mask(dataset, images.shape, 1.0 if spacing is None else spacing[1] / spacing[0], path),
+        mask=_mask(dataset, images.shape, measures[0][0], path),
+        of_frames=None if len(set(measures)) == 1 else measures,
     )
 
 
@@ -114,21 +116,20 @@ def _by_modality(dataset: Any, stored: np.ndarray, relationship_known: bool) -> 
     return images, slope * (greatest if slope > 0 else least) + intercept
 
 
-def _lengths(dataset: Any, frames: int, path: Path) -> tuple[tuple[Any, str | None], float | None, float | None]:
-    """Spacing, and what is wrong with it, and the two distances; none where frames differ."""
-    found = [
-        (detector_spacing(dataset, frame), source_to_detector(dataset, frame), source_to_patient(dataset, frame))
-        for frame in range(frames if dataset.get("PerFrameFunctionalGroupsSequence") else 1)
-    ]
-    if any(of_frame[:2] != found[0][:2] for of_frame in found):
-        reason = "pixel spacing or distance from the source differ from frame to frame: give sdd and delx"
-        return (None, reason), None, None
-    return found[0]
+def _measures(dataset: Any, frames: int) -> tuple[tuple[Measures, ...], str | None]:
+    """Those of every frame, or of all frames at once, and what is wrong with the first one's."""
+    found, reasons = [], []
+    for frame in range(frames if dataset.get("PerFrameFunctionalGroupsSequence") else 1):
+        spacing, reason = detector_spacing(dataset, frame)
+        found.append((spacing, source_to_detector(dataset, frame), source_to_patient(dataset, frame)))
+        reasons.append(reason)
+    return tuple(found), reasons[0]
 
 
-def _mask(dataset: Any, shape: tuple[int, ...], aspect: float, path: Path) -> torch.Tensor | None:
+def _mask(dataset: Any, shape: tuple[int, ...], spacing: Lengths | None, path: Path) -> torch.Tensor | None:
     """1 where a pixel counts (frame, row, column); None if the header hides nothing."""
     frames, rows, columns = shape
+    aspect = 1.0 if spacing is None else spacing[1] / spacing[0]
     several = dataset.get("PerFrameFunctionalGroupsSequence")
     seen = np.stack([seen_pixels(dataset, frame, (rows, columns), aspect) for frame in range(frames if several else 1)])
     if seen.all():

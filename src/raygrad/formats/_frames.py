@@ -54,7 +54,11 @@ def one_frame(found: Pixels, frame: Frame | None, path: Path) -> Pixels:
         mask = None if found.mask is None else found.mask.amin(dim=0)
         return replace(found, images=found.images.mean(dim=0), mask=mask)
     index = _least_dense(found) if frame == "least-dense" else _checked(frame, count, path) - 1
-    return replace(found, images=found.images[index], mask=None if found.mask is None else found.mask[index])
+    single = replace(found, images=found.images[index], mask=None if found.mask is None else found.mask[index])
+    if found.of_frames is None:
+        return single
+    spacing, sdd, source_to_patient = found.of_frames[index]
+    return replace(single, spacing=spacing, sdd=sdd, source_to_patient=source_to_patient, of_frames=None)
 
 
 def frame_numbers(frames: Sequence[int] | str, count: int, path: Path) -> list[int]:

@@ -17,6 +17,8 @@ from raygrad.formats._views import View
 
 _DICOM = ".dcm"
 Lengths = tuple[float, float]
+Measures = tuple[Lengths | None, float | None, float | None]
+"""A pixel's width and height, the distances from the source to the detector and to the patient, all in mm."""
 Writer = Callable[[Path, np.ndarray, Lengths, Lengths | None], None]
 
 
@@ -34,6 +36,7 @@ class Pixels:
         bone_is_low: of grey levels that show bone white, that these are the low ones.
         full_scale: the greatest number that the file could hold; None for floating-point numbers.
         mask: weights of the pixels, 0 where the header hides one; None if it hides none.
+        of_frames: spacing, sdd and source_to_patient of every frame where these differ, and are None for all.
     """
 
     images: Float[Tensor, "*frames height width"]
@@ -45,6 +48,7 @@ class Pixels:
     bone_is_low: bool = False
     full_scale: float | None = None
     mask: Float[Tensor, "*frames height width"] | None = None
+    of_frames: tuple[Measures, ...] | None = None
 
 
 @dataclass(frozen=True)
