@@ -109,6 +109,26 @@ def test_compressed_pixels_without_a_word_on_the_terminal(tmp_path, capfd):
         assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("syntax", [pydicom.uid.RLELossless, pydicom.uid.DeflatedExplicitVRLittleEndian])
+@pytest.mark.parametrize("offset", [0, 2048])
+def test_signed_and_unsigned_runs_however_they_are_packed(tmp_path, syntax, offset):
+    run = RUN if offset == 0 else RUN.astype(np.int16) - offset
+    dataset = pydicom.dcmread(save_dicom(tmp_path / "a.dcm", run, "XA"))
+    if syntax.is_encapsulated:
+        dataset.compress(syntax)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(tmp_path / "a.dcm")
+    np.testing.assert_array_equal([xray.pixels for xray in read_xrays(tmp_path / "a.dcm")], run)
+
+
+@pytest.mark.parametrize("length", [100, 300, 500, -10])
+def test_files_that_end_too_early_are_told(tmp_path, length):
+    path = save_dicom(tmp_path / "a.dcm", RUN, "XA")
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(InputError, match=r"a\.dcm"):
+        read_xray(path, 1)
+
+
 def test_files_without_a_preamble(tmp_path):
     dataset = pydicom.dcmread(save_dicom(tmp_path / "a.dcm", PIXELS))
     del dataset.file_meta
