@@ -40,8 +40,8 @@ def reconstruct(
         Path,
         typer.Argument(
             metavar="GEOMETRY",
-            help="Where they were taken from: a JSON file of raygrad's, RTK's XML, or projection matrices (NPZ, NPY, "
-            "JSON).",
+            help="Where they were taken from: a JSON file of raygrad's, RTK's XML, projection matrices (NPZ, NPY, "
+            "JSON, text), or a file of another program (docs/files.md lists them).",
         ),
     ],
     output: Annotated[

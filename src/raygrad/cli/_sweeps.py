@@ -37,7 +37,7 @@ def read_or_make_views(
 ) -> tuple[ConeViews, bool]:
     """The views of a geometry file, or of a sweep (see `make_sweep`), and whether a CT's centre is their origin.
 
-    Of `system`, None stands for the default. A geometry file says it all, but RTK's and matrices may leave it to
+    Of `system`, None stands for the default. A geometry file says it all, but RTK's and some others may leave it to
     `height`, `width`, `delx` and `dely`.
 
     Raises:

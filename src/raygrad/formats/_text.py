@@ -1,5 +1,6 @@
 """Text files of numbers: rows of them, remarks that begin with #, and `# name = value` in these."""
 
+import codecs
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +15,11 @@ _REMARK = re.compile(r"#\s*(\w+)\s*[=:]\s*(\S+)\s*")
 def text_of(path: Path) -> str | None:
     """What a text file says; None if its first bytes are not those of one."""
     with path.open("rb") as file:
-        if b"\0" in file.read(1024):
-            return None
+        head = file.read(1024)
     try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # large files of another kind are not read for nothing
+        if b"\0" in head:
+            return None
         return path.read_text(encoding="utf-8-sig")
     except ValueError:
         return None
