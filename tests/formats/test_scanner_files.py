@@ -80,6 +80,9 @@ def test_poses_of_jointtrack(tmp_path):
         right, up = px / -pz * 1198 + 3.5, py / -pz * 1198 - 2  # mm from the middle of the image
         expected.append(np.stack([right / 0.4 + 4, 2.5 - up / 0.4], axis=-1))
     assert_pixels(pixels_of(views), expected)
+    tabs = jts(POSES).replace(",", ",\t").replace("JT_EULER_312", "JTA_EULER_KINEMATICS").replace("\n", ",\n")
+    (tmp_path / "fem.jtak").write_text(tabs.replace("KINEMATICS,", "KINEMATICS"))
+    assert_pixels(pixels_of(read_geometry(tmp_path / "fem.jtak", Frames((6, 9)))), expected)
     (tmp_path / "again").mkdir()
     write_geometry(tmp_path / "again/fem.jts", views)
     write_geometry(tmp_path / "again/tib.jts", views[:1])  # of the same calibration

@@ -20,7 +20,7 @@ from raygrad.formats._text import rows_of, text_of
 from raygrad.geometry import ConeViews, cone_vectors_of, views_of_cone_vectors
 from raygrad.pose import euler_angles_to_matrix, matrix_to_euler_angles
 
-_POSES = "JT_EULER_312"
+_POSES = ("JT_EULER_312", "JTA_EULER_KINEMATICS")  # the latter is how JointTrack's successor begins .jtak files
 _CALIBRATIONS = ("JT_INTCALIB", "JTA_INTCALIB")
 _COLUMNS = ("x_tran", "y_tran", "z_tran", "z_rot", "x_rot", "y_rot")
 # The calibration that poses are written with, if there is none beside them.
@@ -34,7 +34,7 @@ def _begins(path: Path, *words: str) -> bool:
 
 
 def _sniff(path: Path) -> bool:
-    return _begins(path, _POSES)
+    return _begins(path, *_POSES)
 
 
 def _read(path: Path, frames: Frames | None) -> ConeViews:
@@ -122,7 +122,7 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
     rotation = camera_to_object.mT
     translation = -(rotation @ source[:, :, None])[..., 0]
     rows = torch.cat([translation, torch.rad2deg(matrix_to_euler_angles(rotation, "ZXY"))], dim=-1)
-    lines = [_POSES, ",".join(f"{name:>16}" for name in _COLUMNS)]
+    lines = [_POSES[0], ",".join(f"{name:>16}" for name in _COLUMNS)]
     lines += [",".join(f"{number:16.9g}" for number in row) for row in rows.tolist()]
     if not there:
         with written_whole(beside) as unfinished:
@@ -132,4 +132,6 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
         unfinished.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
-JOINTTRACK = GEOMETRIES.add(GeometryFormat("JointTrack's poses", (".jts",), _sniff, _read, _write))
+JOINTTRACK = GEOMETRIES.add(
+    GeometryFormat("JointTrack's poses", (".jts", ".jtak"), _sniff, _read, _write, written=(".jts",))
+)
