@@ -132,3 +132,15 @@ def test_masks_are_weights(tmp_path):
     np.testing.assert_allclose(read_mask(path, (1, 3)), [[0.0, 0.5, 0.8]])
     with pytest.raises(InputError, match="0 everywhere"):
         read_mask(save(tmp_path / "mask.png", np.zeros((1, 3), dtype=np.uint8)), (1, 3))
+
+
+@pytest.mark.parametrize(
+    "change", [("NDims = 2", "NDims = 65536"), ("TransformMatrix = 1 0", "TransformMatrix = 1 1e308")]
+)
+def test_headers_that_lie_are_refused_before_itk_reads_them(tmp_path, change):
+    """ITK ends or hangs the process."""
+    path = tmp_path / "xray.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4), np.float32)), str(path))
+    path.write_bytes(path.read_bytes().replace(*(text.encode() for text in change)))
+    with pytest.raises(InputError, match=r"Cannot read '.*xray\.mha'\. It is damaged: (NDims|TransformMatrix) is"):
+        read_xray(path)

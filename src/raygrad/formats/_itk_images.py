@@ -11,12 +11,17 @@ import torch
 from raygrad._errors import InputError
 from raygrad._optional import require
 from raygrad._simpleitk import quiet, write_simpleitk
+from raygrad._text_headers import check_text_header
 from raygrad.formats._images import IMAGES, ImageFormat, Lengths, Pixels, full_scale_of
 
 
 def _itk_reader_of(path: Path) -> str:
     """The name of the class of ITK that reads a file, by its content; empty if there is none."""
     sitk = require("SimpleITK", "reading X-rays", extra="cli")
+    try:
+        check_text_header(path)
+    except InputError:  # that `read_itk` says
+        return "MetaImageIO" if path.suffix.lower() in (".mha", ".mhd") else "NrrdImageIO"
     with quiet():
         return sitk.ImageFileReader.GetImageIOFromFileName(str(path))
 
@@ -33,6 +38,10 @@ def read_itk(path: Path, name: Path | None = None) -> tuple[np.ndarray, Any]:
         ImportError: SimpleITK is not installed.
     """
     sitk = require("SimpleITK", "reading X-rays", extra="cli")
+    try:
+        check_text_header(path)
+    except InputError as error:
+        raise InputError(f"Cannot read '{name or path}'. {error}") from error
     try:
         with quiet():
             image = sitk.ReadImage(str(path))
