@@ -212,3 +212,5 @@ def test_frames_that_are_no_volume_are_named(tmp_path):
     refused(path, "says of none where it lies (Multi-frame Grayscale Word")
     one = write_enhanced(tmp_path / "one.dcm", STORED[:1], POSITIONS[:1])
     refused(one, "single DICOM slice")
+    one.write_bytes(one.read_bytes()[132:])
+    refused(one, "single DICOM slice")

@@ -76,7 +76,7 @@ def files_in(folder: Path) -> list[DicomFile]:
         if not path.is_file() or path.name == _CONTENTS_OF_A_DISC:
             continue
         declared = is_dicom(path)
-        if not declared and not _begins_without_preamble(path):
+        if not declared and not begins_without_preamble(path):
             continue
         try:
             header = read_dataset(path)
@@ -88,8 +88,8 @@ def files_in(folder: Path) -> list[DicomFile]:
     return files
 
 
-def _begins_without_preamble(path: Path) -> bool:
-    """Whether a file begins with an element of the groups that come first: meta header or identification."""
+def begins_without_preamble(path: Path) -> bool:
+    """Whether a file begins as DICOM without a preamble does: with an element of the meta header or identification."""
     with path.open("rb") as file:
         return file.read(2) in (b"\x02\x00", b"\x08\x00")
 

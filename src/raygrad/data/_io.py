@@ -13,7 +13,7 @@ from raygrad._errors import InputError
 from raygrad._files import suffix_of
 from raygrad._optional import require
 from raygrad._text_headers import check_text_header
-from raygrad.data._dicom import read_multiframe, read_series
+from raygrad.data._dicom import begins_without_preamble, read_multiframe, read_series
 from raygrad.data._simpleitk import from_simpleitk, without_float64
 from raygrad.data._suffixes import VOLUME_FILES, VolumeFile
 from raygrad.data._volume import Volume
@@ -48,7 +48,7 @@ def read_volume(path: str | os.PathLike[str], series_uid: str | None = None, res
             volume = read_series(path, series_uid, resample_slices)
         elif VOLUME_FILES.get(suffix_of(path, VOLUME_FILES) or "", VolumeFile()).by_nibabel:
             volume = _read_with_nibabel(path)
-        elif is_dicom(path):
+        elif is_dicom(path) or begins_without_preamble(path):
             volume = read_multiframe(path, resample_slices)
         else:
             volume = from_simpleitk(read_with_simpleitk(path))

@@ -7,7 +7,7 @@ from pathlib import Path
 from raygrad._dicom import is_dicom, read_dataset
 from raygrad._errors import InputError
 from raygrad.data import _dicom_segmentation, _rtstruct, _slicer
-from raygrad.data._dicom import files_in
+from raygrad.data._dicom import begins_without_preamble, files_in
 from raygrad.data._io import read_volume, read_with_simpleitk
 from raygrad.data._segments import Segments
 from raygrad.data._simpleitk import array_of
@@ -41,7 +41,7 @@ def read_labels(
             image = read_with_simpleitk(path)
             if _slicer.is_segmentation(image):
                 return _slicer.segments_of(image, array_of(image))
-        elif path.is_file() and is_dicom(path):
+        elif path.is_file() and (is_dicom(path) or begins_without_preamble(path)):
             sop_class = read_dataset(path).get("SOPClassUID")
             if sop_class in _dicom_segmentation.SOP_CLASSES:
                 return _dicom_segmentation.segments_of(read_dataset(path, pixels=True), path)
