@@ -1,5 +1,6 @@
 """Structures from the files of tools for segmentation: the right voxels, numbers and names, overlaps too."""
 
+import copy
 import os
 from pathlib import Path
 
@@ -161,6 +162,23 @@ def test_segments_of_labels_and_segments_that_overlap(tmp_path):
         mask = mask_of(read(folder, path), ct)
     np.testing.assert_array_equal(mask[:, :, 2], (1 + np.eye(ROWS, COLUMNS)).T)
     np.testing.assert_array_equal(mask_of(read(folder, path, labels=1), ct)[:, :, 2], 1)
+
+
+def test_segmentations_that_are_damaged(tmp_path):
+    path = write_seg(tmp_path / "a.dcm", np.ones((2, ROWS, COLUMNS)), [1, 1], POSITIONS[:2], {1: "a"})
+    whole = dcmread(path)
+
+    def without(keyword, group=None):
+        dataset = copy.deepcopy(whole)
+        del (dataset if group is None else dataset[group][1])[keyword]
+        return write(dataset, path)
+
+    refused(without("PerFrameFunctionalGroupsSequence"), "described")
+    refused(without("SegmentIdentificationSequence", "PerFrameFunctionalGroupsSequence"), "Frame 2 of a.dcm")
+    refused(without("PlanePositionSequence", "PerFrameFunctionalGroupsSequence"), "frame 2 of a.dcm lacks")
+    refused(without("PixelData"), "no pixels")
+    far = [POSITIONS[0], POSITIONS[1], (-10, 20, 1e6)]
+    refused(write_seg(path, np.ones((3, ROWS, COLUMNS)), [1] * 3, far, {1: "a"}), "frame 3 of a.dcm", "20000 planes")
 
 
 def test_a_segmentation_is_not_taken_for_the_ct(tmp_path):

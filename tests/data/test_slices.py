@@ -1,5 +1,7 @@
 """Slices of DICOM series by their own headers: numbers, places, and what is refused instead of read wrongly."""
 
+import warnings
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -124,6 +126,19 @@ def test_tags_that_are_needed(tmp_path):
         folder = write_series(tmp_path / str(number), STORED, POSITIONS)
         change(folder / "1.dcm", **{keyword: value})
         refused(folder, word, "1.dcm")
+
+
+def test_numbers_that_are_none(tmp_path):
+    for number, tag in enumerate((b"\x28\x00\x53\x10DS", b"\x28\x00\x30\x00DS")):  # slope, spacing
+        folder = write_series(tmp_path / str(number), STORED, POSITIONS)
+        content = (folder / "1.dcm").read_bytes()
+        at = content.index(tag) + len(tag) + 2  # the length
+        (folder / "1.dcm").write_bytes(content[:at] + b"?" + content[at + 1 :])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's
+            refused(folder, "1.dcm")
+    folder = write_series(tmp_path / "empty", STORED, POSITIONS, slope=[1, None, 1, 1, 1, 1])
+    assert_same_image(read_volume(folder), (STORED.astype(int) - 1024).T, affine_lps())
 
 
 @pytest.mark.parametrize("at", range(N))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SOP_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+_MOST_PLANES = 20_000
 _OFF = 0.1  # how far a frame may be from its place on the grid, in steps
 
 
@@ -29,10 +30,13 @@ def segments_of(dataset: "Dataset", path: Path) -> Segments:
     Raises:
         InputError: the file is damaged, or its frames are not on one grid.
     """
+    if not dataset.get("PerFrameFunctionalGroupsSequence"):
+        raise InputError(f"Expected frames that are described. Those of {path.name} are not: it is damaged.")
     slices = slices_of(dataset, path)
     same_kind(slices)
     planes, affine = _planes(dataset, slices)
-    names = {int(item.SegmentNumber): str(item.get("SegmentLabel", "")) for item in dataset.SegmentSequence}
+    described = [(number(item, "SegmentNumber"), item) for item in dataset.get("SegmentSequence") or []]
+    names = {int(segment): str(item.get("SegmentLabel", "")) for segment, item in described if segment}
     frames = stored_pixels(dataset, path)
     shape = (max(planes) + 1, slices[0].rows, slices[0].columns)
     if dataset.get("SegmentationType") == "LABELMAP":
@@ -76,6 +80,10 @@ def _planes(dataset: "Dataset", slices: list[Slice]) -> tuple[list[int], np.ndar
     along = (slices[last].position - first.position) / planes[last] if planes[last] else first.normal * step
     off = np.stack([piece.position for piece in slices]) - first.position - planes[:, None] * along
     worst = int(np.linalg.norm(off, axis=1).argmax())
+    if planes[last] > _MOST_PLANES:
+        raise InputError(
+            f"Expected at most {_MOST_PLANES} planes. {slices[last].name} is {planes[last]} from the first."
+        )
     if np.linalg.norm(off[worst]) > _OFF * step:
         raise InputError(f"Expected frames at even steps. {slices[worst].name} is between two of {step:.4g} mm.")
     affine = np.eye(4)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raygrad._dicom import numbers
+from raygrad._dicom import number, numbers
 from raygrad._errors import InputError
 from raygrad.data._segments import BACKGROUND, Segments, packed
 from raygrad.data._volume import Volume
@@ -41,9 +41,10 @@ def segments_of(dataset: "Dataset", path: Path, grid: Volume, labels: int | Sequ
         InputError: it has no contours, or they are not in planes of the grid.
     """
     wanted = None if labels is None else [labels] if isinstance(labels, int) else list(labels)
-    names = {int(roi.ROINumber): str(roi.get("ROIName", "")) for roi in dataset.get("StructureSetROISequence") or []}
+    described = [(number(roi, "ROINumber"), roi) for roi in dataset.get("StructureSetROISequence") or []]
+    names = {int(roi): str(item.get("ROIName", "")) for roi, item in described if roi is not None}
     points = {roi: _points(items, grid, names.get(roi, ""), path) for roi, items in _contours(dataset).items()}
-    points = {roi: polygons for roi, polygons in points.items() if polygons}
+    points = {roi: polygons for roi, polygons in points.items() if polygons and roi > 0}
     if not points:
         raise InputError(f"Expected closed contours. {path.name} has none.")
     thickness = sum(np.ptp(polygon, axis=0) for polygons in points.values() for polygon in polygons)
@@ -67,7 +68,7 @@ def _contours(dataset: "Dataset") -> dict[int, list["Dataset"]]:
     of_roi: dict[int, list[Dataset]] = {}
     for roi in dataset.get("ROIContourSequence") or []:
         contours = [item for item in roi.get("ContourSequence") or [] if item.get("ContourGeometricType") in _FILLED]
-        of_roi.setdefault(int(roi.ReferencedROINumber), []).extend(contours)
+        of_roi.setdefault(int(number(roi, "ReferencedROINumber") or 0), []).extend(contours)
     return of_roi
 
 

@@ -116,7 +116,10 @@ def _slice(dataset: "Dataset", groups: list[Any], path: Path, frame: int | None)
 
 
 def _rescaling(values: "Dataset", keyword: str, default: float) -> float | None:
-    return number(values, keyword) if values.get(keyword) not in (None, "") else default
+    """The number; the default where there is none; None where there is something else."""
+    if keyword not in values or values.get_item(keyword).value in (None, b"", ""):
+        return default
+    return number(values, keyword)
 
 
 def in_order(slices: list[Slice]) -> tuple[list[Slice], np.ndarray]:
