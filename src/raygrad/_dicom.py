@@ -121,7 +121,12 @@ def stored_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
     try:
         if syntax is not None and syntax.is_encapsulated:
-            array = _decoded(dataset)
+            try:
+                array = _decoded(dataset)
+            except RuntimeError:  # of ITK, at runs of few pixels for one; pydicom decodes RLE too, slower
+                if syntax.name != "RLE Lossless":
+                    raise
+                array = dataset.pixel_array
         else:
             needed, there = -(-rows * columns * frames * samples * bits // 8), len(dataset[keyword].value)
             if there < needed:
