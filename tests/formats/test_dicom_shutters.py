@@ -6,7 +6,7 @@ import torch
 from dicom_xrays import save_dicom
 
 from raygrad.cli._register_inputs import CAMERA_OPTIONS, Starts, prepare
-from raygrad.formats import read_xray
+from raygrad.formats import read_stack, read_xray
 
 ROWS, COLUMNS = 12, 16
 PIXELS = np.arange(ROWS * COLUMNS, dtype=np.uint16).reshape(ROWS, COLUMNS)
@@ -103,6 +103,16 @@ def test_edges_that_are_no_pixels_are_left_out_and_told(tmp_path):
     path = save_dicom(tmp_path / "a.dcm", PIXELS, "CR", **header)
     with pytest.warns(UserWarning, match=r"a\.dcm': its shutter or collimator would hide all but"):
         assert mask_of(path) is None
+
+
+def test_stacks_say_that_they_take_what_is_hidden(tmp_path):
+    run = save_dicom(tmp_path / "run.dcm", np.stack([PIXELS] * 3), "XA", **shutter(["CIRCULAR"]))
+    (tmp_path / "views").mkdir()
+    for number in (1, 2):
+        save_dicom(tmp_path / "views" / f"{number}.dcm", PIXELS, "XA", **shutter(["CIRCULAR"]))
+    for path in (run, tmp_path / "views"):
+        with pytest.warns(UserWarning, match=f"'{path.name}' says that some pixels do not count"):
+            read_stack(path)
 
 
 def test_the_command_multiplies_masks(tmp_path):

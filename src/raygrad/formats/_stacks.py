@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,9 @@ def read_stack(
         InputError: images of several sizes or not `n_views` of them, numbers that are not finite, intensities that are
             negative or zero throughout, an unknown kind of values; which view is wrong is said.
         ImportError: SimpleITK is not installed.
+
+    Warns:
+        UserWarning: a header says that pixels do not count, which a stack cannot keep.
     """
     path = Path(path).expanduser()
     pixels, names = _read_folder(path) if path.is_dir() else _read_file(path)
@@ -69,6 +73,12 @@ def read_stack(
     for name, image in zip(names, pixels.images, strict=True):
         if not image.isfinite().all():
             raise InputError(f"Expected finite pixels. Got NaN or infinity in {name}.")
+    if pixels.mask is not None:
+        warnings.warn(
+            f"'{path.name}' says that some pixels do not count (a shutter, a collimator, transparency). A stack takes "
+            "them as they are: crop the images, or give those pixels the value of air.",
+            stacklevel=2,
+        )
     kind = choose_values(values, pixels.values)
     images = of_many_images(pixels.images, kind, pixels.bone_is_low, pixels.full_scale, air, names)
     frames = Frames((images.shape[1], images.shape[2]), pixels.spacing, pixels.origin)
@@ -155,6 +165,7 @@ def _read_folder(folder: Path) -> tuple[Pixels, tuple[str, ...]]:
         values=first.values,
         bone_is_low=first.bone_is_low,
         full_scale=first.full_scale,
+        mask=None if first.mask is None else first.mask.expand(images.shape),
     )
     return of_all, tuple(path.name for path in paths)
 
