@@ -32,6 +32,37 @@ def test_matrices_as_text(tmp_path):
     torch.testing.assert_close(cone_vectors_of(found), cone_vectors_of(views), atol=2e-3, rtol=0)
 
 
+# What writes to which file: all of it is read again as it was.
+WRITTEN = {
+    "sweep.json": "raygrad's JSON",
+    "sweep.xml": "RTK's XML",
+    "matrices.npz": "projection matrices",
+    "matrices.npy": "projection matrices",
+    "matrices.txt": "projection matrices as text",
+    "vectors.npz": "ASTRA's cone_vec",
+    "vectors.npy": "ASTRA's cone_vec",
+    "vectors.txt": "ASTRA's cone_vec",
+    "modules.npz": "LEAP's modular beams",
+}
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_written_is_read_as_it_was(tmp_path, name, mirrored):
+    rng = np.random.default_rng(5)
+    views = circular(3, **SYSTEM)
+    if mirrored:
+        detector = views.detector.with_intrinsics(views.detector.intrinsics.replaced(reverse_x_axis=False))
+        views = ConeViews(detector, views.pose)
+    vectors = cone_vectors_of(views)
+    vectors[:, :6] += torch.from_numpy(rng.normal(size=(3, 6)))  # a detector of its own for each view
+    views = views_of_cone_vectors(vectors, 6, 9)
+    write_geometry(tmp_path / name, views, kind=WRITTEN[name])
+    found = read_geometry(tmp_path / name, FRAMES)
+    assert_pixels(pixels_of(found), pixels_of(views))
+    torch.testing.assert_close(cone_vectors_of(found), cone_vectors_of(views), atol=5e-3, rtol=0)
+
+
 @pytest.mark.parametrize("each", [False, True])
 def test_camera_rotation_and_translation_as_text(tmp_path, each):
     rng = np.random.default_rng(1)

@@ -1,5 +1,6 @@
 """The geometry of a sweep as projection matrices, as C-arms and calibrations with balls write it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad._errors import InputError
+from raygrad._files import written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat, detector_size
 from raygrad.formats._numpy import load_arrays, shapes_in
+from raygrad.formats._pinholes import matrices_of, pixel_width_of
 from raygrad.formats._registry import json_in
 from raygrad.geometry import ConeViews, Detector, Intrinsics
 from raygrad.pose import RigidTransform, make_matrix
@@ -65,7 +68,24 @@ def _content(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {"matrices": content}
 
 
-PROJECTION_MATRICES = GEOMETRIES.add(GeometryFormat("projection matrices", (".npz", ".npy", ".json"), _sniff, _read))
+def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> None:
+    """Write matrices with their sizes as NPZ, or alone as NPY.
+
+    Raises:
+        InputError: pixels of several widths, which matrices cannot hold.
+    """
+    rows, columns = views.image_shape
+    width, matrices = pixel_width_of(views), matrices_of(views).numpy()
+    with written_whole(path) as unfinished:
+        if path.suffix.lower() == ".npy":
+            np.save(unfinished, matrices)
+        else:
+            np.savez(unfinished, matrices=matrices, height=rows, width=columns, delx=width)
+
+
+PROJECTION_MATRICES = GEOMETRIES.add(
+    GeometryFormat("projection matrices", (".npz", ".npy", ".json"), _sniff, _read, _write, written=(".npz", ".npy"))
+)
 
 
 def views_of_matrices(matrices: Float[Tensor, "view 3 4"], height: int, width: int, delx: float) -> ConeViews:
