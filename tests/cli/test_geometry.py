@@ -147,6 +147,16 @@ def test_what_is_typed_overrules_the_header(ct, tmp_path, asked):
     np.testing.assert_allclose(asked["inits"][0], parse_pose("1,2,3", "0,400,0", None).matrix[0], atol=1e-5)
 
 
+def test_a_typed_sdd_moves_a_start_that_had_to_be_assumed(ct, tmp_path, asked):
+    angles = {"PositionerPrimaryAngle": -32, "PositionerSecondaryAngle": 2}
+    path = save_xray(tmp_path / "run.dcm", **angles)
+    ask(ct, tmp_path, path, "--sdd", 600, "--delx", 3)
+    np.testing.assert_allclose(np.linalg.norm(asked["inits"][0][:3, 3]), 0.75 * 600, rtol=1e-5)
+    assert asked["ranges"].degrees == (16.0, 16.0, 16.0)
+    ask(ct, tmp_path, save_xray(tmp_path / "run.dcm", **ARM), "--sdd", 700)
+    np.testing.assert_allclose(np.linalg.norm(asked["inits"][0][:3, 3]), 400, rtol=1e-5)
+
+
 def test_a_typed_rotation_needs_no_search(ct, tmp_path, asked):
     ask(ct, tmp_path, save_xray(tmp_path / "run.dcm", **ARM), "--rotation", "1,2,3")
     assert "ranges" not in asked

@@ -127,6 +127,12 @@ def test_patient_orientation_tells_of_turned_and_mirrored_images(folder, primary
     np.testing.assert_allclose(drawn(geometry), found, atol=1e-6)
 
 
+def test_letters_along_the_beam_are_not_the_images(tmp_path):
+    geometry = read_xray_geometry(save_arm(tmp_path, 95.0, 0.0, PatientOrientation=["L", "F"]))  # always written so
+    np.testing.assert_allclose(drawn(geometry), expected(95.0, 0.0), atol=1e-6)
+    assert any("along the beam" in warning for warning in geometry.warnings)
+
+
 def _letters(lps):
     pairs = sorted(((abs(value), pair[int(value < 0)]) for value, pair in zip(lps, ("LR", "PA", "HF"), strict=True)))
     return "".join(letter for size, letter in reversed(pairs) if size > 0.3)
@@ -284,6 +290,11 @@ def test_angles_about_the_patient_come_before_those_about_the_room(tmp_path):
     )
     np.testing.assert_allclose(drawn(geometry), expected(30.0, 10.0), atol=1e-6)
     assert geometry.plane == "A"
+    groups = [{"FramePixelDataPropertiesSequence": [{"PixelDataAreaOriginRelativeToFOV": [3.0, 0.0]}]}]
+    moved = read_xray_geometry(
+        save_header(tmp_path / "e.dcm", ENHANCED_XA, SharedFunctionalGroupsSequence=groups, **ARM)
+    )
+    assert "PixelDataAreaOriginRelativeToFOV is not 0, and is not used." in moved.warnings
 
 
 def test_the_isocentres_projection_is_the_principal_point(tmp_path):

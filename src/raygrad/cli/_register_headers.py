@@ -26,9 +26,16 @@ def read_header(path: Path, frame: int | None = None) -> XRayGeometry | None:
     return read_xray_geometry(path, frame) if is_dicom(path) else None
 
 
-def start_of(header: XRayGeometry, translation: str | None = None) -> RigidTransform:
-    """The header's pose; a translation that was typed comes before the header's, and is turned as ever."""
+def start_of(header: XRayGeometry, translation: str | None = None, sdd: float | None = None) -> RigidTransform:
+    """The header's pose; a translation that was typed comes before the header's, and is turned as ever.
+
+    Where the header does not say how far the source is, it is as far in proportion to a typed `sdd`.
+    """
     matrix = header.pose.matrix.float()
+    far = {number.name for number in header.provenance if number.source == "assumed"}
+    if sdd is not None and far & {"source to isocentre", "source to the patient's middle"} and not header.has_sdd:
+        matrix = matrix.clone()
+        matrix[0, :3, 3] *= sdd / float(header.intrinsics.sdd)
     if translation is not None:
         numbers = parse_numbers(translation, "--translation")
         if len(numbers) != 3:

@@ -113,7 +113,7 @@ def prepare(
         xrays = [xray for path, text in zip(paths, frame_of, strict=True) for xray in _read(path, text, values)]
     headers = [read_header(xray.path, xray.frame if isinstance(xray.frame, int) else None) for xray in xrays]
     views = _views_of(headers) if orientation is None and not starts.say_rotation else None
-    poses, saved = _starting_poses(xrays, starts, views)
+    poses, saved = _starting_poses(xrays, starts, views, camera["sdd"])
     mask_of = _for_each("--mask", masks, len(xrays), shared=True)
     tasks = []
     for number, (xray, pose, known, mask_path) in enumerate(zip(xrays, poses, saved, mask_of, strict=True)):
@@ -206,12 +206,13 @@ def _views_of(headers: Sequence[XRayGeometry | None]) -> list[XRayGeometry] | No
 
 
 def _starting_poses(
-    xrays: Sequence[XRay], starts: Starts, views: Sequence[XRayGeometry] | None
+    xrays: Sequence[XRay], starts: Starts, views: Sequence[XRayGeometry] | None, sdd: float | int | None
 ) -> tuple[list[RigidTransform], list[View | None]]:
     """The start for every X-ray, and the saved view that belongs to it, if any; `views` are those of headers."""
     if views is not None:
         translations = _for_each("--translation", starts.translation, len(xrays), shared=True)
-        return [start_of(view, text) for view, text in zip(views, translations, strict=True)], [None] * len(xrays)
+        poses = [start_of(view, text, sdd) for view, text in zip(views, translations, strict=True)]
+        return poses, [None] * len(xrays)
     typed = [*starts.pose, *starts.rotation, *starts.translation]
     if starts.init and (typed or starts.relative):
         raise InputError(

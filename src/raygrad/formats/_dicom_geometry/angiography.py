@@ -59,6 +59,7 @@ def read_angiography(header: Header, enhanced: bool) -> XRayGeometry:
     header.warn("Nothing links the X-ray to the CT: the isocentre is taken to be at the CT's centre, 50 mm uncertain.")
     sdd, principal, (right, down, normal) = _tilt(header, (right, down, beam), sdd, pixel, principal)
     header.leave("patient's position", "", ["PatientPosition"], "the angles are about the patient already")
+    _leave_what_is_not_known(header)
     pose_mm = camera.along_world(math.hypot(TRANSLATION_MM, moved_mm), depth_mm, beam)
     return camera.assemble(
         header,
@@ -211,6 +212,19 @@ def _tilt(
     square = sdd / math.sqrt(1 + across**2 + along**2)
     foot = principal[0] - across * square / pixel[0], principal[1] - along * square / pixel[1]
     return square, foot, camera.tilted(directions, row_deg, column_deg)
+
+
+def _leave_what_is_not_known(header: Header) -> None:
+    """Elements that would move the image if it were settled how: listed, and warned of where they say something."""
+    detector = [f"Detector{axis}PositionToIsocenter" for axis in "XYZ"]
+    detector += ["DetectorIsocenterPrimaryAngle", "DetectorIsocenterSecondaryAngle"]
+    area = ["PixelDataAreaOriginRelativeToFOV", "PixelDataAreaRotationAngleRelativeToFOV"]
+    column = ["ColumnAngulationPatient"]
+    for name, keywords in (("detector's place", detector), ("pixel data's area", area), ("column's angle", column)):
+        header.leave(name, "", keywords, "not used")
+        for keyword in keywords:
+            if any(header.numbers(keyword) or ()):
+                header.warn(f"{keyword} is not 0, and is not used.")
 
 
 def _plane(header: Header) -> str | None:

@@ -20,6 +20,9 @@ Directions = tuple[np.ndarray, np.ndarray, np.ndarray]
 LETTERS = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 """PatientOrientation's (PS3.3, C.7.6.1.1.1) as directions of RAS+."""
 
+_ALONG_BEAM = 0.8
+"""Letters are the nearest axes, so that those of an image's own directions are never this near to the beam."""
+
 
 def turned_to_patient_orientation(header: Header, right: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The stored image's directions, where PatientOrientation says that it was turned or mirrored (PS3.3, C.7.6.1.1.1).
@@ -29,6 +32,11 @@ def turned_to_patient_orientation(header: Header, right: np.ndarray, down: np.nd
     said = oriented(header)
     if said is None:
         header.unknown("patient orientation of the image", "head up, not mirrored, is assumed")
+        return right, down
+    beam = np.cross(right, down)
+    if max(abs(float(direction @ beam)) for direction in said) > _ALONG_BEAM:
+        header.warn("PatientOrientation says that the image lies along the beam: it is not used.")
+        header.leave("patient orientation of the image", "", ["PatientOrientation"], "along the beam")
         return right, down
     # Letters are rounded to the patient's axes: of the eight the one that comes nearest, and the usual one if two do.
     eight = [(right, down), (-down, right), (-right, -down), (down, -right)]
