@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xray_headers import DX, ENHANCED_XA, RT_IMAGE, c_arm, field_of_view, on_plane, save_header, turned
+from xray_headers import DX, ENHANCED_XA, RT_IMAGE, XA, c_arm, field_of_view, on_plane, save_header, turned
 
 from raygrad.formats import XRAY_VENDORS, InputError, read_xray_geometry
 from raygrad.geometry import Detector
@@ -211,6 +211,49 @@ def test_zeros_and_nonsense_are_said_and_never_used(tmp_path):
         tmp_path / "m.dcm", EstimatedRadiographicMagnificationFactor=1.25, **{"DistanceSourceToDetector": 1000.0}
     )
     assert next(n for n in read_xray_geometry(magnified).provenance if n.name == "magnification").value == 1.25
+
+
+def test_letters_for_a_number_are_no_number(tmp_path):
+    path = save_arm(tmp_path, DistanceSourceToDetector=1234.0)
+    path.write_bytes(path.read_bytes().replace(b"1234.0", b"1.2.34"))
+    geometry = read_xray_geometry(path)
+    assert not geometry.has_sdd
+    assert geometry.has_pixel_size
+
+
+LENGTHS = [
+    "DistanceSourceToDetector",
+    "DistanceSourceToPatient",
+    "RTImageSID",
+    "RadiationMachineSAD",
+    "IntensifierSize",
+]
+ANGLES = [
+    "PositionerPrimaryAngle",
+    "DetectorPrimaryAngle",
+    "DetectorSecondaryAngle",
+    "GantryAngle",
+    "FieldOfViewRotation",
+]
+PAIRS = ["ImagerPixelSpacing", "PixelSpacing", "DetectorElementSpacing", "ImagePlanePixelSpacing", "FieldOfViewOrigin"]
+anything = st.sampled_from([0.0, -1.0, 1e-6, 1.0, 90.0, 500.0, 1e9])
+
+
+@given(
+    st.sampled_from([XA, ENHANCED_XA, RT_IMAGE, DX]),
+    st.dictionaries(st.sampled_from(LENGTHS + ANGLES), anything),
+    st.dictionaries(st.sampled_from(PAIRS), st.tuples(anything, anything)),
+    st.lists(anything, min_size=6, max_size=6),
+)
+@few
+def test_whatever_is_written_the_geometry_is_one(folder, sop, numbers, pairs, orientation):
+    path = save_header(folder / "any.dcm", sop, RTImageOrientation=orientation, **numbers, **pairs)
+    geometry = read_xray_geometry(path)
+    assert geometry.pose.matrix.isfinite().all()
+    rotation = geometry.pose.matrix[0, :3, :3]
+    torch.testing.assert_close(rotation @ rotation.T, torch.eye(3, dtype=torch.float64))
+    assert min(*geometry.pose_deg, *geometry.pose_mm) > 0
+    assert np.isfinite(geometry.intrinsics.lengths).all()
 
 
 def test_an_image_intensifier_is_known_less_well(tmp_path):
@@ -419,7 +462,6 @@ def test_a_radiograph_that_says_no_side(tmp_path):
         ("CR-ModalitySequenceLUT", "radiograph", (False, False, True), 1500.0, 0.15),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # a file's own mistake
 def test_real_headers(name, kind, says, sdd, spacing):
     geometry = read_xray_geometry(Path(os.environ["RAYGRAD_REAL_DATA"]) / "xray_dicom" / f"{name}.dcm")
     assert (geometry.kind, geometry.has_view, geometry.has_sdd, geometry.has_pixel_size) == (kind, *says)

@@ -28,6 +28,7 @@ from raygrad.geometry import UnknownGeometry
 
 # The angles themselves are good to a degree; how the patient lies on the table, against the CT, is not.
 ROTATION_DEG, TURNED_TABLE_DEG, NO_VIEW_DEG = 8.0, 15.0, 60.0
+STEEPEST_DEG = 60.0
 TRANSLATION_MM = 50.0
 ISOCENTRE_MM, ASSUMED_ISOCENTRE_MM = 10.0, 75.0
 ISOCENTRE_SHARE = 0.75
@@ -206,6 +207,9 @@ def _tilt(
     for name, value in (("Primary", row_deg), ("Secondary", column_deg)):
         if value:
             header.found(f"detector's {name.lower()} tilt", value, "degrees", f"Detector{name}Angle")
+    if max(abs(row_deg), abs(column_deg)) > STEEPEST_DEG:
+        header.warn("The detector would be tilted so far that the beam misses it: its tilt is not used.")
+        return sdd, principal, directions
     if not (row_deg or column_deg):
         return sdd, principal, directions
     across, along = math.tan(math.radians(row_deg)), -math.tan(math.radians(column_deg))

@@ -1,5 +1,6 @@
 """A header's numbers, with an account of each: where it was found, whether it is used, how sure it is."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +33,10 @@ class Header:
         self.rows, self.columns = int(number(dataset, "Rows") or 0), int(number(dataset, "Columns") or 0)
         if self.rows < 1 or self.columns < 1:
             raise InputError(f"Expected an image. Got '{path}', whose header does not say its rows and columns.")
-        self.elements = _elements_of(dataset, self.frame)
-        self.from_vendor: set[str] = set()
+        self.from_vendor: dict[str, Any] = {}
         for vendor in XRAY_VENDORS:
-            overrides = dict(vendor(dataset))
-            self.elements |= overrides
-            self.from_vendor |= set(overrides)
+            self.from_vendor |= vendor(dataset)
+        self.elements = _Layers([self.from_vendor, *_layers_of(dataset, self.frame)])
         self.account: list[HeaderNumber] = []
         self.warnings: list[str] = []
 
@@ -132,20 +131,36 @@ def tag_of(keyword: str) -> str:
     return "" if tag is None else f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def _elements_of(dataset: "Dataset", frame: int) -> dict[str, Any]:
-    """Values by keyword: the file's own, and over them those of the functional groups (PS3.3, C.7.6.16)."""
-    elements = _plain(dataset)
-    for name, place in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", frame)):
-        groups = dataset.get(name) or ()
-        if place < len(groups):
-            for macro in groups[place]:
-                if macro.VR == "SQ" and len(macro.value) == 1:
-                    elements |= _plain(macro.value[0])
+class _Layers:
+    """Elements by keyword, of the first that has one; what cannot be read (letters for a number) is not there."""
+
+    def __init__(self, layers: "list[dict[str, Any] | Dataset]") -> None:
+        self._layers = layers
+
+    def get(self, keyword: str) -> Any:
+        for layer in self._layers:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # pydicom's, of values that break the rules of their type
+                try:
+                    value = layer.get(keyword)
+                except Exception:  # whatever a parser meets in such values
+                    continue
+            if value is not None:
+                return value
+        return None
+
+    def __contains__(self, keyword: str) -> bool:
+        return self.get(keyword) is not None
+
+
+def _layers_of(dataset: "Dataset", frame: int) -> "list[dict[str, Any] | Dataset]":
+    """The frame's functional groups, the shared ones, and the file's own elements (PS3.3, C.7.6.16)."""
+    layers: list[Any] = []
     for exposure in dataset.get("ExposureSequence") or ():  # RT Image: one for each frame, PS3.3, C.8.8.2
         if number(exposure, "ReferencedFrameNumber") == frame + 1:
-            elements |= _plain(exposure)
-    return elements
-
-
-def _plain(dataset: "Dataset") -> dict[str, Any]:
-    return {element.keyword: element.value for element in dataset if element.keyword and element.VR != "SQ"}
+            layers.append(exposure)
+    for name, place in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+        groups = dataset.get(name) or ()
+        if place < len(groups):
+            layers += [macro.value[0] for macro in groups[place] if macro.VR == "SQ" and len(macro.value) == 1]
+    return [*layers, dataset]

@@ -108,11 +108,19 @@ def _gantry_to_world(header: Header) -> tuple[bool, float, np.ndarray]:
 def _axes(header: Header) -> tuple[np.ndarray, np.ndarray]:
     """Where columns and rows increase on the receptor, x and y; RTImageOrientation (PS3.3, C.8.8.2.3)."""
     found = header.numbers("RTImageOrientation", 6)
-    if found is None or abs(np.dot(found[:3], found[3:])) > 1e-3 or not np.linalg.norm(found):
+    if found is None or not _are_axes(found):
+        header.leave("image's orientation", "", ["RTImageOrientation"], "no two directions of the image plane")
         header.assumed("image's orientation", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), "", None, "as from the source")
         return np.array([1.0, 0.0]), np.array([0.0, -1.0])
     header.found("image's orientation", found, "", "RTImageOrientation")
     return camera.unit(np.array(found[:2])), camera.unit(np.array(found[3:5]))
+
+
+def _are_axes(found: tuple[float, ...]) -> bool:
+    """Whether these are unit vectors in the receptor's plane, square to each other."""
+    lengths = math.hypot(found[0], found[1]), math.hypot(found[3], found[4])
+    square = abs(sum(one * other for one, other in zip(found[:3], found[3:], strict=True))) < 1e-2
+    return square and all(abs(length - 1) < 1e-2 for length in lengths)
 
 
 def _principal_point(
