@@ -51,7 +51,7 @@ def read_dataset(path: Path, pixels: bool = False) -> "Dataset":
         ImportError: pydicom is not installed.
 
     Warns:
-        UserWarning: values that cannot be read, such as a number that is none; they are left out.
+        UserWarning: values that cannot be read, such as a number that is none.
     """
     pydicom = require("pydicom", "reading DICOM")
     try:
@@ -71,20 +71,23 @@ def read_dataset(path: Path, pixels: bool = False) -> "Dataset":
 
 
 def _convert(dataset: "Dataset") -> list[str]:
-    """Convert all values, which pydicom does when they are asked for; leave out and return those that cannot be."""
+    """Convert all values, which pydicom does when they are asked for, and name those that cannot be.
+
+    Numbers that are none stay as text: `number` is None of them, and whoever needs them can tell that from absence.
+    """
     keyword_of = require("pydicom", "reading DICOM").datadict.keyword_for_tag
     unreadable = []
     for tag in list(dataset.keys()):
         try:
             element = dataset[tag]
-            readable = element.VR not in ("DS", "IS") or not any(_is_text(part) for part in _parts(element.value))
         except Exception:  # for each type of values another kind
-            readable = False
-        if not readable:
             unreadable.append(keyword_of(tag) or str(tag))
             del dataset[tag]
-        elif element.VR == "SQ":
+            continue
+        if element.VR == "SQ":
             unreadable += [name for item in element.value for name in _convert(item)]
+        elif element.VR in ("DS", "IS") and any(_is_text(part) for part in _parts(element.value)):
+            unreadable.append(element.keyword or str(tag))
     return unreadable
 
 
