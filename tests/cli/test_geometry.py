@@ -150,7 +150,9 @@ def test_what_is_typed_overrules_the_header(ct, tmp_path, asked):
 def test_a_typed_sdd_moves_a_start_that_had_to_be_assumed(ct, tmp_path, asked):
     angles = {"PositionerPrimaryAngle": -32, "PositionerSecondaryAngle": 2}
     path = save_xray(tmp_path / "run.dcm", **angles)
-    ask(ct, tmp_path, path, "--sdd", 600, "--delx", 3)
+    said = ask(ct, tmp_path, path, "--sdd", 600, "--delx", 3)
+    assert "how far the isocentre is" in said
+    assert "distance from source to detector" not in said
     np.testing.assert_allclose(np.linalg.norm(asked["inits"][0][:3, 3]), 0.75 * 600, rtol=1e-5)
     assert asked["ranges"].degrees == (16.0, 16.0, 16.0)
     ask(ct, tmp_path, save_xray(tmp_path / "run.dcm", **ARM), "--sdd", 700)

@@ -193,7 +193,7 @@ def register(
     """
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels
-    from raygrad.cli._register_headers import ranges_of, unknowns_of
+    from raygrad.cli._register_headers import ranges_of, unknowns_of, warnings_of
     from raygrad.cli._register_inputs import Starts, parse_search, parse_structures, parse_unknowns, prepare
     from raygrad.cli._register_run import describe, passing_on_warnings, register_to_folder
 
@@ -215,7 +215,7 @@ def register(
     output.mkdir(parents=True, exist_ok=True)
     for task in tasks:
         typer.echo(describe(task))
-        for sentence in task.header.warnings if task.header is not None else ():
+        for sentence in warnings_of(task.header) if task.header is not None else ():
             typer.echo(f"raygrad: warning: {task.view.xray}: {sentence}", err=True)
     view = tasks[0].view.orientation or "none"
     converged = register_to_folder(

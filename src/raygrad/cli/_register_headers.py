@@ -26,6 +26,12 @@ def read_header(path: Path, frame: int | None = None) -> XRayGeometry | None:
     return read_xray_geometry(path, frame) if is_dicom(path) else None
 
 
+def warnings_of(header: XRayGeometry) -> list[str]:
+    """What to look at, but for what has to be typed where the header does not say it."""
+    typed = "The header does not say the distance from source to detector", "The header does not say the pixels' size"
+    return [sentence for sentence in header.warnings if not sentence.startswith(typed)]
+
+
 def start_of(header: XRayGeometry, translation: str | None = None, sdd: float | None = None) -> RigidTransform:
     """The header's pose; a translation that was typed comes before the header's, and is turned as ever.
 
