@@ -20,6 +20,8 @@ from raygrad.formats._geometry import GeometryFormat as GeometryFormat
 from raygrad.formats._geometry import has_centred_world as has_centred_world
 from raygrad.formats._geometry import read_geometry as read_geometry
 from raygrad.formats._geometry import write_geometry as write_geometry
+from raygrad.formats._hidden import Hidden as Hidden
+from raygrad.formats._hidden import find_hidden as find_hidden
 from raygrad.formats._images import IMAGES as IMAGES
 from raygrad.formats._images import ImageFormat as ImageFormat
 from raygrad.formats._images import Pixels as Pixels
@@ -56,6 +58,8 @@ __all__ = [
     "line_integrals",
     "estimate_air",
     "read_mask",
+    "find_hidden",
+    "Hidden",
     "read_stack",
     "write_stack",
     "Stack",
