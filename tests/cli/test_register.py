@@ -160,6 +160,32 @@ def test_register_gets_the_xray_the_camera_the_start_and_the_options(ct, xray, t
     assert not (tmp_path / "a" / "convergence.gif").exists()
 
 
+def test_what_an_xray_hides_is_left_out_unless_refused(ct, tmp_path, register):
+    """The mask is that of the picture times --mask, is said, and is drawn."""
+    rows, columns = np.mgrid[:100, :120]
+    bone = 30000 * np.exp(-((columns - 60) ** 2) / 400 - ((rows - 50) ** 2) / 900)
+    within = np.hypot(rows - 50, columns - 60) < 45
+    path = save(tmp_path / "xray.tif", np.where(within, 40000 - bone + rows, 0).astype(np.uint16))
+    mask = np.full((100, 120), 255, dtype=np.uint8)
+    mask[:, :60] = 0
+    save(tmp_path / "mask.png", mask)
+    options = [*OPTIONS, "--values", "intensity", "--no-animation"]
+
+    result = run(ct, path, "-o", tmp_path / "a", *options, "--mask", tmp_path / "mask.png")
+    assert result.exit_code == 0, result.output
+    assert "not compared are what lies beyond a round aperture" in result.output
+    weights = register.options["mask"][0].numpy()
+    assert not weights[~within | (mask == 0)].any()
+    assert weights.sum() == pytest.approx(within[:, 60:].sum(), rel=0.1)
+    picture = np.asarray(Image.open(tmp_path / "a" / "overlay.png").convert("RGB")).astype(int)
+    assert ((picture[..., 0] > 200) & (picture[..., 1:] < 60).all(axis=-1)).sum() > 100
+
+    result = run(ct, path, "-o", tmp_path / "b", *options, "--no-auto-mask")
+    assert result.exit_code == 0, result.output
+    assert "not compared" not in result.output
+    assert "mask" not in register.options
+
+
 def test_search_has_its_ranges(ct, xray, tmp_path, register):
     assert run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation", "--search", "45,80").exit_code == 0
     assert register.options["ranges"] == registration.SearchRanges(degrees=45.0, mm=80.0)

@@ -103,6 +103,15 @@ def register(
             rich_help_panel=XRAY,
         ),
     ] = None,
+    auto_mask: Annotated[
+        bool,
+        typer.Option(
+            "--auto-mask/--no-auto-mask",
+            help="Leave out what by the X-ray itself does not count: what lies beyond a shutter or collimator, "
+            "burned-in text, saturated pixels.",
+            rich_help_panel=XRAY,
+        ),
+    ] = True,
     height: Annotated[
         int | None,
         typer.Option(help="Register at so many rows.", show_default="the X-ray's", rich_help_panel=XRAY),
@@ -204,7 +213,7 @@ def register(
         typer.echo(f"raygrad: warning: {sentence}", err=True)
 
     with passing_on_warnings(warn):
-        tasks = prepare(xrays, starts, camera, orientation, values, mask or (), frame or ())
+        tasks = prepare(xrays, starts, camera, orientation, values, mask or (), frame or (), auto_mask)
     reach, structures, unknowns = parse_search(search), parse_structures(structure), parse_unknowns(calibrate)
     headers = [task.header for task in tasks]
     if reach is None and method == "lm":

@@ -15,10 +15,12 @@ from raygrad.cli._parsing import parse_numbers, parse_pose
 from raygrad.cli._register_headers import read_header, start_of
 from raygrad.formats import (
     FRAMES,
+    Hidden,
     View,
     XRay,
     XRayGeometry,
     choose_values,
+    find_hidden,
     line_integrals,
     read_mask,
     read_poses,
@@ -68,10 +70,11 @@ class Task:
 
     Attributes:
         image: line integrals.
-        mask: weights of its pixels.
+        mask: weights of its pixels, None if all count.
         view: where it was taken from, roughly.
         taken_for: one of `raygrad.formats.VALUES` that its numbers were taken to be, where nobody said so.
         header: what the start was taken from, if that was the X-ray's header.
+        hidden: what of it does not count by itself, None if nobody looked.
     """
 
     image: Float[Tensor, "1 1 height width"]
@@ -79,6 +82,7 @@ class Task:
     view: View
     taken_for: str | None = None
     header: XRayGeometry | None = None
+    hidden: Hidden | None = None
 
 
 def prepare(
@@ -89,6 +93,7 @@ def prepare(
     values: str | None = None,
     masks: Sequence[Path] = (),
     frames: Sequence[str] = (),
+    auto_mask: bool = True,
 ) -> list[Task]:
     """Read everything but the CT, so that mistakes are found before that is read, which may take a while.
 
@@ -99,8 +104,9 @@ def prepare(
             those of the X-ray's header. Pixel sizes are the file's; other `height` and `width` resample the X-ray.
         orientation: "AP", "PA", "none", or None for a pose file's or else AP.
         values: what the X-rays' numbers are, see `line_integrals`.
-        masks: weights, none or one for every X-ray or one for all; they come on top of what a header hides.
+        masks: weights, none or one for every X-ray or one for all.
         frames: of files with several, see `parse_frames`; none or one for every file or one for all.
+        auto_mask: leave out what the X-rays' headers and `find_hidden` say does not count.
 
     Raises:
         InputError: options that exclude each other, that are missing, or that do not fit the X-rays.
@@ -119,14 +125,20 @@ def prepare(
     for number, (xray, pose, known, mask_path) in enumerate(zip(xrays, poses, saved, mask_of, strict=True)):
         intrinsics = _choose_intrinsics(xray, camera, known, headers[number], views is not None)
         image = line_integrals(xray, values)
-        mask = None if mask_path is None else read_mask(mask_path, (image.shape[0], image.shape[1]))
-        if xray.mask is not None:
-            mask = xray.mask if mask is None else mask * xray.mask
+        rows, columns = image.shape
+        hidden = find_hidden(xray, values) if auto_mask else None
         size = (intrinsics.height, intrinsics.width)
-        image, mask = _resampled(image, size), None if mask is None else _resampled(mask, size)[0, 0].clamp(0, 1)
+        mask = None if mask_path is None else _resampled(read_mask(mask_path, (rows, columns)), size)[0, 0].clamp(0, 1)
+        for weights in _weights_of_file(xray, hidden):
+            # A pixel that covers a hidden one would have a part of it.
+            whole = (_resampled(weights, size)[0, 0] > 0.999).to(weights)
+            mask = whole if mask is None else mask * whole
+        if mask is not None and not mask.any():
+            raise InputError(f"Nothing of '{xray.path}' is left to be compared; see --mask and --no-auto-mask.")
         taken_for = choose_values(xray.values) if values is None else None
         view = View(pose, intrinsics, _view_name(orientation, known), xray.name)
-        tasks.append(Task(image, mask, view, taken_for, views[number] if views else None))
+        header = views[number] if views else None
+        tasks.append(Task(_resampled(image, size), mask, view, taken_for, header, hidden))
     if len({task.view.orientation for task in tasks}) > 1:
         raise InputError("The pose files are of different orientations (AP, PA); make them anew with one.")
     return tasks
@@ -325,6 +337,14 @@ def _choose_intrinsics(
         y0=first(typed["y0"], known and known.y0, said["y0"]),
         reverse_x_axis=reverse,
     )
+
+
+def _weights_of_file(xray: XRay, hidden: Hidden | None) -> list[Float[Tensor, "height width"]]:
+    """Of an X-ray's pixels, by its header and by the picture; none if all count, or nobody looked."""
+    if hidden is None:
+        return []
+    declared = getattr(xray, "mask", None)
+    return [weights for weights in (declared, None if hidden.nothing else hidden.weights) if weights is not None]
 
 
 def _resampled(image: Float[Tensor, "rows columns"], size: tuple[int, int]) -> Float[Tensor, "1 1 height width"]:

@@ -47,10 +47,13 @@ def describe(task: Task) -> str:
     if task.header is not None:
         degrees, mm = max(task.header.pose_deg), max(task.header.pose_mm)
         start = f"; starts from its header, known to {degrees:.3g} degrees and {mm:.3g} mm"
-    return (
+    sentence = (
         f"{task.view.xray}: {camera.width} x {camera.height} pixels of {camera.delx:.4g} x {camera.dely:.4g} mm, "
         f"{camera.sdd:g} mm from the source{start}"
     )
+    if task.hidden is None or task.hidden.nothing:
+        return sentence
+    return f"{sentence}\n{task.view.xray}: not compared are {task.hidden} (--no-auto-mask compares all)"
 
 
 def register_to_folder(

@@ -53,8 +53,9 @@ def save_registration(
 ) -> list[str]:
     """Write pictures of a result's best start into a folder, and the trace of all, each file whole or not at all.
 
-    `overlay.png` shows the X-ray under the rendered image before and after, `difference.png` what is left,
-    `convergence.png` the way there and `convergence.gif` the same as a film; `trace.csv` has it in numbers.
+    `overlay.png` shows the X-ray with what its mask hides, and under the rendered image before and after,
+    `difference.png` what is left, `convergence.png` the way there and `convergence.gif` the same as a film; `trace.csv`
+    has it in numbers.
 
     Args:
         folder: it exists.
@@ -125,11 +126,19 @@ def _draw_overlay(rows: Sequence[tuple[Images, Images, Images, Mask | None, str]
     figure, axes = _figure(len(rows), 4)
     for row, (xray, before, after, mask, title) in zip(axes, rows, strict=True):
         plot_overlay(xray, xray, title=title, axs=row[0])
+        _outline(row[0], mask)
         plot_overlay(xray, before, title="X-ray (orange) and start (blue)", axs=row[1], mask=mask)
         plot_overlay(xray, after, title="X-ray (orange) and registered (blue)", axs=row[2], mask=mask)
         tiled = "X-ray and registered, tile by tile"
         plot_overlay(xray, after, title=tiled, axs=row[3], style="checkerboard", mask=mask)
     return figure
+
+
+def _outline(ax: Any, mask: Mask | None) -> None:
+    """Draw around what a mask hides."""
+    hidden = None if mask is None else mask.cpu() == 0
+    if hidden is not None and hidden.any():
+        ax.contour(hidden.float().numpy(), [0.5], colors="red", linewidths=0.8)
 
 
 def _draw_difference(rows: Sequence[tuple[Images, Images, Images, Mask | None, str]]) -> "Figure":
