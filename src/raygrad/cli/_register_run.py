@@ -53,7 +53,7 @@ def describe(task: Task) -> str:
     )
     if task.hidden is None or task.hidden.nothing:
         return sentence
-    return f"{sentence}\n{task.view.xray}: not compared are {task.hidden} (--no-auto-mask compares all)"
+    return f"{sentence}\n{task.view.xray}: left out: {task.hidden} (--no-auto-mask keeps it)"
 
 
 def register_to_folder(

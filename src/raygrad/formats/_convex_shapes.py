@@ -74,7 +74,7 @@ class ConvexShape:
 
     def __str__(self) -> str:
         if self.disc is not None:
-            return "round and straight" if len(self.sides) else "round"
+            return "partly round" if len(self.sides) else "round"
         turns = np.abs(self.sides[:, :2] @ self.sides[:, :2].T)
         if len(self.sides) <= 4 and (np.minimum(turns, 1 - turns) < 0.03).all():
             return "rectangular"

@@ -33,7 +33,8 @@ class Hidden:
 
     Attributes:
         weights: 1 for pixels that count and 0 for the others, as masks are given to `register`.
-        aperture: its shape, such as "round", "rectangular" or "octagonal"; None if the picture shows none.
+        aperture: its shape: "round", "rectangular", "octagonal", "polygonal" (other straight sides) or "partly round";
+            None if the picture shows none.
         within: the part of the image within the aperture.
         saturated: the part of the image that is within and where the range of the numbers ended.
         text: the part of the image that is within and under burned-in text or graphics.
