@@ -343,8 +343,7 @@ def _weights_of_file(xray: XRay, hidden: Hidden | None) -> list[Float[Tensor, "h
     """Of an X-ray's pixels, by its header and by the picture; none if all count, or nobody looked."""
     if hidden is None:
         return []
-    declared = getattr(xray, "mask", None)
-    return [weights for weights in (declared, None if hidden.nothing else hidden.weights) if weights is not None]
+    return [weights for weights in (xray.mask, None if hidden.nothing else hidden.weights) if weights is not None]
 
 
 def _resampled(image: Float[Tensor, "rows columns"], size: tuple[int, int]) -> Float[Tensor, "1 1 height width"]:
