@@ -1,13 +1,16 @@
 """`raygrad export`: poses in the world of the CT's own file."""
 
+import csv
+
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from typer.testing import CliRunner
 
 from raygrad.cli import app
 from raygrad.data import Volume, read, write_volume
-from raygrad.formats import Frames, View, read_file_to_world, read_geometry, write_poses
+from raygrad.formats import Frames, View, read_file_to_world, read_geometry, read_poses, write_poses
 from raygrad.geometry import Intrinsics
 from raygrad.pose import convert
 
@@ -80,3 +83,28 @@ def test_the_kind_is_asked_for_where_names_do_not_tell(folder):
     expected = read_geometry(folder / "out.csv")
     found = read_geometry(folder / "out.txt", Frames(expected.image_shape, (2.0, 2.0))).world_to_pixel
     torch.testing.assert_close(found / found[:, 2:, 3:], expected.world_to_pixel / expected.world_to_pixel[:, 2:, 3:])
+
+
+@pytest.mark.parametrize("suffix", [".tfm", ".h5"])
+def test_a_transform_takes_the_patient_to_the_camera(folder, suffix):
+    """By points: the source to the origin, the middle of the detector to (x0, y0, sdd)."""
+    assert run(folder / "pose.json", "--to", folder / f"camera{suffix}", "--to", folder / "out.csv").exit_code == 0
+    transform = sitk.ReadTransform(str(folder / f"camera{suffix}"))
+    with (folder / "out.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    source, target = (ends[0, 0].tolist() for ends in read_geometry(folder / "out.csv").rays())
+    for point, seen in ((source, (0, 0, 0)), (target, None)):
+        found = transform.TransformPoint((-point[0], -point[1], point[2]))
+        x, y, z = -found[0], -found[1], found[2]  # LPS to RAS
+        if seen is None:  # the first pixel's centre, half a pixel in from the corner
+            side = 1 if line["reverse_x_axis"] == "true" else -1
+            seen = (5.0 + side * 29.0, 19.0, 1020.0)
+        assert (x, y, z) == pytest.approx(seen, abs=1e-3)
+
+
+def test_a_transform_has_one_view(folder):
+    views = read_poses(folder / "pose.json") * 2
+    write_poses(folder / "two.json", views, file_to_world=np.eye(4))
+    refused = run(folder / "two.json", "--to", folder / "camera.tfm")
+    assert refused.exit_code == 2
+    assert "A transform has one view" in refused.output

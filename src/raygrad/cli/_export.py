@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raygrad._errors import InputError
+
 if TYPE_CHECKING:
     from raygrad.pose import RigidTransform
 
@@ -33,21 +35,31 @@ def export(
     ] = False,
 ) -> None:
     """Write poses to the files of other programs, in the world of the CT's own file (RAS+ mm)."""
-    from raygrad.formats import read_geometry, read_poses, write_geometry, written_format
+    from raygrad.formats import read_geometry, read_poses, split_views, write_camera, write_geometry, written_format
 
-    in_centre = {path: centred or written_format(path, kind).centred for path in to}
+    in_centre = {path: centred or (not _is_transform(path) and written_format(path, kind).centred) for path in to}
     views, names = read_geometry(poses), [view.xray for view in read_poses(poses)]
+    if len(views) > 1 and any(map(_is_transform, to)):
+        raise InputError(f"A transform has one view, and '{poses}' has {len(views)}.")
     in_file = views if all(in_centre.values()) else views.moved(_to_file(poses, ct))
     for path in to:
-        write_geometry(path, views if in_centre[path] else in_file, names, kind)
+        written = views if in_centre[path] else in_file
+        if _is_transform(path):
+            write_camera(path, split_views(written)[0])
+        else:
+            write_geometry(path, written, names, kind)
         origin = "the CT's centre" if in_centre[path] else "that of the CT's file"
         typer.echo(f"{path}: {len(views)} view(s), the world's origin is {origin}")
+
+
+def _is_transform(path: Path) -> bool:
+    """Whether its name is that of a transform of ITK's."""
+    return path.suffix.lower() in (".tfm", ".h5")
 
 
 def _to_file(poses: Path, ct: str | None) -> "RigidTransform":
     import torch
 
-    from raygrad._errors import InputError
     from raygrad.cli._loading import load_attenuation
     from raygrad.formats import read_file_to_world
     from raygrad.pose import RigidTransform

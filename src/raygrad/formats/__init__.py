@@ -27,6 +27,7 @@ from raygrad.formats._images import ImageFormat as ImageFormat
 from raygrad.formats._images import Pixels as Pixels
 from raygrad.formats._images import write_image as write_image
 from raygrad.formats._itk_transforms import read_transform as read_transform
+from raygrad.formats._itk_transforms import write_camera as write_camera
 from raygrad.formats._itk_transforms import write_transform as write_transform
 from raygrad.formats._line_integrals import VALUES as VALUES
 from raygrad.formats._line_integrals import estimate_air as estimate_air
@@ -84,6 +85,7 @@ __all__ = [
     "Fiducials",
     "read_transform",
     "write_transform",
+    "write_camera",
     "write_image",
     "write_xray",
     "GEOMETRIES",

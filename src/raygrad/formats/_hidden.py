@@ -86,7 +86,7 @@ def find_hidden(xray: XRay, values: str | None = None) -> Hidden:
     integrals = of_one_image(xray.pixels, kind, xray.bone_is_low, xray.full_scale)
     as_stored, as_integrals = (numbers.double().cpu().numpy() for numbers in (xray.pixels, integrals))
     painted = xray.full_scale is not None  # else the numbers are not a picture's
-    return _hidden_in(as_stored, as_integrals, kind != "display", painted)
+    return _hidden_in(as_stored, as_integrals, kind not in ("display", "inverted-display"), painted)
 
 
 def _hidden_in(pixels: Numbers, integrals: Numbers, linear: bool, painted: bool) -> Hidden:

@@ -11,6 +11,7 @@ from raygrad._errors import InputError
 from raygrad._files import suffix_of, written_whole
 from raygrad._optional import require
 from raygrad._simpleitk import quiet
+from raygrad.formats._views import View, right_handed
 from raygrad.pose import AffineTransform, RigidTransform
 
 _SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".hdf")
@@ -56,6 +57,26 @@ def read_transform(path: str | os.PathLike[str]) -> RigidTransform:
     deviation = (rotation @ rotation.T - torch.eye(3, dtype=torch.float64)).abs().max()
     is_rigid = deviation < 1e-6 and torch.linalg.det(rotation) > 0
     return RigidTransform(in_ras) if is_rigid else AffineTransform(in_ras)
+
+
+def write_camera(path: str | os.PathLike[str], view: View) -> None:
+    """Write where a view's camera is to a file of ITK's transforms, whole or not at all.
+
+    It takes points of the patient to the camera's frame, where the source is at (0, 0, 0) and the detector in the plane
+    z = sdd: the patient is the fixed image. So Slicer, which inverts what it reads, puts things of the camera's frame
+    where they are in the patient. Both are RAS there and LPS in the file, as ITK has it.
+
+    Args:
+        path: its name ends in .tfm, .txt or .h5.
+        view: of one pose.
+
+    Raises:
+        ValueError: several poses, or one that is not finite.
+        InputError: another suffix.
+        OSError: the file cannot be written.
+    """
+    camera_to_world, _ = right_handed(view)
+    write_transform(path, camera_to_world.inverse())
 
 
 def write_transform(path: str | os.PathLike[str], transform: RigidTransform) -> None:

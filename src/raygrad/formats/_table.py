@@ -3,16 +3,14 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from raygrad._errors import InputError
 from raygrad._files import written_whole
-from raygrad.data import make_reorient
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
-from raygrad.formats._views import View, join_views, split_views
+from raygrad.formats._views import View, join_views, right_handed, split_views
 from raygrad.geometry import ConeViews, Intrinsics
 from raygrad.pose import RigidTransform
 
@@ -31,14 +29,10 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(_COLUMNS)
     for number, view in enumerate(split_views(views, names), start=1):
-        reorient = RigidTransform(make_reorient(view.orientation).to(view.pose.matrix))
-        matrix, camera = reorient.compose(view.pose).matrix[0], view.intrinsics
-        if torch.linalg.det(matrix) < 0:  # as of PA: the same rays of a camera whose x axis points the other way
-            matrix = matrix @ torch.diag(matrix.new_tensor([-1.0, 1.0, 1.0, 1.0]))
-            camera = replace(camera, x0=-camera.x0, reverse_x_axis=not camera.reverse_x_axis)
+        camera_to_world, camera = right_handed(view)
         lengths = [getattr(camera, name.removesuffix("_mm")) for name in _LENGTHS]
         mirrored = str(camera.reverse_x_axis).lower()
-        lines.writerow([number, view.xray or "", *lengths, mirrored, *matrix[:3].flatten().tolist()])
+        lines.writerow([number, view.xray or "", *lengths, mirrored, *camera_to_world.matrix[0, :3].flatten().tolist()])
     with written_whole(path) as unfinished:
         unfinished.write_text(text.getvalue(), encoding="utf-8")
 

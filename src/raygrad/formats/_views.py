@@ -1,7 +1,7 @@
 """What single images were taken with, and the views of a sweep as many of these."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -48,6 +48,19 @@ class View:
         i = self.intrinsics
         camera: dict[str, Any] = {"sdd": i.sdd, "height": i.height, "width": i.width, "delx": i.delx, "dely": i.dely}
         return DRR(subject, **camera, x0=i.x0, y0=i.y0, reverse_x_axis=i.reverse_x_axis, **options)
+
+
+def right_handed(view: View) -> tuple[RigidTransform, Intrinsics]:
+    """Camera-to-world and intrinsics of a view with a camera that is no mirror image, which other programs expect.
+
+    That of PA is one: the same rays are those of a camera whose x axis points the other way.
+    """
+    reorient = RigidTransform(make_reorient(view.orientation).to(view.pose.matrix))
+    matrix, intrinsics = reorient.compose(view.pose).matrix, view.intrinsics
+    if torch.linalg.det(matrix[0]) < 0:
+        matrix = matrix @ torch.diag(matrix.new_tensor([-1.0, 1.0, 1.0, 1.0]))
+        intrinsics = replace(intrinsics, x0=-intrinsics.x0, reverse_x_axis=not intrinsics.reverse_x_axis)
+    return RigidTransform(matrix), intrinsics
 
 
 def join_views(views: Sequence[View], name: str = "the geometry") -> ConeViews:
