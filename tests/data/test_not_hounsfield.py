@@ -1,11 +1,10 @@
 """CTs whose numbers are no Hounsfield units are warned of, and no others."""
 
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from real_files import real_data
 
 from raygrad.data import HounsfieldWarning, Volume, load_example_ct, read, read_volume
 
@@ -71,11 +70,9 @@ def test_what_is_no_ct_of_a_body_is_not_warned_of():
     read(load_example_ct(shape=(48, 48, 32)).volume)
 
 
-@pytest.mark.skipif("RAYGRAD_REAL_DATA" not in os.environ, reason="RAYGRAD_REAL_DATA names no folder of real files")
 def test_real_cts():
-    folder = Path(os.environ["RAYGRAD_REAL_DATA"])
-    for file in ("chest/cxr.nii.gz", "ct_slicer/CTChest4.nrrd"):
-        volume = read_volume(folder / file)
+    for folder, file in (("chest", "cxr.nii.gz"), ("ct_slicer", "CTChest4.nrrd")):
+        volume = read_volume(real_data(folder) / file)
         read(volume)
         with pytest.warns(HounsfieldWarning, match="rescaling"):
             read(Volume((volume.data.int() + 1024).clamp(min=0), volume.affine))

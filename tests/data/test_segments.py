@@ -1,8 +1,6 @@
 """Structures from the files of tools for segmentation: the right voxels, numbers and names, overlaps too."""
 
 import copy
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from dicom_files import write, write_series
 from image_files import affine_of, rotated, save
 from matplotlib.path import Path as Polygon
 from pydicom import dcmread
+from real_files import real_data
 from segmentation_files import write_rtstruct, write_seg, write_slicer
 
 from raygrad.data import Volume, read, read_volume
@@ -91,9 +90,8 @@ def test_headers_of_segments_that_lie(tmp_path):
         refused(write_slicer(tmp_path / f"{n}.seg.nrrd", labels, AFFINE, [{"Name": "a", **segment}]), "'a'")
 
 
-@pytest.mark.skipif("RAYGRAD_REAL_DATA" not in os.environ, reason="RAYGRAD_REAL_DATA names no folder of real files")
 def test_real_segmentations_of_slicer():
-    folder = Path(os.environ["RAYGRAD_REAL_DATA"]) / "ct_slicer"
+    folder = real_data("ct_slicer")
     path = folder / "SegmentationOverlapping.seg.nrrd"
     array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     with pytest.warns(UserWarning, match="15514 voxels"):

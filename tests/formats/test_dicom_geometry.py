@@ -1,14 +1,13 @@
 """Geometry from the headers of X-rays: points of the patient fall where the machine of the standard draws them."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_files import real_data
 from xray_headers import DX, ENHANCED_XA, RT_IMAGE, XA, c_arm, field_of_view, on_plane, save_header, turned
 
 from raygrad.formats import XRAY_VENDORS, InputError, read_xray_geometry
@@ -451,7 +450,6 @@ def test_a_radiograph_that_says_no_side(tmp_path):
 # --- real files
 
 
-@pytest.mark.skipif("RAYGRAD_REAL_DATA" not in os.environ, reason="RAYGRAD_REAL_DATA names no folder of real files")
 @pytest.mark.parametrize(
     ("name", "kind", "says", "sdd", "spacing"),
     [  # says: a side, the distance, the pixels' size
@@ -464,7 +462,7 @@ def test_a_radiograph_that_says_no_side(tmp_path):
     ],
 )
 def test_real_headers(name, kind, says, sdd, spacing):
-    geometry = read_xray_geometry(Path(os.environ["RAYGRAD_REAL_DATA"]) / "xray_dicom" / f"{name}.dcm")
+    geometry = read_xray_geometry(real_data("xray_dicom") / f"{name}.dcm")
     assert (geometry.kind, geometry.has_view, geometry.has_sdd, geometry.has_pixel_size) == (kind, *says)
     assert (geometry.intrinsics.sdd, geometry.intrinsics.delx) == (sdd, spacing)
     if name == "HasFragmentSequence":  # 32 degrees RAO, 2 cranial: the detector is on the patient's right

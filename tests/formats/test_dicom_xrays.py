@@ -1,14 +1,13 @@
 """DICOM X-rays: frames, tables, what numbers mean by class and header, lengths at the detector; and real files."""
 
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_xrays import CLASSES, save_dicom
+from real_files import real_data
 
 from raygrad.cli._register_inputs import CAMERA_OPTIONS, Starts, parse_frames, prepare
 from raygrad.formats import InputError, line_integrals, read_stack, read_xray, read_xrays
@@ -338,12 +337,8 @@ def test_lengths_in_enhanced_files(tmp_path):
 # --- files as they were found
 
 
-REAL = os.environ.get("RAYGRAD_REAL_DATA")
-
-
-@pytest.mark.skipif(not REAL, reason="RAYGRAD_REAL_DATA does not name the folder of real files")
 def test_real_files():
-    folder = Path(REAL or "") / "xray_dicom"
+    folder = real_data("xray_dicom")
     expected = {
         "CR-ModalitySequenceLUT.dcm": ("display", True, (0.15, 0.15), None),
         "HasFragmentSequence.dcm": ("intensity", False, None, None),

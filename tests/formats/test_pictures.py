@@ -1,14 +1,13 @@
 """PNG, TIFF and arrays as X-rays: every type of number, tiled, turned, transparent, packed; or refused, and why."""
 
-import os
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import tifffile
 from PIL import Image
+from real_files import real_data
 
 from raygrad.formats import IMAGES, TIFF, InputError, read_stack, read_xray
 
@@ -181,15 +180,10 @@ def test_png_keeps_16_bits(tmp_path):
     assert read_xray(tmp_path / "a.png").full_scale == 65535
 
 
-REAL = os.environ.get("RAYGRAD_REAL_DATA")
-
-
-@pytest.mark.skipif(not REAL, reason="RAYGRAD_REAL_DATA does not name the folder of real files")
 def test_real_files():
-    folder = Path(REAL or "")
-    radiogram = read_xray(folder / "conebeam" / "radiogram.tif")
+    radiogram = read_xray(real_data("conebeam") / "radiogram.tif")
     assert radiogram.pixels.shape == (2000, 1500)
     assert radiogram.pixels.min().item() == pytest.approx(0.6098335433818355)
     assert radiogram.full_scale is None
-    for path in sorted((folder / "fluoroscopy").rglob("*.tif"))[::5]:
+    for path in sorted(real_data("fluoroscopy").rglob("*.tif"))[::5]:
         np.testing.assert_array_equal(read_xray(path).pixels, np.asarray(Image.open(path)))

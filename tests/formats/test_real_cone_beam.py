@@ -3,18 +3,14 @@
 The specimen (axitom, MIT) is a body of revolution, so its one radiogram is that of every angle.
 """
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
 import torch
+from real_files import real_data
 from torch.nn import functional
 
 import raygrad as rg
 
-FOLDER = Path(os.environ.get("RAYGRAD_REAL_DATA", "nowhere")) / "conebeam"
-needs_data = pytest.mark.skipif(not FOLDER.is_dir(), reason="RAYGRAD_REAL_DATA names no folder with real files")
 COARSE = 4
 
 
@@ -35,11 +31,11 @@ def axis_of(image):
     return min(middles, key=difference) / 2
 
 
-@needs_data
 def test_fdk_agrees_with_the_makers_slice():
-    views = rg.read_geometry(FOLDER / "radiogram.xtekct")[::COARSE]
-    image = -rg.read_xray(FOLDER / "radiogram.tif").pixels.log()
-    maker = rg.read_xray(FOLDER / "recon_by_external_software.tif").pixels[:1996]
+    folder = real_data("conebeam")
+    views = rg.read_geometry(folder / "radiogram.xtekct")[::COARSE]
+    image = -rg.read_xray(folder / "radiogram.tif").pixels.log()
+    maker = rg.read_xray(folder / "recon_by_external_software.tif").pixels[:1996]
     assert image.shape == views.image_shape == (2000, 1500)
 
     fine = views.detector.intrinsics.detached()

@@ -1,14 +1,13 @@
 """Files of scanners and trackers: points of the world on the pixels where the maker's own formula has them."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from camera_formulas import POINTS, assert_pixels, pixels_of, project, project_cone_vectors, random_pinhole, turn
 from PIL import Image
+from real_files import real_data
 
 from raygrad.formats import Frames, has_centred_world, read_geometry, read_xtekct, write_geometry
 from raygrad.geometry import cone_vectors_of
@@ -16,14 +15,6 @@ from raygrad.geometry.trajectories import circular
 
 FRAMES = Frames((6, 9), (4.0, 4.0))
 SQUARE = {"sdd": 1200.0, "sid": 800.0, "height": 6, "width": 9, "delx": 4.0, "x0": 6.0, "y0": -4.5}
-
-
-def real_data(folder):
-    """A folder of real files, or a skipped test."""
-    path = Path(os.environ.get("RAYGRAD_REAL_DATA", "nowhere")) / folder
-    if not path.is_dir():
-        pytest.skip(f"RAYGRAD_REAL_DATA names no folder with '{folder}'")
-    return path
 
 
 def rows(numbers):

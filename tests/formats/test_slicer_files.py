@@ -1,13 +1,12 @@
 """Fiducials and transforms of Slicer and ITK: points where these programs have them."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from real_files import real_data
 
 from raygrad.data import read
 from raygrad.formats import read_fiducials, read_transform, write_fiducials, write_transform
@@ -86,9 +85,7 @@ def test_damaged_fiducials_are_refused_with_the_reason(tmp_path, damage):
 
 
 def test_real_fiducials_lie_in_the_chest_that_they_were_set_in():
-    folder = Path(os.environ.get("RAYGRAD_REAL_DATA", "nowhere")) / "ct_slicer"
-    if not folder.is_dir():
-        pytest.skip("RAYGRAD_REAL_DATA names no folder with 'ct_slicer'")
+    folder = real_data("ct_slicer")
     points, labels = read_fiducials(folder / "F_1.fcsv")
     assert (len(points), labels[3]) == (12, "Different name")
     image = sitk.ReadImage(str(folder / "CTChest4.nrrd"))  # SimpleITK's world is LPS
