@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-OPTIONAL = ("nibabel", "SimpleITK", "matplotlib", "pooch", "torchio")
+OPTIONAL = ("nibabel", "SimpleITK", "pydicom", "tifffile", "matplotlib", "pooch", "torchio")
 
 
 def info() -> None:
