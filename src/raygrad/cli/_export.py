@@ -1,5 +1,6 @@
 """`raygrad export`: poses that were found, as the files of other programs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,8 @@ import typer
 from raygrad._errors import InputError
 
 if TYPE_CHECKING:
+    from raygrad.cli._export_scene import Scene
+    from raygrad.geometry import ConeViews
     from raygrad.pose import RigidTransform
 
 
@@ -28,23 +31,36 @@ def export(
     ] = None,
     ct: Annotated[
         str | None,
-        typer.Option(help="The CT that the poses are of, for pose files that do not say where its origin is."),
+        typer.Option(
+            help="The CT that the poses are of: for scenes, and for pose files that do not say where its origin is."
+        ),
+    ] = None,
+    xray: Annotated[
+        list[Path] | None,
+        typer.Option(help="For scenes: the X-ray of each view, once for each, or the one file that has them all."),
     ] = None,
     centred: Annotated[
         bool, typer.Option("--centred", help="Leave the world's origin in the CT's centre, where raygrad has it.")
     ] = False,
 ) -> None:
-    """Write poses to the files of other programs, in the world of the CT's own file (RAS+ mm)."""
-    from raygrad.formats import read_geometry, read_poses, split_views, write_camera, write_geometry, written_format
+    """Write poses to the files of other programs, in the world of the CT's own file (RAS+ mm).
 
-    in_centre = {path: centred or (not _is_transform(path) and written_format(path, kind).centred) for path in to}
+    A name that ends in .mrb makes a scene for 3D Slicer, of the CT, the X-rays and the beams.
+    """
+    from raygrad.formats import read_geometry, read_poses, split_views, write_camera, write_geometry
+
+    _check_options(to, ct, xray, centred)
+    in_centre = {path: centred or _has_centred_world(path, kind) for path in to}
     views, names = read_geometry(poses), [view.xray for view in read_poses(poses)]
     if len(views) > 1 and any(map(_is_transform, to)):
         raise InputError(f"A transform has one view, and '{poses}' has {len(views)}.")
     in_file = views if all(in_centre.values()) else views.moved(_to_file(poses, ct))
+    scene = _scene_of([path for path in to if _is_scene(path)], str(ct), in_file, xray or [], names)
     for path in to:
         written = views if in_centre[path] else in_file
-        if _is_transform(path):
+        if scene is not None and _is_scene(path):
+            scene.write(path)
+        elif _is_transform(path):
             write_camera(path, split_views(written)[0])
         else:
             write_geometry(path, written, names, kind)
@@ -57,6 +73,48 @@ def _is_transform(path: Path) -> bool:
     return path.suffix.lower() in (".tfm", ".h5")
 
 
+def _is_scene(path: Path) -> bool:
+    """Whether its name is that of a scene of Slicer's."""
+    return path.suffix.lower() == ".mrb"
+
+
+def _has_centred_world(path: Path, kind: str | None) -> bool:
+    """Whether the format of a file of this name has the CT's centre for the origin of its world."""
+    from raygrad.formats import written_format
+
+    return not _is_transform(path) and not _is_scene(path) and written_format(path, kind).centred
+
+
+def _check_options(to: Sequence[Path], ct: str | None, xrays: Sequence[Path] | None, centred: bool) -> None:
+    """Refuse what a scene lacks, or what only a scene takes."""
+    scene = next((path for path in to if _is_scene(path)), None)
+    if scene is None:
+        if xrays:
+            raise InputError("--xray is for scenes: give --to a name that ends in .mrb.")
+        return
+    if ct is None or not xrays:
+        missing = " and ".join(
+            word for word, there in (("the CT (--ct)", ct), ("the X-ray of each view (--xray)", xrays)) if not there
+        )
+        raise InputError(f"The scene '{scene}' needs {missing}.")
+    if centred:
+        raise InputError(f"The scene '{scene}' is in the world of the CT's own file: leave out --centred.")
+
+
+def _scene_of(
+    paths: Sequence[Path], ct: str, views: "ConeViews", xrays: Sequence[Path], names: Sequence[str | None]
+) -> "Scene | None":
+    """What the scenes of these paths hold, if there are any, with all checked that could be wrong."""
+    from raygrad.cli._export_scene import Scene
+
+    if not paths:
+        return None
+    scene = Scene.of(ct, views, xrays, names)
+    for path in paths:
+        scene.check(path)
+    return scene
+
+
 def _to_file(poses: Path, ct: str | None) -> "RigidTransform":
     import torch
 
@@ -64,7 +122,9 @@ def _to_file(poses: Path, ct: str | None) -> "RigidTransform":
     from raygrad.formats import read_file_to_world
     from raygrad.pose import RigidTransform
 
-    file_to_world = read_file_to_world(poses) if ct is None else load_attenuation(ct).file_to_world
+    file_to_world = read_file_to_world(poses)
+    if file_to_world is None and ct is not None:
+        file_to_world = load_attenuation(ct).file_to_world
     if file_to_world is None:
         raise InputError(
             f"'{poses}' does not say where the origin of its CT's file is: give --ct, or --centred to leave the origin "

@@ -38,6 +38,7 @@ from raygrad.formats._pose_json import write_poses as write_poses
 from raygrad.formats._projection_matrices import views_of_matrices as views_of_matrices
 from raygrad.formats._registry import Format as Format
 from raygrad.formats._registry import Formats as Formats
+from raygrad.formats._slicer_scene import write_scene as write_scene
 from raygrad.formats._stacks import Stack as Stack
 from raygrad.formats._stacks import read_stack as read_stack
 from raygrad.formats._stacks import write_stack as write_stack
@@ -86,6 +87,7 @@ __all__ = [
     "read_transform",
     "write_transform",
     "write_camera",
+    "write_scene",
     "write_image",
     "write_xray",
     "GEOMETRIES",
@@ -118,6 +120,7 @@ from raygrad.formats._png import PNG as PNG
 from raygrad.formats._pose_json import POSE_JSON as POSE_JSON
 from raygrad.formats._projection_matrices import PROJECTION_MATRICES as PROJECTION_MATRICES
 from raygrad.formats._rtk import RTK as RTK
+from raygrad.formats._slicer_scene import check_scene as check_scene
 from raygrad.formats._stacks import check_stack_path as check_stack_path
 from raygrad.formats._table import TABLE as TABLE
 from raygrad.formats._text_matrices import TEXT_MATRICES as TEXT_MATRICES
