@@ -37,7 +37,10 @@ def export(
     ] = None,
     xray: Annotated[
         list[Path] | None,
-        typer.Option(help="For scenes: the X-ray of each view, once for each, or the one file that has them all."),
+        typer.Option(
+            help="The X-ray of each view, once for each, or the one file that has them all: for scenes, and to say "
+            "whose patient and study an overlay is of."
+        ),
     ] = None,
     centred: Annotated[
         bool, typer.Option("--centred", help="Leave the world's origin in the CT's centre, where raygrad has it.")
@@ -45,8 +48,10 @@ def export(
 ) -> None:
     """Write poses to the files of other programs, in the world of the CT's own file (RAS+ mm).
 
-    A name that ends in .mrb makes a scene for 3D Slicer, of the CT, the X-rays and the beams.
+    A name that ends in .mrb makes a scene for 3D Slicer, of the CT, the X-rays and the beams; one in .dcm a DICOM
+    Secondary Capture of the overlay.png beside the poses.
     """
+    from raygrad.cli._export_overlay import check_overlay, write_overlay
     from raygrad.formats import read_geometry, read_poses, split_views, write_camera, write_geometry
 
     _check_options(to, ct, xray, centred)
@@ -56,7 +61,12 @@ def export(
         raise InputError(f"A transform has one view, and '{poses}' has {len(views)}.")
     in_file = views if all(in_centre.values()) else views.moved(_to_file(poses, ct))
     scene = _scene_of([path for path in to if _is_scene(path)], str(ct), in_file, xray or [], names)
+    for path in filter(_is_overlay, to):
+        check_overlay(path, poses, xray)
     for path in to:
+        if _is_overlay(path):
+            typer.echo(write_overlay(path, poses, xray))
+            continue
         written = views if in_centre[path] else in_file
         if scene is not None and _is_scene(path):
             scene.write(path)
@@ -78,10 +88,17 @@ def _is_scene(path: Path) -> bool:
     return path.suffix.lower() == ".mrb"
 
 
+def _is_overlay(path: Path) -> bool:
+    """Whether its name is that of a DICOM file, which an overlay is written to."""
+    return path.suffix.lower() == ".dcm"
+
+
 def _has_centred_world(path: Path, kind: str | None) -> bool:
     """Whether the format of a file of this name has the CT's centre for the origin of its world."""
     from raygrad.formats import written_format
 
+    if _is_overlay(path):
+        return True  # a picture has no world
     return not _is_transform(path) and not _is_scene(path) and written_format(path, kind).centred
 
 
@@ -89,8 +106,8 @@ def _check_options(to: Sequence[Path], ct: str | None, xrays: Sequence[Path] | N
     """Refuse what a scene lacks, or what only a scene takes."""
     scene = next((path for path in to if _is_scene(path)), None)
     if scene is None:
-        if xrays:
-            raise InputError("--xray is for scenes: give --to a name that ends in .mrb.")
+        if xrays and not any(map(_is_overlay, to)):
+            raise InputError("--xray is for scenes and overlays: give --to a name that ends in .mrb or .dcm.")
         return
     if ct is None or not xrays:
         missing = " and ".join(

@@ -5,6 +5,7 @@ module, which adds itself to `GEOMETRIES` or to `IMAGES`: `IMAGES.add(ImageForma
 """
 
 from raygrad._errors import InputError as InputError
+from raygrad.formats._dicom_capture import write_secondary_capture as write_secondary_capture
 from raygrad.formats._dicom_geometry import XRAY_VENDORS as XRAY_VENDORS
 from raygrad.formats._dicom_geometry import HeaderNumber as HeaderNumber
 from raygrad.formats._dicom_geometry import XRayGeometry as XRayGeometry
@@ -88,6 +89,7 @@ __all__ = [
     "write_transform",
     "write_camera",
     "write_scene",
+    "write_secondary_capture",
     "write_image",
     "write_xray",
     "GEOMETRIES",
@@ -103,6 +105,8 @@ __all__ = [
 # Lent to other rooms; not for users.
 from raygrad.formats._astra import ASTRA as ASTRA
 from raygrad.formats._beside import beside as beside
+from raygrad.formats._dicom_capture import check_capture as check_capture
+from raygrad.formats._dicom_capture import read_colours as read_colours
 from raygrad.formats._dicom_xray import DICOM as DICOM
 from raygrad.formats._geometry import written_format as written_format
 from raygrad.formats._images import check_image_path as check_image_path
