@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from raygrad.geometry import ConeViews
     from raygrad.pose import RigidTransform
 
+_REGISTRATION = "spatial registration"
+"""The kind of a DICOM file that is a Spatial Registration, where another is an overlay."""
+
 
 def export(
     poses: Annotated[
@@ -27,12 +30,16 @@ def export(
     ],
     kind: Annotated[
         str | None,
-        typer.Option(help="The name of the format, where several have files of such a name."),
+        typer.Option(
+            help="The name of the format, where several have files of such a name. A .dcm file is an overlay, or with "
+            f"'{_REGISTRATION}' where the camera is."
+        ),
     ] = None,
     ct: Annotated[
         str | None,
         typer.Option(
-            help="The CT that the poses are of: for scenes, and for pose files that do not say where its origin is."
+            help="The CT that the poses are of: for scenes and DICOM registrations, and for pose files that do not say "
+            "where its origin is."
         ),
     ] = None,
     xray: Annotated[
@@ -52,19 +59,31 @@ def export(
     Secondary Capture of the overlay.png beside the poses.
     """
     from raygrad.cli._export_overlay import check_overlay, write_overlay
-    from raygrad.formats import read_geometry, read_poses, split_views, write_camera, write_geometry
+    from raygrad.formats import (
+        check_registration,
+        read_geometry,
+        read_poses,
+        split_views,
+        write_camera,
+        write_geometry,
+        write_spatial_registration,
+    )
 
-    _check_options(to, ct, xray, centred)
-    in_centre = {path: centred or _has_centred_world(path, kind) for path in to}
+    pictures = [path for path in to if _is_dicom(path) and kind != _REGISTRATION]
+    registrations = [path for path in to if _is_dicom(path) and kind == _REGISTRATION]
+    _check_options(to, ct, xray, centred, kind)
+    in_centre = {path: centred or path in pictures or _has_centred_world(path, kind) for path in to}
     views, names = read_geometry(poses), [view.xray for view in read_poses(poses)]
-    if len(views) > 1 and any(map(_is_transform, to)):
+    if len(views) > 1 and (registrations or any(map(_is_transform, to))):
         raise InputError(f"A transform has one view, and '{poses}' has {len(views)}.")
     in_file = views if all(in_centre.values()) else views.moved(_to_file(poses, ct))
     scene = _scene_of([path for path in to if _is_scene(path)], str(ct), in_file, xray or [], names)
-    for path in filter(_is_overlay, to):
+    for path in pictures:
         check_overlay(path, poses, xray)
+    for path in registrations:
+        check_registration(path, str(ct))
     for path in to:
-        if _is_overlay(path):
+        if path in pictures:
             typer.echo(write_overlay(path, poses, xray))
             continue
         written = views if in_centre[path] else in_file
@@ -72,6 +91,8 @@ def export(
             scene.write(path)
         elif _is_transform(path):
             write_camera(path, split_views(written)[0])
+        elif path in registrations:
+            write_spatial_registration(path, split_views(written, names)[0], str(ct))
         else:
             write_geometry(path, written, names, kind)
         origin = "the CT's centre" if in_centre[path] else "that of the CT's file"
@@ -88,8 +109,8 @@ def _is_scene(path: Path) -> bool:
     return path.suffix.lower() == ".mrb"
 
 
-def _is_overlay(path: Path) -> bool:
-    """Whether its name is that of a DICOM file, which an overlay is written to."""
+def _is_dicom(path: Path) -> bool:
+    """Whether its name is that of a DICOM file."""
     return path.suffix.lower() == ".dcm"
 
 
@@ -97,25 +118,29 @@ def _has_centred_world(path: Path, kind: str | None) -> bool:
     """Whether the format of a file of this name has the CT's centre for the origin of its world."""
     from raygrad.formats import written_format
 
-    if _is_overlay(path):
-        return True  # a picture has no world
-    return not _is_transform(path) and not _is_scene(path) and written_format(path, kind).centred
+    if any(is_other(path) for is_other in (_is_transform, _is_scene, _is_dicom)):
+        return False
+    return written_format(path, kind).centred
 
 
-def _check_options(to: Sequence[Path], ct: str | None, xrays: Sequence[Path] | None, centred: bool) -> None:
-    """Refuse what a scene lacks, or what only a scene takes."""
-    scene = next((path for path in to if _is_scene(path)), None)
-    if scene is None:
-        if xrays and not any(map(_is_overlay, to)):
-            raise InputError("--xray is for scenes and overlays: give --to a name that ends in .mrb or .dcm.")
-        return
-    if ct is None or not xrays:
-        missing = " and ".join(
-            word for word, there in (("the CT (--ct)", ct), ("the X-ray of each view (--xray)", xrays)) if not there
-        )
-        raise InputError(f"The scene '{scene}' needs {missing}.")
-    if centred:
-        raise InputError(f"The scene '{scene}' is in the world of the CT's own file: leave out --centred.")
+def _check_options(
+    to: Sequence[Path], ct: str | None, xrays: Sequence[Path] | None, centred: bool, kind: str | None
+) -> None:
+    """Refuse what a scene or a DICOM registration lacks, and X-rays where none is shown."""
+    registers = kind == _REGISTRATION
+    if xrays and not any(_is_scene(path) or (_is_dicom(path) and not registers) for path in to):
+        raise InputError("--xray is for scenes and overlays: give --to a name that ends in .mrb or .dcm.")
+    for path in to:
+        if not _is_scene(path) and not (_is_dicom(path) and registers):
+            continue
+        needed: list[tuple[str, object]] = [("the CT (--ct)", ct)]
+        if _is_scene(path):
+            needed.append(("the X-ray of each view (--xray)", xrays))
+        missing = " and ".join(what for what, there in needed if not there)
+        if missing:
+            raise InputError(f"'{path}' needs {missing}.")
+        if centred:
+            raise InputError(f"'{path}' is in the world of the CT's own file: leave out --centred.")
 
 
 def _scene_of(

@@ -1,5 +1,6 @@
 """DICOM slices to one volume: which files make it, with the geometry and the rescaling of every slice's own header."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,6 +64,18 @@ def _volume_of(slices: list[Slice], resample_slices: bool) -> Volume:
     voxel_to_lps[:3, 2] = (last.position - first.position) / (len(array) - 1)
     voxel_to_lps[:3, 3] = first.position
     return Volume(array.T, LPS_TO_RAS @ voxel_to_lps)
+
+
+def header_of(path: str | os.PathLike[str], series_uid: str | None = None) -> "Dataset | None":
+    """The header of the first file that a CT is read from; None if it is not DICOM.
+
+    Raises:
+        InputError: no series, or several and none chosen, or a file is damaged.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return _choose(images_by_series(path), series_uid, path)[0].header
+    return read_dataset(path) if path.is_file() and is_dicom(path) else None
 
 
 def files_in(folder: Path) -> list[DicomFile]:

@@ -10,6 +10,7 @@ from raygrad.formats._dicom_geometry import XRAY_VENDORS as XRAY_VENDORS
 from raygrad.formats._dicom_geometry import HeaderNumber as HeaderNumber
 from raygrad.formats._dicom_geometry import XRayGeometry as XRayGeometry
 from raygrad.formats._dicom_geometry import read_xray_geometry as read_xray_geometry
+from raygrad.formats._dicom_registration import write_spatial_registration as write_spatial_registration
 from raygrad.formats._dicom_write import write_xray as write_xray
 from raygrad.formats._fiducials import Fiducials as Fiducials
 from raygrad.formats._fiducials import read_fiducials as read_fiducials
@@ -90,6 +91,7 @@ __all__ = [
     "write_camera",
     "write_scene",
     "write_secondary_capture",
+    "write_spatial_registration",
     "write_image",
     "write_xray",
     "GEOMETRIES",
@@ -107,6 +109,7 @@ from raygrad.formats._astra import ASTRA as ASTRA
 from raygrad.formats._beside import beside as beside
 from raygrad.formats._dicom_capture import check_capture as check_capture
 from raygrad.formats._dicom_capture import read_colours as read_colours
+from raygrad.formats._dicom_registration import check_registration as check_registration
 from raygrad.formats._dicom_xray import DICOM as DICOM
 from raygrad.formats._geometry import written_format as written_format
 from raygrad.formats._images import check_image_path as check_image_path

@@ -11,6 +11,7 @@ from raygrad._dicom import is_dicom, read_dataset
 from raygrad._errors import InputError
 from raygrad._files import suffix_of, written_whole
 from raygrad._optional import require
+from raygrad.formats._dicom_study import describe_study
 from raygrad.formats._images import check_parent
 from raygrad.formats._itk_images import read_itk
 
@@ -18,31 +19,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-_HAVE_TO_BE_THERE = (  # Type 2 of the Patient and General Study modules (PS3.3, C.7.1.1, C.7.2.1): empty if unknown
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "StudyID",
-    "AccessionNumber",
-)
-_SHARED = (
-    *_HAVE_TO_BE_THERE,
-    "SpecificCharacterSet",
-    "IssuerOfPatientID",
-    "PatientAge",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "StudyInstanceUID",
-    "StudyDescription",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
-)
-"""What a picture has from its X-ray; one that was once compressed with loss stays so (C.7.6.1.1.5)."""
+_OF_PIXELS = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+"""What a picture has from its X-ray's: that once was compressed with loss stays so (C.7.6.1.1.5)."""
 
 
 def check_capture(path: str | os.PathLike[str], xray: str | os.PathLike[str] | None = None) -> Path:
@@ -87,12 +65,8 @@ def write_secondary_capture(
     pydicom = require("pydicom", "writing DICOM")
     dataset = pydicom.Dataset()
     header = _header_of(xray)
-    if header is None:
-        header = _new_study(pydicom.Dataset())
+    describe_study(dataset, header)
     _describe(dataset, header, description)
-    dataset.SOPInstanceUID, dataset.SeriesInstanceUID = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
-    if not dataset.get("StudyInstanceUID"):
-        dataset.StudyInstanceUID = pydicom.uid.generate_uid()
     dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = pixels.shape
     dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "RGB", 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
@@ -135,30 +109,19 @@ def _header_of(xray: str | os.PathLike[str] | None) -> "Dataset | None":
     return read_dataset(path) if is_dicom(path) else None
 
 
-def _new_study(header: "Dataset") -> "Dataset":
+def _describe(dataset: "Dataset", header: "Dataset | None", description: str) -> None:
+    """A series, an image and equipment of its own (C.7.3.1, C.7.6.1, C.8.6)."""
     now = datetime.datetime.now()
-    header.PatientName, header.PatientID, header.StudyID = "raygrad^", "raygrad", "1"
-    header.StudyDate, header.StudyTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
-    return header
-
-
-def _describe(dataset: "Dataset", header: "Dataset", description: str) -> None:
-    """Patient and study of the header; a series, an image and equipment of their own (C.7.3.1, C.7.6.1, C.8.6)."""
-    now = datetime.datetime.now()
-    for keyword in _SHARED:
-        if keyword in header:
+    for keyword in _OF_PIXELS:
+        if header is not None and keyword in header:
             dataset[keyword] = header[keyword]
-    for keyword in _HAVE_TO_BE_THERE:
-        if keyword not in dataset:
-            setattr(dataset, keyword, "")
-    if header.get("BurnedInAnnotation") == "YES":
+    if header is not None and header.get("BurnedInAnnotation") == "YES":
         dataset.BurnedInAnnotation = "YES"
     dataset.SOPClassUID = _SECONDARY_CAPTURE
     dataset.Modality, dataset.ConversionType = "OT", "WSD"  # made on a workstation
     dataset.Manufacturer = dataset.SecondaryCaptureDeviceManufacturer = "raygrad"
-    dataset.SeriesNumber, dataset.InstanceNumber = None, 1
     dataset.SeriesDescription = description[:64]
     dataset.ImageType = ["DERIVED", "SECONDARY"]
-    dataset.PatientOrientation = dataset.Laterality = ""
+    dataset.PatientOrientation = ""
     dataset.ContentDate = dataset.DateOfSecondaryCapture = now.strftime("%Y%m%d")
     dataset.ContentTime = dataset.TimeOfSecondaryCapture = now.strftime("%H%M%S")

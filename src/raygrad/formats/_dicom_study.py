@@ -1,0 +1,56 @@
+"""Whose patient and study a DICOM file that is written belongs to: those of another file, or new ones."""
+
+import datetime
+from typing import TYPE_CHECKING
+
+from raygrad._optional import require
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_HAVE_TO_BE_THERE = (  # Type 2 of the Patient and General Study modules (PS3.3, C.7.1.1, C.7.2.1): empty if unknown
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+)
+_SHARED = (
+    *_HAVE_TO_BE_THERE,
+    "SpecificCharacterSet",
+    "IssuerOfPatientID",
+    "PatientAge",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "StudyInstanceUID",
+    "StudyDescription",
+)
+
+
+def describe_study(dataset: "Dataset", header: "Dataset | None") -> None:
+    """Put the patient and the study of a header into a dataset, or new ones, with UIDs for a series of its own.
+
+    Args:
+        dataset: to be written.
+        header: of the file that it belongs to; None for a new study.
+    """
+    pydicom = require("pydicom", "writing DICOM")
+    if header is None:
+        now = datetime.datetime.now()
+        dataset.PatientName, dataset.PatientID, dataset.StudyID = "raygrad^", "raygrad", "1"
+        dataset.StudyDate, dataset.StudyTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
+    else:
+        for keyword in _SHARED:
+            if keyword in header:
+                dataset[keyword] = header[keyword]
+    for keyword in _HAVE_TO_BE_THERE:
+        if keyword not in dataset:
+            setattr(dataset, keyword, "")
+    if not dataset.get("StudyInstanceUID"):
+        dataset.StudyInstanceUID = pydicom.uid.generate_uid()
+    dataset.SOPInstanceUID, dataset.SeriesInstanceUID = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
+    dataset.SeriesNumber, dataset.InstanceNumber, dataset.Laterality = None, 1, ""
