@@ -166,3 +166,10 @@ def test_numbers_are_finite_or_none():
     for keyword in ("PixelSpacing", "WindowCenter", "SpacingBetweenSlices"):
         assert number(dataset, keyword) is None
     assert numbers(dataset, "WindowCenter") == ()
+
+
+def test_what_is_no_file_is_said_in_words(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no file '.*none\.dcm'"):
+        read_dataset(tmp_path / "none.dcm")
+    with pytest.raises(InputError, match="is a folder"):
+        read_dataset(tmp_path)

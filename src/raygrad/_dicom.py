@@ -54,13 +54,15 @@ def read_dataset(path: Path, pixels: bool = False) -> "Dataset":
         UserWarning: values that cannot be read, such as a number that is none.
     """
     pydicom = require("pydicom", "reading DICOM")
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file '{path}'.")
+    if path.is_dir():
+        raise InputError(f"Expected a DICOM file. Got '{path}', which is a folder.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of values that the standard would have otherwise, as real files have many
             dataset = pydicom.dcmread(path, stop_before_pixels=not pixels, force=True)
             unreadable = _convert(dataset)
-    except FileNotFoundError:
-        raise
     except Exception as error:  # whatever a parser meets in bytes that are no DICOM: there is no one kind
         raise InputError(f"Cannot read '{path}': it is damaged ({error}).") from error
     if "SOPClassUID" not in dataset and "Rows" not in dataset:

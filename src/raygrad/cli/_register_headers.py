@@ -27,9 +27,10 @@ def read_header(path: Path, frame: int | None = None) -> XRayGeometry | None:
 
 
 def warnings_of(header: XRayGeometry) -> list[str]:
-    """What to look at, but for what has to be typed where the header does not say it."""
+    """What to look at, but for what has to be typed where the header does not say it, or is said of the image."""
     typed = "The header does not say the distance from source to detector", "The header does not say the pixels' size"
-    return [sentence for sentence in header.warnings if not sentence.startswith(typed)]
+    of_image = "Of pixels only PixelSpacing is known: "
+    return [sentence for sentence in header.warnings if not sentence.startswith((*typed, of_image))]
 
 
 def start_of(header: XRayGeometry, translation: str | None = None, sdd: float | None = None) -> RigidTransform:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from raygrad._dicom import number
+
 
 def places(dataset: Any, frame: int, *sequences: str) -> list[Any]:
     """Where to look, in order: the frame's functional groups, those of all frames (PS3.3, C.7.6.16), and the top.
@@ -25,3 +27,16 @@ def text(place: Any, keyword: str) -> str:
     if not isinstance(value, str) and hasattr(value, "__iter__"):
         value = next(iter(value), "")
     return str(value).strip().upper()
+
+
+def layers(dataset: Any, frame: int) -> list[Any]:
+    """All that holds for one frame, whatever macro it is in, in the order of `places`."""
+    found: list[Any] = []
+    for exposure in dataset.get("ExposureSequence") or ():  # RT Image: one for each frame, PS3.3, C.8.8.2
+        if number(exposure, "ReferencedFrameNumber") == frame + 1:
+            found.append(exposure)
+    for name, place in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+        groups = dataset.get(name) or ()
+        if place < len(groups):
+            found += [macro.value[0] for macro in groups[place] if macro.VR == "SQ" and len(macro.value) == 1]
+    return [*found, dataset]

@@ -1,62 +1,90 @@
 """The size of a pixel on the detector, and the detector's distance, as DICOM headers have them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from raygrad._dicom import number, numbers
 from raygrad.formats._dicom_frames import places, text
-from raygrad.formats._images import Lengths
 
-_PROPERTIES, _GEOMETRY = "FramePixelDataPropertiesSequence", "XRayGeometrySequence"
+Lengths = tuple[float, float]
+_MAGNIFICATION = "EstimatedRadiographicMagnificationFactor"
 
 
-def detector_spacing(dataset: Any, frame: int = 0) -> tuple[Lengths | None, str | None]:
-    """Width and height of a pixel on the detector in mm, None if that is not known, and what is wrong, if anything is.
+@dataclass(frozen=True)
+class DetectorPlane:
+    """What a header says of the plane that its pixels are measured in.
 
-    ImagerPixelSpacing is at the detector, ImagePlanePixelSpacing at RTImageSID (PS3.3, C.8.8.2), which is the distance
-    that `source_to_detector` gives, and NominalScannedPixelSpacing on a film. PixelSpacing may have been calibrated to
-    a plane in the patient (10.7.1.3), and is the detector's only if nothing says so; of XA and RF that is a doubt, as
-    they have it for calibrations alone. Zeros say nothing.
-
-    Args:
-        dataset: a header.
-        frame: counted from 0.
+    Attributes:
+        spacing: width and height of a pixel in mm, None if that is not known.
+        spacing_from: the keyword of it.
+        magnification: what PixelSpacing was multiplied by, None if by nothing.
+        doubt: what is wrong with the spacing, as a sentence's end; None if nothing is.
+        sdd: from the source to that plane in mm, None if that is not known.
+        sdd_from: the keyword of it.
     """
-    for keyword in ("ImagerPixelSpacing", "ImagePlanePixelSpacing", "NominalScannedPixelSpacing"):
-        for place in places(dataset, frame, _PROPERTIES):
-            if (found := _lengths(place, keyword)) is not None:
-                return found, None
-    found = _lengths(dataset, "PixelSpacing")
-    calibration = text(dataset, "PixelSpacingCalibrationType")
-    if found is None:
-        return None, None
-    if calibration == "GEOMETRY" and (magnification := _positive(dataset, "EstimatedRadiographicMagnificationFactor")):
-        return (found[0] * magnification, found[1] * magnification), None
-    if calibration:
-        return None, (
-            f"its PixelSpacing of {found[0]:g} x {found[1]:g} mm is that of a plane in the patient "
-            f"({calibration.lower()}), and the detector's is not in the header: give delx"
-        )
-    if text(dataset, "Modality") in ("XA", "RF"):
-        return found, (
-            f"its PixelSpacing of {found[0]:g} x {found[1]:g} mm is taken for the detector's, though fluoroscopy has "
-            "one to be calibrated: if that was in the patient, give delx"
-        )
-    return found, None
+
+    spacing: Lengths | None = None
+    spacing_from: str = ""
+    magnification: float | None = None
+    doubt: str | None = None
+    sdd: float | None = None
+    sdd_from: str = ""
 
 
-def source_to_detector(dataset: Any, frame: int = 0) -> float | None:
-    """From the source to the plane that `detector_spacing` is of, in mm."""
-    if (sid := _positive(dataset, "RTImageSID")) and _lengths(dataset, "ImagePlanePixelSpacing"):
-        return sid
-    found = (_positive(place, "DistanceSourceToDetector") for place in places(dataset, frame, _GEOMETRY))
-    return next((length for length in found if length), None) or _positive(dataset, "RTImageSID")
+def detector_plane(layers: Sequence[Any]) -> DetectorPlane:
+    """Of one frame, from the layers of its header, the first one's numbers before the others'. Zeros say nothing.
+
+    ImagerPixelSpacing is at the detector, ImagePlanePixelSpacing at RTImageSID (PS3.3, C.8.8.2), which RT Images have
+    before all others, and NominalScannedPixelSpacing on a film. PixelSpacing may have been calibrated to a plane in the
+    patient (10.7.1.3), and is the detector's only if nothing says so; of XA and RF that is a doubt, as they have it for
+    calibrations alone.
+    """
+    at_image_plane, at_detector = "ImagePlanePixelSpacing", "ImagerPixelSpacing"
+    is_rt = _first_word(layers, "Modality") == "RTIMAGE"
+    order = (at_image_plane, at_detector) if is_rt else (at_detector, at_image_plane)
+    spacing, keyword = _first(layers, (*order, "NominalScannedPixelSpacing"), _lengths)
+    distances = ("DistanceSourceToDetector", "RTImageSID")
+    sdd, sdd_from = _first(layers, distances[::-1] if keyword == at_image_plane else distances, _positive)
+    if spacing is not None:
+        return DetectorPlane(spacing, keyword, sdd=sdd, sdd_from=sdd_from)
+    spacing, keyword = _first(layers, ("PixelSpacing",), _lengths)
+    if spacing is None:
+        return DetectorPlane(sdd=sdd, sdd_from=sdd_from)
+    calibration, doubt = _first_word(layers, "PixelSpacingCalibrationType"), None
+    factor = _first(layers, (_MAGNIFICATION,), _positive)[0] if calibration == "GEOMETRY" else None
+    said = f"its PixelSpacing of {spacing[0]:g} x {spacing[1]:g} mm is"
+    if calibration and factor is None:
+        doubt = (
+            f"{said} that of a plane in the patient ({calibration.lower()}), and the detector's is not in the header: "
+            "give delx"
+        )
+        return DetectorPlane(doubt=doubt, sdd=sdd, sdd_from=sdd_from)
+    if factor is not None:
+        spacing = (spacing[0] * factor, spacing[1] * factor)
+    elif _first_word(layers, "Modality") in ("XA", "RF"):
+        doubt = (
+            f"{said} taken for the detector's, though fluoroscopy has one to be calibrated: if that was in the "
+            "patient, give delx"
+        )
+    return DetectorPlane(spacing, keyword, factor, doubt, sdd, sdd_from)
 
 
 def source_to_patient(dataset: Any, frame: int = 0) -> float | None:
     """From the source to where the patient is thought to be, or to the isocentre, in mm."""
     keywords = ("DistanceSourceToPatient", "DistanceSourceToIsocenter", "RadiationMachineSAD")
-    found = (_positive(place, keyword) for place in places(dataset, frame, _GEOMETRY) for keyword in keywords)
+    found = (_positive(place, word) for place in places(dataset, frame, "XRayGeometrySequence") for word in keywords)
     return next((length for length in found if length), None)
+
+
+def _first(layers: Sequence[Any], keywords: Sequence[str], read: Any) -> tuple[Any, str]:
+    """The first of the keywords that says something, in the first layer where it does."""
+    found = ((read(layer, keyword), keyword) for keyword in keywords for layer in layers)
+    return next((one for one in found if one[0] is not None), (None, ""))
+
+
+def _first_word(layers: Sequence[Any], keyword: str) -> str:
+    return next((word for word in (text(layer, keyword) for layer in layers) if word), "")
 
 
 def _lengths(place: Any, keyword: str) -> Lengths | None:

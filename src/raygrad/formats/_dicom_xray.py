@@ -10,9 +10,9 @@ import torch
 from raygrad._dicom import is_dicom, number, numbers, read_dataset, stored_pixels
 from raygrad._errors import InputError
 from raygrad._optional import require
-from raygrad.formats._dicom_frames import places
+from raygrad.formats._dicom_frames import layers, places
 from raygrad.formats._dicom_shutters import seen_pixels
-from raygrad.formats._dicom_spacing import detector_spacing, source_to_detector, source_to_patient
+from raygrad.formats._dicom_spacing import detector_plane, source_to_patient
 from raygrad.formats._dicom_values import meaning_of
 from raygrad.formats._images import IMAGES, ImageFormat, Lengths, Measures, Pixels
 
@@ -120,9 +120,9 @@ def _measures(dataset: Any, frames: int) -> tuple[tuple[Measures, ...], str | No
     """Those of every frame, or of all frames at once, and what is wrong with the first one's."""
     found, reasons = [], []
     for frame in range(frames if dataset.get("PerFrameFunctionalGroupsSequence") else 1):
-        spacing, reason = detector_spacing(dataset, frame)
-        found.append((spacing, source_to_detector(dataset, frame), source_to_patient(dataset, frame)))
-        reasons.append(reason)
+        plane = detector_plane(layers(dataset, frame))
+        found.append((plane.spacing, plane.sdd, source_to_patient(dataset, frame)))
+        reasons.append(plane.doubt)
     return tuple(found), reasons[0]
 
 

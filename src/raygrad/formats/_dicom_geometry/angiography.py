@@ -39,8 +39,8 @@ def read_angiography(header: Header, enhanced: bool) -> XRayGeometry:
     """The geometry of a frame of an XA or RF image."""
     intensifier = has_intensifier(header)
     distance_mm, relative = (INTENSIFIER_DISTANCE_MM, INTENSIFIER_PIXEL) if intensifier else (DISTANCE_MM, PIXEL)
-    sdd, sdd_mm, has_sdd = detector_distance(header, "DistanceSourceToDetector", USUAL_DISTANCE_MM, distance_mm)
-    pixel, pixel_relative, has_pixel = pixel_size(header, "ImagerPixelSpacing", relative, detector_plane=False)
+    sdd, sdd_mm, has_sdd = detector_distance(header, USUAL_DISTANCE_MM, distance_mm)
+    pixel, pixel_relative, has_pixel = pixel_size(header, relative)
     principal, principal_mm = principal_point(header, pixel)
     if intensifier:
         principal_mm = max(principal_mm, 2 * CENTRED_MM)

@@ -9,7 +9,7 @@ from raygrad.formats._dicom_geometry.header import Header
 DISTANCE_MM, UNKNOWN_DISTANCE_MM = 5.0, 150.0
 INTENSIFIER_DISTANCE_MM = 20.0
 USUAL_DISTANCE_MM = 1000.0
-PIXEL, ASSUMED_PIXEL, UNKNOWN_PIXEL, INTENSIFIER_PIXEL = 0.005, 0.1, 0.5, 0.05
+PIXEL, ASSUMED_PIXEL, CALIBRATED_PIXEL, UNKNOWN_PIXEL, INTENSIFIER_PIXEL = 0.005, 0.1, 0.3, 0.5, 0.05
 USUAL_FIELD_MM = 300.0
 PRINCIPAL_MM, CENTRED_MM = 2.0, 5.0
 
@@ -25,44 +25,54 @@ def has_intensifier(header: Header) -> bool:
     return found
 
 
-def detector_distance(header: Header, keyword: str, usual_mm: float, deviation_mm: float) -> tuple[float, float, bool]:
+def detector_distance(header: Header, usual_mm: float, deviation_mm: float) -> tuple[float, float, bool]:
     """Distance from the source to the detector, its deviation, and whether the header says it."""
-    found = header.length(keyword)
+    found, keyword = header.plane.sdd, header.plane.sdd_from
     if found is not None:
         header.found("source to detector", found, "mm", keyword, deviation_mm)
         return found, deviation_mm, True
+    header.length("DistanceSourceToDetector")  # which says so if it is 0
+    header.length("RTImageSID")
     header.warn(f"The header does not say the distance from source to detector: {usual_mm:g} mm is assumed.")
     header.assumed("source to detector", usual_mm, "mm", UNKNOWN_DISTANCE_MM)
     return usual_mm, UNKNOWN_DISTANCE_MM, False
 
 
 def pixel_size(
-    header: Header, keyword: str, relative: float, detector_plane: bool, usual_field_mm: float = USUAL_FIELD_MM
+    header: Header, relative: float, usual_field_mm: float = USUAL_FIELD_MM
 ) -> tuple[tuple[float, float], float, bool]:
     """Width and height of a pixel on the detector, their relative deviation, and whether the header says them.
 
     Args:
-        keyword: of the spacing that is at the detector.
-        relative: deviation of that one.
-        detector_plane: whether PixelSpacing without a calibration may be the detector's (PS3.3, 10.7.1.3), as in CR.
+        relative: deviation of those that are at the detector.
         usual_field_mm: how wide such an image usually is.
     """
-    found = header.lengths(keyword)
-    calibration = header.text("PixelSpacingCalibrationType")
-    if found is not None:
-        header.found("pixel height, width", found, "mm", keyword, relative)
+    plane = header.plane
+    if plane.spacing is not None and plane.spacing_from != "PixelSpacing":
+        found = plane.spacing[::-1]
+        header.found("pixel height, width", found, "mm", plane.spacing_from, relative)
         other = header.numbers("PixelSpacing", 2)
         if other is not None:
             what = "the same" if other == found else "calibrated to a plane in the patient"
             header.leave("pixel spacing", "mm", ["PixelSpacing"], what)
-        return (found[1], found[0]), relative, True
-    other = header.lengths("PixelSpacing") if header.numbers("PixelSpacing", 2) else None
-    if other is not None and detector_plane and not calibration:
-        header.found("pixel height, width", other, "mm", "PixelSpacing", ASSUMED_PIXEL, "taken to be at the detector")
-        header.warn("Of pixels only PixelSpacing is known, which need not be at the detector: it is taken to be.")
-        return (other[1], other[0]), ASSUMED_PIXEL, True
-    plane = "in the patient, not at the detector" if other is not None else "no size"
-    header.leave("pixel spacing", "mm", ["PixelSpacing"], plane)
+        return plane.spacing, relative, True
+    header.lengths("ImagerPixelSpacing")  # which says so if it is 0
+    header.lengths("ImagePlanePixelSpacing")
+    if plane.spacing is not None:
+        relative, note = ASSUMED_PIXEL, "taken to be at the detector"
+        if plane.magnification is not None:
+            note = f"times the magnification of {plane.magnification:g}"
+            header.warn("Of pixels only PixelSpacing in the patient is known, and how it is magnified to the detector.")
+        elif plane.doubt is not None:
+            relative = CALIBRATED_PIXEL
+            header.warn(f"Of pixels only PixelSpacing is known: {plane.doubt}.")
+        else:
+            header.warn("Of pixels only PixelSpacing is known, which need not be at the detector: it is taken to be.")
+        header.found("pixel height, width", plane.spacing[::-1], "mm", "PixelSpacing", relative, note)
+        return plane.spacing, relative, True
+    header.lengths("PixelSpacing")
+    reason = "in the patient, not at the detector" if plane.doubt is not None else "no size"
+    header.leave("pixel spacing", "mm", ["PixelSpacing"], reason)
     field = header.numbers("FieldOfViewDimensions") or header.numbers("FieldOfViewDimensionsInFloat")
     field = field or header.numbers("IntensifierSize")
     known = field is not None and min(field) > 0

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from raygrad._dicom import number, numbers
 from raygrad._errors import InputError
 from raygrad._optional import require
+from raygrad.formats._dicom_frames import layers
 from raygrad.formats._dicom_geometry.geometry import HeaderNumber
+from raygrad.formats._dicom_spacing import detector_plane
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -36,7 +38,8 @@ class Header:
         self.from_vendor: dict[str, Any] = {}
         for vendor in XRAY_VENDORS:
             self.from_vendor |= vendor(dataset)
-        self.elements = _Layers([self.from_vendor, *_layers_of(dataset, self.frame)])
+        found = [self.from_vendor, *layers(dataset, self.frame)]
+        self.elements, self.plane = _Layers(found), detector_plane(found)
         self.account: list[HeaderNumber] = []
         self.warnings: list[str] = []
 
@@ -151,16 +154,3 @@ class _Layers:
 
     def __contains__(self, keyword: str) -> bool:
         return self.get(keyword) is not None
-
-
-def _layers_of(dataset: "Dataset", frame: int) -> "list[dict[str, Any] | Dataset]":
-    """The frame's functional groups, the shared ones, and the file's own elements (PS3.3, C.7.6.16)."""
-    layers: list[Any] = []
-    for exposure in dataset.get("ExposureSequence") or ():  # RT Image: one for each frame, PS3.3, C.8.8.2
-        if number(exposure, "ReferencedFrameNumber") == frame + 1:
-            layers.append(exposure)
-    for name, place in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
-        groups = dataset.get(name) or ()
-        if place < len(groups):
-            layers += [macro.value[0] for macro in groups[place] if macro.VR == "SQ" and len(macro.value) == 1]
-    return [*layers, dataset]

@@ -37,8 +37,8 @@ _VIEWS = {  # letters of the beam, and of the columns
 
 def read_radiograph(header: Header) -> XRayGeometry:
     """The geometry of a radiograph."""
-    sdd, sdd_mm, has_sdd = detector_distance(header, "DistanceSourceToDetector", USUAL_DISTANCE_MM, DISTANCE_MM)
-    pixel, relative, has_pixel = pixel_size(header, "ImagerPixelSpacing", PIXEL, True, USUAL_FIELD_MM)
+    sdd, sdd_mm, has_sdd = detector_distance(header, USUAL_DISTANCE_MM, DISTANCE_MM)
+    pixel, relative, has_pixel = pixel_size(header, PIXEL, USUAL_FIELD_MM)
     principal, principal_mm = principal_point(header, pixel)
     # A tube is aimed by hand and light; that of a wall stand or table is not at the detector's middle.
     principal_mm = max(principal_mm, 10.0)

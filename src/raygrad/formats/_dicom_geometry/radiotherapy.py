@@ -29,8 +29,8 @@ _TO_RAS = {  # the couch's x, y and z in the patient's RAS+
 
 def read_rt_image(header: Header) -> XRayGeometry:
     """The geometry of an RT Image."""
-    sdd, sdd_mm, has_sdd = detector_distance(header, "RTImageSID", USUAL_SID, DISTANCE_MM)
-    pixel, relative, has_pixel = pixel_size(header, "ImagePlanePixelSpacing", PIXEL, detector_plane=False)
+    sdd, sdd_mm, has_sdd = detector_distance(header, USUAL_SID, DISTANCE_MM)
+    pixel, relative, has_pixel = pixel_size(header, PIXEL)
     sad = header.length("RadiationMachineSAD")
     if sad is not None and sad < sdd:
         header.found("source to isocentre", sad, "mm", "RadiationMachineSAD", 1.0)

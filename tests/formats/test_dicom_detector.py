@@ -1,0 +1,95 @@
+"""The images and the geometry of a header agree on how large pixels are and how far the detector is."""
+
+import warnings
+
+import numpy as np
+import pytest
+from dicom_xrays import save_dicom
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from raygrad.formats import read_xray, read_xray_geometry
+
+PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4)
+PAIRS = st.sampled_from([[0.0, 0.0], [0.25, 0.5], [0.2, 0.2], [0.31, 0.3]])
+LENGTHS = st.sampled_from([0.0, 900.0, 1200.0])
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        ("ImagerPixelSpacing", "ImagePlanePixelSpacing", "NominalScannedPixelSpacing", "PixelSpacing"), PAIRS
+    )
+    | dict.fromkeys(("DistanceSourceToDetector", "RTImageSID"), LENGTHS)
+    | {
+        "PixelSpacingCalibrationType": st.sampled_from(["GEOMETRY", "FIDUCIAL"]),
+        "EstimatedRadiographicMagnificationFactor": st.sampled_from([0.0, 1.5]),
+    },
+)
+MACROS = st.fixed_dictionaries(
+    {},
+    optional={
+        "FramePixelDataPropertiesSequence": PAIRS.map(lambda pair: [{"ImagerPixelSpacing": pair}]),
+        "PixelMeasuresSequence": PAIRS.map(lambda pair: [{"PixelSpacing": pair}]),
+        "XRayGeometrySequence": LENGTHS.map(lambda length: [{"DistanceSourceToDetector": length}]),
+    },
+)
+
+
+def both(path):
+    """Spacing and distance by the image, and by the geometry; None where either says that it does not know."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        xray, geometry = read_xray(path), read_xray_geometry(path)
+    camera = geometry.intrinsics
+    spacing = (camera.delx, camera.dely) if geometry.has_pixel_size else None
+    return (xray.spacing, xray.sdd), (spacing, camera.sdd if geometry.has_sdd else None)
+
+
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.sampled_from(["XA", "RF", "enhanced XA", "CR", "DX", "SC", "RTIMAGE"]),
+    HEADERS,
+    st.dictionaries(
+        st.sampled_from(["PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"]),
+        MACROS.map(lambda macros: [macros] if macros else []),
+    ),
+)
+def test_images_and_geometry_agree_on_lengths(tmp_path, kind, header, groups):
+    path = save_dicom(tmp_path / "a.dcm", PIXELS, kind, **header, **groups)
+    of_image, of_geometry = both(path)
+    assert of_image == of_geometry
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "deviation", "said"),
+    [
+        ("XA", {"PixelSpacing": [0.2, 0.2]}, 0.3, "if that was in the patient, give delx"),
+        (
+            "CR",
+            {
+                "PixelSpacing": [0.2, 0.2],
+                "PixelSpacingCalibrationType": "GEOMETRY",
+                "EstimatedRadiographicMagnificationFactor": 1.5,
+            },
+            0.1,
+            "how it is magnified",
+        ),
+        ("SC", {"NominalScannedPixelSpacing": [0.2, 0.2]}, 0.005, None),
+    ],
+)
+def test_how_sure_pixels_are_that_are_not_measured_at_the_detector(tmp_path, kind, header, deviation, said):
+    path = save_dicom(tmp_path / "a.dcm", PIXELS, kind, **header)
+    found = read_xray_geometry(path)
+    assert found.has_pixel_size
+    assert found.unknowns.pixel_size == deviation
+    assert said is None or any(said in sentence for sentence in found.warnings)
+
+
+def test_pixels_on_an_image_plane_are_as_far_as_that(tmp_path):
+    header = {"RTImageSID": 1500, "DistanceSourceToDetector": 1400}
+    path = save_dicom(tmp_path / "a.dcm", PIXELS, "RTIMAGE", ImagePlanePixelSpacing=[0.5, 0.4], **header)
+    assert both(path) == (((0.4, 0.5), 1500),) * 2
+    # Without them they are the detector's own.
+    path = save_dicom(tmp_path / "b.dcm", PIXELS, "RTIMAGE", ImagerPixelSpacing=[0.5, 0.4], **header)
+    assert both(path) == (((0.4, 0.5), 1400),) * 2
