@@ -17,6 +17,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder is missing or closed to us.
     """
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder '{path.parent}' to write '{path.name}' to.")
     with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".raygrad-") as folder:
         unfinished = Path(folder) / path.name.lower()
         yield unfinished

@@ -93,3 +93,16 @@ def test_pixels_on_an_image_plane_are_as_far_as_that(tmp_path):
     # Without them they are the detector's own.
     path = save_dicom(tmp_path / "b.dcm", PIXELS, "RTIMAGE", ImagerPixelSpacing=[0.5, 0.4], **header)
     assert both(path) == (((0.4, 0.5), 1400),) * 2
+
+
+def test_an_image_that_does_not_fit_on_the_detector_is_taken_for_its_middle(tmp_path):
+    """As of images that were made anew with other pixels, under their old headers."""
+    header = {"ImagerPixelSpacing": [2.0, 2.0], "DetectorElementSpacing": [2.0, 2.0], "FieldOfViewOrigin": [0, 1]}
+    fits = header | {"DetectorActiveDimensions": [6.0, 10.0]}
+    found = read_xray_geometry(save_dicom(tmp_path / "a.dcm", PIXELS, "XA", **fits))
+    assert (found.intrinsics.x0, found.intrinsics.y0) == pytest.approx((1.0, 0.0))  # columns run as from the detector
+    for size in ([6.0, 8.0], [3.0, 10.0]):
+        path = save_dicom(tmp_path / "b.dcm", PIXELS, "XA", **header | {"DetectorActiveDimensions": size})
+        found = read_xray_geometry(path)
+        assert (found.intrinsics.x0, found.intrinsics.y0) == (0.0, 0.0)
+        assert any("beyond the detector" in sentence for sentence in found.warnings)

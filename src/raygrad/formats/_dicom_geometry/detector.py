@@ -11,6 +11,7 @@ INTENSIFIER_DISTANCE_MM = 20.0
 USUAL_DISTANCE_MM = 1000.0
 PIXEL, ASSUMED_PIXEL, CALIBRATED_PIXEL, UNKNOWN_PIXEL, INTENSIFIER_PIXEL = 0.005, 0.1, 0.3, 0.5, 0.05
 USUAL_FIELD_MM = 300.0
+BEYOND = 0.05  # of the detector: what a header may round
 PRINCIPAL_MM, CENTRED_MM = 2.0, 5.0
 
 
@@ -99,6 +100,13 @@ def principal_point(header: Header, pixel: tuple[float, float]) -> tuple[tuple[f
     rotation, flip = header.number("FieldOfViewRotation") or 0.0, header.text("FieldOfViewHorizontalFlip")
     origin, physical = header.numbers("FieldOfViewOrigin", 2), header.lengths("DetectorElementSpacing")
     middle, note = _middle_of_detector(header, physical)
+    height, width = header.rows * pixel[1], header.columns * pixel[0]
+    before = (width, height) if rotation % 180 else (height, width)
+    if origin is not None and physical is not None and _is_beyond(header, origin, physical, before):
+        header.warn("The image would reach beyond the detector by the header: where it is on that is not used.")
+        header.leave("field of view's origin", "pixels", ["FieldOfViewOrigin"], "beyond the detector")
+        header.assumed("principal point (column, row)", centred, "pixels", CENTRED_MM / pixel[0], "the image's middle")
+        return centred, CENTRED_MM
     if origin is None or physical is None or middle is None or rotation % 90:
         missing = [
             name
@@ -125,13 +133,26 @@ def principal_point(header: Header, pixel: tuple[float, float]) -> tuple[tuple[f
         header.found("field of view's rotation", rotation, "degrees", "FieldOfViewRotation", note="clockwise")
     if flip:
         header.found("field of view's flip", flip, "", "FieldOfViewHorizontalFlip")
-    height, width = header.rows * pixel[1], header.columns * pixel[0]
-    before = (width, height) if rotation % 180 else (height, width)
     offset = ((middle[0] - origin[0]) * physical[0], (middle[1] - origin[1]) * physical[1])
     row, column = stored_point(offset, before, rotation, flip == "YES")
     found = column / pixel[0], row / pixel[1]
     header.assumed("principal point (column, row)", found, "pixels", PRINCIPAL_MM / pixel[0], note)
     return found, PRINCIPAL_MM
+
+
+def _is_beyond(
+    header: Header, origin: tuple[float, ...], physical: tuple[float, float], size: tuple[float, float]
+) -> bool:
+    """Whether a field of view of this size in mm ends clearly beyond the active area, as of images made anew."""
+    active, start = header.numbers("DetectorActiveDimensions"), header.numbers("DetectorActiveOrigin", 2) or (0.0, 0.0)
+    if active is None or min(active) <= 0:
+        return False
+    begins = [(first - other) * length for first, other, length in zip(origin, start, physical, strict=True)]
+    ends = [begin + extent for begin, extent in zip(begins, size, strict=True)]
+    return any(
+        begin < -BEYOND * whole or end > (1 + BEYOND) * whole
+        for begin, end, whole in zip(begins, ends, (active[0], active[-1]), strict=True)
+    )
 
 
 def _middle_of_detector(header: Header, physical: tuple[float, float] | None) -> tuple[tuple[float, float] | None, str]:
