@@ -11,6 +11,7 @@ from xray_headers import DX, XA, save_header
 from raygrad._errors import InputError
 from raygrad.cli import app
 from raygrad.cli._parsing import parse_pose
+from raygrad.cli._register_inputs import CAMERA_OPTIONS, Starts, prepare
 from raygrad.data import read
 from raygrad.formats import read_xray_geometry
 from raygrad.geometry import UnknownGeometry
@@ -199,3 +200,40 @@ def test_without_a_side_in_the_header_nothing_is_searched(ct, tmp_path, asked):
     assert "give --sdd in mm" in done.output
     done = run("register", ct, save_xray(tmp_path / "a.dcm", **ARM), "--translation", "0,390", "-o", tmp_path / "found")
     assert "--translation takes 3 numbers" in done.output
+
+
+def test_an_orientation_of_the_headers_own_keeps_its_start(ct, tmp_path, asked):
+    path = save_xray(tmp_path / "a.dcm", **ARM)
+    ask(ct, tmp_path, path)
+    start = asked["inits"][0]
+    asked.clear()
+    ask(ct, tmp_path, path, "--orientation", "AP")
+    np.testing.assert_array_equal(asked["inits"][0], start)
+
+
+def test_frames_from_different_places_are_named_by_number(ct, tmp_path):
+    frames = {"NumberOfFrames": 2, "PixelData": np.arange(2 * 24 * 32, dtype="<u2").tobytes()}
+    still = save_xray(tmp_path / "still.dcm", **ARM, **frames)
+    turning = save_xray(tmp_path / "turning.dcm", **ARM, **frames, PositionerPrimaryAngleIncrement=[0.0, 40.0])
+    camera = dict.fromkeys(CAMERA_OPTIONS)
+    for path, words in ((still, ["mean"]), (turning, ["2"])):
+        assert prepare([path], Starts(), camera, frames=words)[0].header is not None
+    with pytest.raises(InputError, match=r"the number of a frame.*turning\.dcm.*Got 'least-dense'"):
+        prepare([turning], Starts(), camera, frames=["least-dense"])
+    (task,) = prepare([turning], Starts(rotation=["30,0,0"]), camera, frames=["least-dense"])
+    assert task.header is None
+
+
+@pytest.mark.parametrize("typed", [3.0, None])
+def test_the_principal_point_stays_where_it_is_in_mm(tmp_path, typed):
+    """Also where pixels are not as large as the header would have it, or it does not say how large."""
+    detector = {"DetectorElementSpacing": [0.5, 0.5], "DetectorActiveDimensions": [300.0, 400.0]}
+    arm = ARM | detector | {"FieldOfViewOrigin": [60.0, 80.0], "ImagerPixelSpacing": [4.0, 3.0]}
+    if typed:
+        del arm["ImagerPixelSpacing"]
+    path = save_xray(tmp_path / "a.dcm", **arm)
+    camera = dict.fromkeys(CAMERA_OPTIONS) | {"delx": typed, "dely": typed and 4.0}
+    (task,) = prepare([path], Starts(), camera)
+    found = task.view.intrinsics
+    # 40 mm and 30 mm of the detector are cut off on the left and above, and its middle is at 200 and 150 mm.
+    assert (found.x0, found.y0) == pytest.approx((16 * 3 - 160, 120 - 12 * 4))  # columns run as from the detector

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from raygrad._dicom import is_dicom
+from raygrad._dicom import is_dicom, number, read_dataset
 from raygrad._errors import InputError
 from raygrad.cli._parsing import parse_numbers
 from raygrad.formats import XRayGeometry, read_xray_geometry
@@ -19,11 +19,44 @@ WIDEST_DEG, WIDEST_MM = 60.0, 150.0
 SURE = UnknownGeometry(sdd_mm=10.0, x0_mm=5.0, y0_mm=5.0, pixel_size=0.02)
 # How views of one C-arm lie to each other: angles are read to a degree, arms bend and tables are nudged.
 BETWEEN_VIEWS = {"pose_deg": 1.0, "pose_mm": 5.0}
+# Frames that differ by more, in directions and mm, are not of one pose.
+MOVED, MOVED_MM = 0.02, 5.0
 
 
-def read_header(path: Path, frame: int | None = None) -> XRayGeometry | None:
-    """The geometry of an X-ray's header; None if it is not DICOM."""
-    return read_xray_geometry(path, frame) if is_dicom(path) else None
+def read_header(path: Path, frame: int | str | None = None) -> XRayGeometry | None:
+    """The geometry of an X-ray's header, of the first frame where `frame` is no number; None if it is not DICOM."""
+    return read_xray_geometry(path, frame if isinstance(frame, int) else None) if is_dicom(path) else None
+
+
+def refuse_moving(path: Path, frame: int | str | None) -> None:
+    """Refuse a start from the header of a frame that has no number, unless all are from one place.
+
+    Raises:
+        InputError: they are not.
+    """
+    if not isinstance(frame, str):
+        return
+    first, count = read_xray_geometry(path), int(number(read_dataset(path), "NumberOfFrames") or 1)
+    for other in (count // 2 + 1, count):
+        moved = (read_xray_geometry(path, other).pose.matrix - first.pose.matrix).abs()
+        if moved[0, :3, :3].max() > MOVED or moved[0, :3, 3].max() > MOVED_MM:
+            raise InputError(
+                f"Expected the number of a frame, as those of '{path}' are from different places. Got '{frame}': "
+                "say --frame with a number, or --rotation."
+            )
+
+
+def centre_of(header: XRayGeometry, delx: float, dely: float, reverse_x_axis: bool) -> tuple[float, float]:
+    """The detector's centre (x0, y0) for pixels of this size, and columns that run this way in the camera.
+
+    The principal point is as far from the image's corner, or else from its middle, as the header has it in mm.
+    """
+    own = header.intrinsics
+    across, along = float(own.x0) * (1 if own.reverse_x_axis else -1), float(own.y0)
+    if any(number.used and number.keyword in ("FieldOfViewOrigin", "RTImagePosition") for number in header.provenance):
+        across += own.width / 2 * (float(own.delx) - delx)
+        along += own.height / 2 * (float(own.dely) - dely)
+    return across * (1 if reverse_x_axis else -1), along
 
 
 def warnings_of(header: XRayGeometry) -> list[str]:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from raygrad._errors import InputError
 from raygrad.cli._parsing import parse_numbers, parse_pose
-from raygrad.cli._register_headers import read_header, start_of
+from raygrad.cli._register_headers import centre_of, read_header, refuse_moving, start_of
 from raygrad.formats import (
     FRAMES,
     Hidden,
@@ -117,8 +117,10 @@ def prepare(
         if camera["delx"] is not None:
             warnings.filterwarnings("ignore", ".*: give .*delx")
         xrays = [xray for path, text in zip(paths, frame_of, strict=True) for xray in _read(path, text, values)]
-    headers = [read_header(xray.path, xray.frame if isinstance(xray.frame, int) else None) for xray in xrays]
-    views = _views_of(headers) if orientation is None and not starts.say_rotation else None
+    headers = [read_header(xray.path, xray.frame) for xray in xrays]
+    views = None if starts.say_rotation else _views_of(headers, orientation)
+    for xray in xrays if views is not None else ():
+        refuse_moving(xray.path, xray.frame)
     poses, saved = _starting_poses(xrays, starts, views, camera["sdd"])
     mask_of = _for_each("--mask", masks, len(xrays), shared=True)
     tasks = []
@@ -211,9 +213,11 @@ def parse_unknowns(text: str | None) -> UnknownGeometry | None:
         raise InputError(f"--calibrate: {error}") from None
 
 
-def _views_of(headers: Sequence[XRayGeometry | None]) -> list[XRayGeometry] | None:
-    """The headers, if all of them say from which side the X-rays were taken."""
+def _views_of(headers: Sequence[XRayGeometry | None], orientation: str | None) -> list[XRayGeometry] | None:
+    """The headers, if all of them say from which side the X-rays were taken, and none in another orientation."""
     found = [header for header in headers if header is not None and header.has_view]
+    if orientation is not None and any(header.orientation != orientation.upper() for header in found):
+        return None
     return found if len(found) == len(headers) else None
 
 
@@ -306,8 +310,6 @@ def _choose_intrinsics(
     if header is not None:
         own = header.intrinsics
         reverse = own.reverse_x_axis if from_header else reverse
-        # The principal point is at the same pixel, whichever way columns run in the camera.
-        said |= {"x0": own.x0 if reverse == own.reverse_x_axis else -own.x0, "y0": own.y0}
         said |= {"sdd": own.sdd} if header.has_sdd else {}
         said |= {"delx": own.delx, "dely": own.dely} if header.has_pixel_size else {}
     known = None if saved is None else saved.intrinsics
@@ -322,6 +324,8 @@ def _choose_intrinsics(
     dely = first(typed["dely"], typed["delx"], known and known.dely * known.height / rows, said["dely"])
     if delx is None or dely is None:
         raise InputError(f"'{xray.path}' does not say how large its pixels are on the detector; give --delx in mm.")
+    if header is not None:
+        said["x0"], said["y0"] = centre_of(header, delx, dely, reverse)
     for name, value in {"sdd": sdd, "delx": delx, "dely": dely, **typed}.items():
         if name not in ("x0", "y0") and value is not None and not value > 0:
             raise InputError(f"--{name} is positive, not {value:g}.")
