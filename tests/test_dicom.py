@@ -100,7 +100,18 @@ def test_overlays_in_unused_bits_are_left_out(tmp_path, signed, low):
     unused = 0xFFFF & ~(0xFFF << low)
     overlaid = (stored | (make_pixels(np.uint16, seed=1).astype(np.int32) & unused)).astype(np.uint16)
     dataset = make_dataset(overlaid, bits=12, HighBit=11 + low, PixelRepresentation=int(signed))
+    dataset.add_new(0x60000102, "US", 15 if low == 0 else 3)  # OverlayBitPosition
     np.testing.assert_array_equal(read(write(tmp_path / "x.dcm", dataset))[0], values)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_numbers_of_more_bits_than_are_said_to_be_stored_are_told_aloud(tmp_path, signed):
+    values = np.array([[0, 1, 2047, -5 if signed else 4095]], np.int16)
+    plain = make_dataset(values.astype(np.uint16), bits=12, PixelRepresentation=int(signed))
+    np.testing.assert_array_equal(read(write(tmp_path / "a.dcm", plain))[0], values)
+    lying = make_dataset(values.astype(np.uint16) + np.uint16(0x2000), bits=12, PixelRepresentation=int(signed))
+    with pytest.warns(UserWarning, match="have more than the 12 bits"):
+        read(write(tmp_path / "b.dcm", lying))
 
 
 def test_a_file_without_preamble_is_read(tmp_path):

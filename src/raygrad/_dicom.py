@@ -147,7 +147,7 @@ def stored_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
     except Exception as error:  # decoders have no one kind either
         name = "unknown transfer syntax" if syntax is None else syntax.name
         raise InputError(f"Cannot decode the pixels of '{path}' ({name}): {str(error).strip()}") from error
-    return _without_unused_bits(array, dataset)
+    return _without_unused_bits(array, dataset, path)
 
 
 def _native(dataset: "Dataset", keyword: str) -> np.ndarray:
@@ -158,7 +158,7 @@ def _native(dataset: "Dataset", keyword: str) -> np.ndarray:
     return bare.pixel_array
 
 
-def _without_unused_bits(array: np.ndarray, dataset: "Dataset") -> np.ndarray:
+def _without_unused_bits(array: np.ndarray, dataset: "Dataset", path: Path) -> np.ndarray:
     """The stored bits alone: old files keep overlays in the others (PS3.5, 8.1.2)."""
     allocated, stored = int(dataset.get("BitsAllocated", 16)), int(dataset.get("BitsStored", 16))
     if array.dtype.kind not in "iu" or not 1 < stored < allocated:
@@ -166,7 +166,16 @@ def _without_unused_bits(array: np.ndarray, dataset: "Dataset") -> np.ndarray:
     low = max(0, int(dataset.get("HighBit", stored - 1)) + 1 - stored)
     unused = allocated - stored
     # Up to the top and down again: an arithmetic shift brings the sign along.
-    return (array << (unused - low)) >> unused
+    cut = (array << (unused - low)) >> unused
+    above = array >> (low + stored)
+    has_overlay = any((0x6000 + group, 0x0102) in dataset for group in range(0, 32, 2))
+    if not has_overlay and ((above != 0) & (above != -1)).any():
+        warnings.warn(  # of the folder, so that a series of hundreds of slices says it once
+            f"Numbers of DICOM files in '{path.absolute().parent}' have more than the {stored} bits that by their "
+            "headers are stored (BitsStored): the others are left out.",
+            stacklevel=3,
+        )
+    return cut
 
 
 def _decoded(dataset: "Dataset") -> np.ndarray:
