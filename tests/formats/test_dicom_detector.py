@@ -8,7 +8,7 @@ from dicom_xrays import save_dicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from raygrad.formats import read_xray, read_xray_geometry
+from raygrad.formats import line_integrals, read_xray, read_xray_geometry
 
 PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4)
 PAIRS = st.sampled_from([[0.0, 0.0], [0.25, 0.5], [0.2, 0.2], [0.31, 0.3]])
@@ -106,3 +106,12 @@ def test_an_image_that_does_not_fit_on_the_detector_is_taken_for_its_middle(tmp_
         found = read_xray_geometry(path)
         assert (found.intrinsics.x0, found.intrinsics.y0) == (0.0, 0.0)
         assert any("beyond the detector" in sentence for sentence in found.warnings)
+
+
+def test_what_rescaling_adds_to_an_intensity_is_no_light(tmp_path):
+    """PixelIntensityRelationship is of what is stored: PS3.3, C.8.11.3.1.2."""
+    stored = np.array([[40_000, 20_000], [400, 1_000]], np.uint16)
+    said = {"PixelIntensityRelationship": "LIN", "PixelIntensityRelationshipSign": 1}
+    plain = read_xray(save_dicom(tmp_path / "a.dcm", stored, bits=16, **said))
+    moved = save_dicom(tmp_path / "b.dcm", stored, bits=16, RescaleSlope=0.01, RescaleIntercept=-5, **said)
+    np.testing.assert_allclose(line_integrals(read_xray(moved)), line_integrals(plain), atol=1e-5)

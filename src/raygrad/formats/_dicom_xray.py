@@ -13,7 +13,7 @@ from raygrad._optional import require
 from raygrad.formats._dicom_frames import layers, places
 from raygrad.formats._dicom_shutters import seen_pixels
 from raygrad.formats._dicom_spacing import detector_plane, source_to_patient
-from raygrad.formats._dicom_values import meaning_of
+from raygrad.formats._dicom_values import Meaning, meaning_of
 from raygrad.formats._images import IMAGES, ImageFormat, Lengths, Measures, Pixels
 
 # Less than this share of a picture is left by a collimator only if its numbers mean something else than pixels.
@@ -53,7 +53,7 @@ def _read_quietly(path: Path) -> Pixels:
             f"{meaning.doubt}. The former is taken for right; say what the values are if it is not.",
             stacklevel=2,
         )
-    images, full_scale = _by_modality(dataset, stored, meaning.of_stored)
+    images, full_scale = _by_modality(dataset, stored, meaning)
     measures, reason = _measures(dataset, len(images))
     if reason is not None:
         warnings.warn(f"'{path.name}': {reason}.", stacklevel=2)
@@ -89,24 +89,27 @@ def _rescaling(dataset: Any, frame: int) -> tuple[float, float]:
     return 1.0, 0.0
 
 
-def _by_modality(dataset: Any, stored: np.ndarray, relationship_known: bool) -> tuple[np.ndarray, float | None]:
+def _by_modality(dataset: Any, stored: np.ndarray, meaning: Meaning) -> tuple[np.ndarray, float | None]:
     """The images in float32 behind their Modality LUT (PS3.3, C.11.1), and the greatest number that there could be.
 
     A table leads from what is stored to something else. Where the header says how the former is related to the
-    intensity, that is what counts; for XA the table would only undo the logarithm (C.8.7.1.1.2).
+    intensity, that is what counts; for XA the table would only undo the logarithm (C.8.7.1.1.2). So of intensities the
+    rescaling's offset is left out as well, which would not be in proportion to what was measured.
     """
     if stored.dtype.kind == "f":
         return stored.astype(np.float32), None
     signed = stored.dtype.kind == "i"
     bits = int(number(dataset, "BitsStored") or 8 * stored.dtype.itemsize)
     greatest = float(2 ** (bits - signed) - 1)
-    if dataset.get("ModalityLUTSequence") and not relationship_known:
+    if dataset.get("ModalityLUTSequence") and not meaning.of_stored:
         pydicom = require("pydicom.pixels", "reading DICOM")
         descriptor = numbers(dataset.ModalityLUTSequence[0], "LUTDescriptor")
         output_bits = descriptor[2] if len(descriptor) == 3 else 16
         return pydicom.apply_modality_lut(stored, dataset).astype(np.float32), float(2**output_bits - 1)
     images = stored.astype(np.float32)
     steps = [_rescaling(dataset, frame) for frame in range(len(images))]
+    if meaning.of_stored and meaning.values == "intensity" and not signed:
+        steps = [(slope, 0.0 if slope > 0 else intercept) for slope, intercept in steps]
     for image, (slope, intercept) in zip(images, steps, strict=True):
         if (slope, intercept) != (1.0, 0.0):
             image *= slope
