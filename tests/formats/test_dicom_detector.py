@@ -8,6 +8,7 @@ from dicom_xrays import save_dicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from raygrad._errors import InputError
 from raygrad.formats import line_integrals, read_xray, read_xray_geometry
 
 PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4)
@@ -115,3 +116,9 @@ def test_what_rescaling_adds_to_an_intensity_is_no_light(tmp_path):
     plain = read_xray(save_dicom(tmp_path / "a.dcm", stored, bits=16, **said))
     moved = save_dicom(tmp_path / "b.dcm", stored, bits=16, RescaleSlope=0.01, RescaleIntercept=-5, **said)
     np.testing.assert_allclose(line_integrals(read_xray(moved)), line_integrals(plain), atol=1e-5)
+
+
+def test_colours_of_a_palette_are_no_grey_levels(tmp_path):
+    path = save_dicom(tmp_path / "a.dcm", PIXELS, "SC", PhotometricInterpretation="PALETTE COLOR")
+    with pytest.raises(InputError, match=r"a\.dcm', whose numbers are those of a palette"):
+        read_xray(path)

@@ -46,6 +46,8 @@ def meaning_of(dataset: Any, slope: float = 1.0) -> Meaning:
     """
     if str(dataset.get("SOPClassUID", "")) in _VOLUMES:
         raise InputError("which is a reconstructed volume")
+    if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":  # PS3.3, C.7.6.3.1.2
+        raise InputError("whose numbers are those of a palette's colours")
     fluoroscopy = str(dataset.get("SOPClassUID", "")) in _FLUOROSCOPY or text(dataset, "Modality") in ("XA", "RF")
     white_is_low = "MONOCHROME1" in text(dataset, "PhotometricInterpretation") or (
         text(dataset, "PresentationLUTShape") == "INVERSE"
