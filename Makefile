@@ -26,8 +26,9 @@ help: ## Show this list.
 demo: $(VENV)/.installed ## Install, render the example CT and write PNGs to raygrad-demo/ (about a minute).
 	$(BIN)/raygrad demo --out $(DEMO_OUT)
 
-# One thread each: the tests share the cores among them. A later -m takes the place of the one in pyproject.toml.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
+# One thread each: the tests share the cores among them, and those of a module, which share what they need, stay
+# together. A later -m takes the place of the one in pyproject.toml.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 test: $(VENV)/.with-test ## Install and run the tests.
 	$(PYTEST) $(PYTEST_ARGS)

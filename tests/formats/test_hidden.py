@@ -107,7 +107,7 @@ def test_text_in_the_dark_beyond_an_aperture_does_not_matter(images):
 @pytest.mark.parametrize("kind", ["counts", "logarithms", "noiseless", "12 bits", "inverted", "8 bits", "MONOCHROME1"])
 def test_of_ordinary_xrays_nothing_is_hidden(images, kind):
     """From all sides, with and without air about the body, which is the brightest that the file can say."""
-    for number, image in enumerate(images):
+    for number, image in enumerate(images if kind == "counts" else images[::4]):
         counts, share = counts_of(image, 10.0 ** (2 + number % 4), number), image / image.max()
         scaled = (4095 * torch.exp(-5 * share)).round()
         xray = {
