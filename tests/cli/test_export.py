@@ -6,29 +6,19 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from found_views import AFFINE, found_view
 from typer.testing import CliRunner
 
 from raygrad.cli import app
 from raygrad.data import Volume, read, write_volume
-from raygrad.formats import Frames, View, read_file_to_world, read_geometry, read_poses, write_poses
-from raygrad.geometry import Intrinsics
-from raygrad.pose import convert
-
-AFFINE = np.array([[-2.0, 0, 0, 110], [0, -2, 0, 240], [0, 0, 3, -900], [0, 0, 0, 1]])
+from raygrad.formats import Frames, read_file_to_world, read_geometry, read_poses, write_poses
 
 
 @pytest.fixture
 def folder(tmp_path):
     write_volume(Volume(torch.zeros(8, 9, 10, dtype=torch.int16), AFFINE), tmp_path / "ct.nii.gz")
     subject = read(tmp_path / "ct.nii.gz")
-    pose = convert(
-        torch.tensor([[10.0, -5.0, 3.0]]),
-        torch.tensor([[4.0, 850.0, -7.0]]),
-        parameterization="euler_angles",
-        convention="ZXY",
-        degrees=True,
-    )
-    views = [View(pose, Intrinsics(1020.0, 20, 30, 2.0, 2.0, 5.0), "AP", "x.png")]
+    views = [found_view("x.png")]
     write_poses(tmp_path / "pose.json", views, file_to_world=subject.file_to_world)
     write_poses(tmp_path / "old.json", views)
     return tmp_path

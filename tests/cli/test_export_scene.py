@@ -7,29 +7,20 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from found_views import AFFINE, found_view
 from typer.testing import CliRunner
 
 from raygrad.cli import app
 from raygrad.data import Volume, read, write_volume
-from raygrad.formats import View, read_geometry, read_poses, write_image, write_poses, write_stack
-from raygrad.geometry import Intrinsics
-from raygrad.pose import convert
+from raygrad.formats import read_geometry, read_poses, write_image, write_poses, write_stack
 
-AFFINE = np.array([[-2.0, 0, 0, 110], [0, -2, 0, 240], [0, 0, 3, -900], [0, 0, 0, 1]])
 TO_LPS = np.array([-1.0, -1.0, 1.0])
 
 
 @pytest.fixture
 def folder(tmp_path):
     write_volume(Volume(torch.arange(720, dtype=torch.int16).reshape(8, 9, 10), AFFINE), tmp_path / "ct.nii.gz")
-    pose = convert(
-        torch.tensor([[10.0, -5.0, 3.0]]),
-        torch.tensor([[4.0, 850.0, -7.0]]),
-        parameterization="euler_angles",
-        convention="ZXY",
-        degrees=True,
-    )
-    view = View(pose, Intrinsics(1020.0, 20, 30, 2.0, 2.0, 5.0), "AP", "x.nrrd")
+    view = found_view("x.nrrd")
     file_to_world = read(tmp_path / "ct.nii.gz").file_to_world
     write_poses(tmp_path / "pose.json", [view], file_to_world=file_to_world)
     write_poses(tmp_path / "old.json", [view])

@@ -45,7 +45,7 @@ def test_numbers_are_those_that_their_columns_name(tmp_path):
 WRONG = {
     "none": (lambda text: text.splitlines()[0] + "\n", "a line for each view"),
     "no number": (lambda text: text.replace("1020.0", "far", 1), "View 1 of .* 'far'"),
-    "not rigid": (lambda text: text.replace(",false,", ",false,9", 1), "View 1 of .* not rigid"),
+    "not rigid": (lambda text: text.replace(",false,", ",false,9", 1), "View 1 of .* Expected a rigid pose"),
     "no pixels": (lambda text: text.replace(",24,", ",0,", 1), "View 1 of"),
     "neither": (lambda text: text.replace("false", "no", 1), "View 1 of .* 'no', which is neither true nor false"),
 }

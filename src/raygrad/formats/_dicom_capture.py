@@ -9,10 +9,9 @@ import numpy as np
 
 from raygrad._dicom import is_dicom, read_dataset
 from raygrad._errors import InputError
-from raygrad._files import suffix_of, written_whole
+from raygrad._files import written_whole
 from raygrad._optional import require
-from raygrad.formats._dicom_study import describe_study
-from raygrad.formats._images import check_parent
+from raygrad.formats._dicom_study import check_dicom_path, describe_study
 from raygrad.formats._itk_images import read_itk
 
 if TYPE_CHECKING:
@@ -31,11 +30,7 @@ def check_capture(path: str | os.PathLike[str], xray: str | os.PathLike[str] | N
         FileNotFoundError: there is no such folder, or no such X-ray.
         ImportError: pydicom is not installed.
     """
-    path = Path(path).expanduser()
-    if suffix_of(path, (".dcm",)) is None:
-        raise InputError(f"Expected a file name that ends in .dcm. Got '{path}'.")
-    check_parent(path)
-    require("pydicom", "writing DICOM")
+    path = check_dicom_path(path)
     _header_of(xray)
     return path
 

@@ -14,18 +14,17 @@ import torch
 
 from raygrad import __version__
 from raygrad._errors import InputError
-from raygrad._files import suffix_of, written_whole
+from raygrad._files import written_whole
 from raygrad._optional import require
-from raygrad.data import header_of
-from raygrad.formats._dicom_study import describe_study
-from raygrad.formats._images import check_parent
+from raygrad.data import LPS_TO_RAS, header_of
+from raygrad.formats._dicom_study import check_dicom_path, describe_study
 from raygrad.formats._views import View, right_handed
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
-_FLIP = torch.diag(torch.tensor([-1.0, -1.0, 1.0, 1.0], dtype=torch.float64))
+_FLIP = torch.from_numpy(LPS_TO_RAS)
 
 
 def check_registration(path: str | os.PathLike[str], ct: str | os.PathLike[str]) -> "Dataset":
@@ -36,11 +35,7 @@ def check_registration(path: str | os.PathLike[str], ct: str | os.PathLike[str])
         FileNotFoundError: there is no such folder.
         ImportError: pydicom is not installed.
     """
-    path = Path(path).expanduser()
-    if suffix_of(path, (".dcm",)) is None:
-        raise InputError(f"Expected a file name that ends in .dcm. Got '{path}'.")
-    check_parent(path)
-    require("pydicom", "writing DICOM")
+    check_dicom_path(path)
     header = header_of(ct)
     if header is None or not header.get("FrameOfReferenceUID"):
         raise InputError(

@@ -1,9 +1,14 @@
 """Whose patient and study a DICOM file that is written belongs to: those of another file, or new ones."""
 
 import datetime
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raygrad._errors import InputError
+from raygrad._files import suffix_of
 from raygrad._optional import require
+from raygrad.formats._images import check_parent
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -29,6 +34,22 @@ _SHARED = (
     "StudyInstanceUID",
     "StudyDescription",
 )
+
+
+def check_dicom_path(path: str | os.PathLike[str]) -> Path:
+    """The path, if DICOM can be written there.
+
+    Raises:
+        InputError: another suffix than .dcm.
+        FileNotFoundError: there is no such folder.
+        ImportError: pydicom is not installed.
+    """
+    path = Path(path).expanduser()
+    if suffix_of(path, (".dcm",)) is None:
+        raise InputError(f"Expected a file name that ends in .dcm. Got '{path}'.")
+    check_parent(path)
+    require("pydicom", "writing DICOM")
+    return path
 
 
 def describe_study(dataset: "Dataset", header: "Dataset | None") -> None:

@@ -18,10 +18,6 @@ from raygrad.formats._images import IMAGES, ImageFormat, Lengths, Pixels, full_s
 def _itk_reader_of(path: Path) -> str:
     """The name of the class of ITK that reads a file, by its content; empty if there is none."""
     sitk = require("SimpleITK", "reading X-rays", extra="cli")
-    try:
-        check_text_header(path)
-    except InputError:  # that `read_itk` says
-        return "MetaImageIO" if path.suffix.lower() in (".mha", ".mhd") else "NrrdImageIO"
     with quiet():
         return sitk.ImageFileReader.GetImageIOFromFileName(str(path))
 

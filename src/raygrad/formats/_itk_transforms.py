@@ -11,11 +11,12 @@ from raygrad._errors import InputError
 from raygrad._files import suffix_of, written_whole
 from raygrad._optional import require
 from raygrad._simpleitk import quiet
+from raygrad.data import LPS_TO_RAS
 from raygrad.formats._views import View, right_handed
 from raygrad.pose import AffineTransform, RigidTransform
 
 _SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".hdf")
-_FLIP = torch.diag(torch.tensor([-1.0, -1.0, 1.0, 1.0], dtype=torch.float64))
+_FLIP = torch.from_numpy(LPS_TO_RAS)
 
 
 def read_transform(path: str | os.PathLike[str]) -> RigidTransform:

@@ -16,7 +16,7 @@ from raygrad._files import written_whole
 from raygrad.data import make_reorient
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
 from raygrad.formats._registry import json_in
-from raygrad.formats._views import View, join_views, split_views
+from raygrad.formats._views import View, join_views, rigid_matrix, split_views
 from raygrad.geometry import ConeViews, Intrinsics
 from raygrad.pose import RigidTransform
 
@@ -108,7 +108,7 @@ def read_file_to_world(path: str | os.PathLike[str]) -> np.ndarray | None:
     path = Path(path).expanduser()
     found = _content_of(path).get("file_to_world")
     try:
-        return None if found is None else _rigid(found).numpy()
+        return None if found is None else rigid_matrix(found).numpy()
     except (TypeError, ValueError) as error:
         raise InputError(f"'{path}' has a file_to_world that is not as it should be. {error}") from error
 
@@ -170,20 +170,9 @@ def _to_json(view: View) -> dict[str, Any]:
 def _from_json(view: Any) -> View:
     if not isinstance(view, dict):
         raise TypeError(f"Expected a mapping. Got {view!r}.")
-    matrix = _rigid(view["pose"])
+    matrix = rigid_matrix(view["pose"])
     intrinsics, orientation = _system(view["intrinsics"])
     return View(RigidTransform(matrix.float()), intrinsics, orientation, view.get("xray"))
-
-
-def _rigid(numbers: Any) -> torch.Tensor:
-    matrix = torch.tensor(numbers, dtype=torch.float64)
-    if matrix.shape != (4, 4) or not matrix.isfinite().all():
-        raise ValueError(f"Expected a pose of 4 x 4 finite numbers. Got {numbers}.")
-    rotation, last_row = matrix[:3, :3], matrix[3].tolist()
-    deviation = (rotation @ rotation.T - torch.eye(3)).abs().max().item()
-    if last_row != [0, 0, 0, 1] or deviation > 1e-3 or torch.linalg.det(rotation) < 0:
-        raise ValueError(f"Expected a rigid pose: a rotation, a translation in mm and the row 0 0 0 1. Got {matrix}.")
-    return matrix
 
 
 def _system(values: Any) -> tuple[Intrinsics, str | None]:

@@ -5,12 +5,10 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from raygrad._errors import InputError
 from raygrad._files import written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
-from raygrad.formats._views import View, join_views, right_handed, split_views
+from raygrad.formats._views import View, join_views, right_handed, rigid_matrix, split_views
 from raygrad.geometry import ConeViews, Intrinsics
 from raygrad.pose import RigidTransform
 
@@ -51,18 +49,12 @@ def _view(line: dict[str, str], where: str) -> View:
         got = line.get("reverse_x_axis")
         raise InputError(f"{where} has reverse_x_axis {got!r}, which is neither true nor false.")
     try:
-        matrix = torch.eye(4, dtype=torch.float64)
-        matrix[:3] = torch.tensor([float(line[name]) for name in _MATRIX], dtype=torch.float64).reshape(3, 4)
+        numbers = [float(line[name]) for name in _MATRIX]
         height, width = int(line["height"]), int(line["width"])
         sdd, delx, dely, x0, y0 = (float(line[name]) for name in _LENGTHS if name.endswith("_mm"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{where} is not as it should be: {error}.") from error
-    deviation = (matrix[:3, :3] @ matrix[:3, :3].T - torch.eye(3)).abs().max().item()
-    if not deviation < 1e-3 or torch.linalg.det(matrix) < 0 or not matrix.isfinite().all():
-        raise InputError(f"{where} has a camera_to_world that is not rigid.")
-    try:
+        matrix = rigid_matrix([numbers[:4], numbers[4:8], numbers[8:], [0.0, 0.0, 0.0, 1.0]])
         intrinsics = Intrinsics(sdd, height, width, delx, dely, x0, y0, mirrored)
-    except ValueError as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where} is not as it should be. {error}") from error
     return View(RigidTransform(matrix), intrinsics, None, line.get("xray") or None)
 

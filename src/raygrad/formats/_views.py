@@ -50,6 +50,22 @@ class View:
         return DRR(subject, **camera, x0=i.x0, y0=i.y0, reverse_x_axis=i.reverse_x_axis, **options)
 
 
+def rigid_matrix(numbers: Any) -> torch.Tensor:
+    """The 4 x 4 matrix of a rigid map that a file holds, float64.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    matrix = torch.tensor(numbers, dtype=torch.float64)
+    if matrix.shape != (4, 4) or not matrix.isfinite().all():
+        raise ValueError(f"Expected a pose of 4 x 4 finite numbers. Got {numbers}.")
+    rotation, last_row = matrix[:3, :3], matrix[3].tolist()
+    deviation = (rotation @ rotation.T - torch.eye(3)).abs().max().item()
+    if last_row != [0, 0, 0, 1] or deviation > 1e-3 or torch.linalg.det(rotation) < 0:
+        raise ValueError(f"Expected a rigid pose: a rotation, a translation in mm and the row 0 0 0 1. Got {matrix}.")
+    return matrix
+
+
 def right_handed(view: View) -> tuple[RigidTransform, Intrinsics]:
     """Camera-to-world and intrinsics of a view with a camera that is no mirror image, which other programs expect.
 
