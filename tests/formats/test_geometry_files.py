@@ -1,5 +1,6 @@
 """Geometry files: the same rays after writing and reading, RTK's conventions, and matrices of any camera."""
 
+import inspect
 import json
 import math
 from xml.etree import ElementTree
@@ -21,7 +22,7 @@ from raygrad.formats import (
     write_poses,
 )
 from raygrad.geometry import ConeViews, Detector, Intrinsics
-from raygrad.geometry.trajectories import c_arm_sweep, circular
+from raygrad.geometry.trajectories import c_arm_sweep, circular, parallel
 from raygrad.pose import RigidTransform, make_matrix
 
 SYSTEM = {"sdd": 1200.0, "sid": 800.0, "height": 6, "width": 9, "delx": 4.0, "dely": 3.0, "x0": 6.0, "y0": -4.5}
@@ -351,3 +352,10 @@ def test_files_of_another_kind_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((1, 3, 4)))
     with pytest.raises(ValueError, match="leaves open height and width"):
         read_geometry(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.xml", "a.txt", "a.csv", "a.npz"])
+def test_parallel_beams_are_not_written(tmp_path, name):
+    with pytest.raises(ValueError, match=r"Expected a cone beam.*Got ParallelViews"):
+        inspect.unwrap(write_geometry)(tmp_path / name, parallel(3, height=4, delx=1.0))
+    assert not (tmp_path / name).exists()

@@ -141,3 +141,8 @@ def test_a_pose_that_cannot_be_written_leaves_the_old_file(pose_file):
         write_half()
     assert pose_file.read_text() == before
     assert list(pose_file.parent.iterdir()) == [pose_file]
+
+
+def test_a_parallel_beam_is_no_view_of_a_file():
+    with pytest.raises(ValueError, match=r"Expected a cone beam.*Got a parallel beam"):
+        View(pose_of(10, -20, 30, 4, 800, -6), CAMERA.replaced(parallel=True))

@@ -115,12 +115,13 @@ def make_case(condition: str, view: str, subject: Subject, seed: int = 0, drr: D
         drr: `make_drr` of this subject, if there is one already; with another detector, another size of the images.
 
     Raises:
-        ValueError: an unknown condition or view, or a CT without a spine for "e".
+        ValueError: an unknown condition or view, a parallel beam, or a CT without a spine for "e".
     """
     if condition not in CONDITIONS:
         raise ValueError(f"Expected a condition among {', '.join(CONDITIONS)}. Got {condition!r}.")
     wanted = CONDITIONS[condition]
     drr = make_drr(subject) if drr is None else drr
+    drr.detector.intrinsics.check_cone("X-rays simulated with one")
     poses = tuple(_turned(true_pose(view), angle) for angle in wanted.angles)
     shape = (drr.detector.height, drr.detector.width)
     masks = None

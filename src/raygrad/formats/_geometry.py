@@ -8,7 +8,7 @@ from pathlib import Path
 from raygrad._errors import InputError
 from raygrad._files import suffix_of
 from raygrad.formats._registry import Format, Formats
-from raygrad.geometry import ConeViews
+from raygrad.geometry import ConeViews, check_cone
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,10 @@ def write_geometry(
     Raises:
         ValueError: as many names as there are not views, or a number that is not finite.
         InputError: another suffix, no kind where there are several, or views that such a file cannot hold, such as
-            pixels that are no rectangles where it has only their size.
+            pixels that are no rectangles where it has only their size, or other than `ConeViews`.
         OSError: the file cannot be written.
     """
+    check_cone(views, f"'{path}'")
     path = Path(path).expanduser()
     write = written_format(path, kind).write
     assert write is not None

@@ -9,7 +9,7 @@ import torch
 from raygrad._errors import InputError
 from raygrad.data import Subject, make_reorient
 from raygrad.drr import DRR
-from raygrad.geometry import ConeViews, Detector, Intrinsics
+from raygrad.geometry import ConeViews, Detector, Intrinsics, check_cone
 from raygrad.pose import RigidTransform
 
 # How far, in mm, a calibration may be from one of the intrinsics that a view holds.
@@ -25,12 +25,19 @@ class View:
         intrinsics: rows, columns and lengths in mm of the X-ray system.
         orientation: the view that poses start from, "AP", "PA" or None: that of the `Subject`.
         xray: the name of the X-ray's file, if it has one.
+
+    Raises:
+        InputError: a parallel beam, which no file of poses here can say.
     """
 
     pose: RigidTransform
     intrinsics: Intrinsics
     orientation: str | None = "AP"
     xray: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.intrinsics.parallel:
+            raise InputError("Expected a cone beam, for files that say where the source is. Got a parallel beam.")
 
     @classmethod
     def of(cls, drr: DRR, pose: RigidTransform, xray: str | None = None) -> "View":
@@ -120,8 +127,9 @@ def split_views(views: ConeViews, names: Sequence[str | None] | None = None) -> 
     Raises:
         ValueError: as many names as there are not views.
         InputError: a calibration that intrinsics cannot say, such as pixels that are no rectangles, with the number of
-            the view.
+            the view; or other than `ConeViews`.
     """
+    check_cone(views, "single views")
     names = [None] * len(views) if names is None else names
     if len(names) != len(views):
         raise ValueError(f"Expected a name for each of {len(views)} views. Got {len(names)}.")

@@ -58,3 +58,5 @@ from raygrad.geometry._unknowns import INTRINSICS as INTRINSICS
 from raygrad.geometry._unknowns import adjusted as adjusted
 from raygrad.geometry._unknowns import directions as directions
 from raygrad.geometry._views import Indices as Indices
+from raygrad.geometry._views import check_cone as check_cone
+from raygrad.geometry._views import views_from as views_from

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from raygrad.geometry._detector import Detector
 from raygrad.geometry._intrinsics import Intrinsics, as_count
-from raygrad.geometry._views import ConeViews
+from raygrad.geometry._views import ConeViews, check_cone
 from raygrad.pose import RigidTransform, make_matrix
 
 ConeVectors = Float[Tensor, "view 12"]
@@ -158,7 +158,11 @@ def cone_vectors_of(views: ConeViews) -> ConeVectors:
 
     Args:
         views: of any detector, with calibrations or without.
+
+    Raises:
+        InputError: other than `ConeViews`.
     """
+    check_cone(views, "cone vectors")
     rows, columns = views.image_shape
     camera_to_world = views.camera_to_world.detach().cpu()
     rotation, source = camera_to_world[:, :3, :3], camera_to_world[:, :3, 3]

@@ -29,6 +29,8 @@ class Detector(nn.Module):
         reorient: (4, 4) map applied before the pose, which turns the camera to the patient (AP, PA or identity).
         n_subsample: cast only this many rays, at pixels drawn from torch's generator now (`subsamples[-1]`).
         reverse_x_axis: column 0 at +x, which is how radiologists look at a patient; otherwise at -x.
+        parallel: all rays run along the detector's normal, as a synchrotron's do, rather than from one source. Each
+            starts in the plane through the pose's origin, `sdd` mm before its pixel; nothing is magnified.
 
     `sdd`, `delx`, `dely`, `x0` and `y0` may be tensors of one element. Gradients flow to them; an
     `nn.Parameter` becomes a parameter of this module.
@@ -45,6 +47,7 @@ class Detector(nn.Module):
     centre_y: float | Tensor
     _reorient: Tensor
     _sample: Tensor | None
+    parallel: bool = False
 
     def __init__(
         self,
@@ -58,10 +61,12 @@ class Detector(nn.Module):
         reorient: Tensor | RigidTransform,
         n_subsample: int | None = None,
         reverse_x_axis: bool = False,
+        parallel: bool = False,
     ):
         super().__init__()
-        given = Intrinsics(sdd, height, width, delx, dely, x0, y0, reverse_x_axis)
+        given = Intrinsics(sdd, height, width, delx, dely, x0, y0, reverse_x_axis, parallel)
         self.height, self.width, self.reverse_x_axis = given.height, given.width, given.reverse_x_axis
+        self.parallel = given.parallel
         for name, length in zip(("sdd", "delx", "dely", "centre_x", "centre_y"), given.lengths, strict=True):
             self._hold(name, length)
         self.register_buffer("_reorient", _single_matrix(reorient))
@@ -93,7 +98,8 @@ class Detector(nn.Module):
         """The detector of these intrinsics; the other arguments are those of `Detector`."""
         sdd, delx, dely, x0, y0 = intrinsics.lengths
         height, width = intrinsics.shape
-        return cls(sdd, height, width, delx, dely, x0, y0, reorient, n_subsample, intrinsics.reverse_x_axis)
+        flags = intrinsics.reverse_x_axis, intrinsics.parallel
+        return cls(sdd, height, width, delx, dely, x0, y0, reorient, n_subsample, *flags)
 
     @classmethod
     def from_pinhole_matrix(
@@ -123,10 +129,8 @@ class Detector(nn.Module):
     @property
     def intrinsics(self) -> Intrinsics:
         """Rows, columns and lengths as one value; tensors are this detector's own, so that gradients flow to them."""
-        lengths = (self.centre_x, self.centre_y)
-        return Intrinsics.unchecked(
-            self.sdd, self.height, self.width, self.delx, self.dely, *lengths, self.reverse_x_axis
-        )
+        others = (self.centre_x, self.centre_y, self.reverse_x_axis, self.parallel)
+        return Intrinsics.unchecked(self.sdd, self.height, self.width, self.delx, self.dely, *others)
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -163,8 +167,10 @@ class Detector(nn.Module):
         return RigidTransform(self._reorient)
 
     @property
-    def source(self) -> Float[Tensor, "1 1 3"]:
-        """The source in the camera frame."""
+    def source(self) -> Float[Tensor, "1 source 3"]:
+        """The source in the camera frame; of a parallel beam, where each ray starts."""
+        if self.parallel:
+            return self.calibration(self.target) * self._reorient.new_tensor([1.0, 1.0, 0.0])
         return self._reorient.new_zeros(1, 1, 3)
 
     @property
@@ -192,6 +198,9 @@ class Detector(nn.Module):
 
         Its camera is ours with y turned down and, with `reverse_x_axis`, x turned round: K maps (-X, -Y, Z) of a
         point (X, Y, Z) of the camera frame to pixels. Without `reverse_x_axis` it maps the mirrored (X, -Y, Z).
+
+        Raises:
+            ValueError: the beam is parallel.
         """
         return self.intrinsics.pinhole_matrix(self._reorient)
 
@@ -217,7 +226,11 @@ class Detector(nn.Module):
         Args:
             like: a tensor.
             calibration: as for `forward`.
+
+        Raises:
+            ValueError: the beam is parallel.
         """
+        self.intrinsics.check_cone("kernels that make the rays of cameras")
         if calibration is not None:
             return self._reorient.to(like) @ pixel_to_camera_of(
                 _target_to_camera(calibration).to(like), self.reverse_x_axis
@@ -248,7 +261,7 @@ class Detector(nn.Module):
     @without_autocast
     def forward(
         self, extrinsic: RigidTransform, calibration: RigidTransform | Tensor | None = None
-    ) -> tuple[Float[Tensor, "batch 1 3"], Points]:
+    ) -> tuple[Float[Tensor, "batch source 3"], Points]:
         """Place the rays of every pose in the world.
 
         Args:
@@ -257,7 +270,8 @@ class Detector(nn.Module):
                 place of `self.calibration`.
 
         Returns:
-            Sources (batch, 1, 3) and targets (batch, ray, 3) in mm, in the dtype of the pose. Rays are row-major.
+            Sources (batch, 1, 3), of a parallel beam (batch, ray, 3), and targets (batch, ray, 3) in mm, in the dtype
+            of the pose. Rays are row-major.
 
         Raises:
             TypeError: `extrinsic` is not a `RigidTransform`.
@@ -284,7 +298,12 @@ class Detector(nn.Module):
         else:
             i, j = self._sample // self.width, self._sample % self.width
             target = centre[:, None] + rows[i, None] * down[:, None] + columns[j, None] * across[:, None]
-        return source[:, None], target
+        if not self.parallel:
+            return source[:, None], target
+        if calibration is None:
+            return target - (z_axis * _flat(self.sdd))[:, None], target
+        depth = ((target - source[:, None]) * z_axis[:, None]).sum(-1, keepdim=True)  # may differ from pixel to pixel
+        return target - depth * z_axis[:, None], target
 
     def _pixel_axes(self, like: Tensor) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
         """Coordinates of the columns along x and of the rows along y, in pixels from the detector's centre."""
@@ -336,7 +355,11 @@ def make_intrinsic_matrix(detector: Detector) -> Float[Tensor, "3 3"]:
     That is from the image's bottom edge, and from its right edge with `reverse_x_axis`. For pixels counted from
     the top-left corner take `Detector.pinhole_matrix` or
     `Detector.camera_to_pixel`.
+
+    Raises:
+        ValueError: the detector's beam is parallel.
     """
+    detector.intrinsics.check_cone("an intrinsic matrix")
     c = detector.calibration.matrix[0]
     cx, cy = detector.width / 2 - c[0, 3] / c[0, 0], detector.height / 2 - c[1, 3] / c[1, 1]
     return upper_triangular(c[2, 2] / c[0, 0], c[2, 2] / c[1, 1], cx, cy)

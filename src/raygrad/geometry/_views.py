@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from raygrad._errors import InputError
 from raygrad.geometry._detector import Detector
 from raygrad.geometry._intrinsics import pixel_to_camera_of
 from raygrad.pose import RigidTransform
@@ -131,7 +132,8 @@ class ConeViews(Views):
 
     Raises:
         TypeError: `detector` or `pose` are not of these types.
-        ValueError: the detector leaves out pixels, or there is not a calibration for each pose.
+        ValueError: the detector leaves out pixels or has a parallel beam (see `ParallelViews.of`), or there is not a
+            calibration for each pose.
     """
 
     detector: Detector
@@ -144,6 +146,8 @@ class ConeViews(Views):
             raise TypeError(f"Expected a Detector and its poses as a RigidTransform. Got {kinds}.")
         if self.detector.n_subsample is not None:
             raise ValueError("Expected a detector with all its pixels. Got one that casts rays at random ones.")
+        if self.detector.parallel:
+            raise ValueError("Expected a cone beam. Got a parallel beam, of which ParallelViews.of makes views.")
         if self.calibration is not None and tuple(self.calibration.shape) != (len(self.pose), 4, 4):
             raise ValueError(
                 f"Expected calibrations of shape ({len(self.pose)}, 4, 4). Got {tuple(self.calibration.shape)}."
@@ -301,6 +305,26 @@ class ParallelViews(Views):
         if self.device.type == "cpu" and not (torch.linalg.det(self._axes()).abs() > 0).all():
             raise ValueError("Expected steps across and down that span a plane which the rays cross.")
 
+    @classmethod
+    def of(cls, drr: Any, pose: RigidTransform) -> "ParallelViews":
+        """The views that a DRR with a parallel beam has from poses, differentiable in these.
+
+        Args:
+            drr: whose detector it is; of its sdd no gradient is kept.
+            pose: camera-to-world poses, one a view.
+
+        Raises:
+            ValueError: the DRR's beam is not parallel.
+        """
+        detector = drr.detector
+        if not detector.parallel:
+            raise ValueError("Expected a DRR with a parallel beam. Got a cone beam, of which ConeViews.of makes views.")
+        matrix = detector.camera_to_world(pose).matrix
+        steps = matrix @ detector.intrinsics.pixel_to_camera(matrix)
+        across, down, middle, origin = steps[:, :3].unbind(-1)
+        length = float(detector.intrinsics.detached().sdd)
+        return cls(matrix[:, :3, 2], middle + origin, across, down, detector.height, detector.width, length)
+
     @property
     def image_shape(self) -> tuple[int, int]:
         """Rows and columns."""
@@ -433,3 +457,23 @@ def _check_parts(parts: Sequence[V]) -> V:
         got = ", ".join(f"{type(part).__name__} of {part.image_shape}" for part in parts) or "none"
         raise ValueError(f"Expected views of one kind and size to join. Got {got}.")
     return parts[0]
+
+
+def check_cone(views: Views, purpose: str) -> None:
+    """Raise an InputError that names the purpose unless the views have sources and poses."""
+    if not isinstance(views, ConeViews):
+        raise InputError(f"Expected a cone beam's ConeViews for {purpose}. Got {type(views).__name__}.")
+
+
+def views_from(detector: Detector, pose: RigidTransform, calibration: Matrices | None = None) -> Views:
+    """What a detector with all its pixels sees from poses, with exact derivatives by all that makes its rays.
+
+    Args:
+        detector: of a cone beam or a parallel one.
+        pose: camera-to-world poses, one a view.
+        calibration: one for each view, in place of the detector's own.
+    """
+    if detector.parallel:
+        source, target = detector(pose, calibration)
+        return RayViews(source, target, detector.intrinsics.shape)
+    return ConeViews(detector, pose, calibration)
