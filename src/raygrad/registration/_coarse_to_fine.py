@@ -71,6 +71,9 @@ class CoarseToFine:
     """
 
     def __init__(self, task: Task) -> None:
+        if task.unknowns.columns:
+            for xray in task.xrays:
+                xray.drr.detector.intrinsics.check_cone(f"unknown intrinsics ({', '.join(task.unknowns.names)})")
         self.task = task
         self.xrays = task.xrays
         self.whole = [Pyramid(whole_body(xray.drr)) for xray in self.xrays]
@@ -120,7 +123,7 @@ class CoarseToFine:
                 break
         if len(refined.start) == 1:
             return refined
-        poses = self._poses(refined)
+        poses = self.last_problem.comparable(self._poses(refined))
         apart = distances(poses, poses, self.centre, self.radius)
         return refined[choose_distinct(refined.start, refined.at.score, apart, stage.keep, stage.margin)]
 
@@ -178,7 +181,8 @@ class CoarseToFine:
         """A view's X-ray at a stage."""
         detector = xray.drr.detector
         factor = shrink_factor(detector, stage.pixels)
-        pixel = factor * float(min(detector.delx, detector.dely)) * min(1.0, distance / float(detector.sdd))
+        magnified = 1.0 if detector.parallel else min(1.0, distance / float(detector.sdd))
+        pixel = factor * float(min(detector.delx, detector.dely)) * magnified
         shrunk = detector if factor == 1 else detector.with_intrinsics(detector.intrinsics.shrunk(factor))
         marching = Marching(stage.renderer or xray.drr.renderer, backend=xray.drr.backend)
         bodies = tuple(part.finest if factor == 1 else part.level(pixel) for part in parts)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from raygrad.drr import DRR
-from raygrad.geometry import ConeViews
+from raygrad.geometry import views_from
 from raygrad.kernels import sums_in
 from raygrad.march import Marching, march
 from raygrad.pose import RigidTransform, make_matrix
@@ -46,7 +46,7 @@ class PreparedXRay:
         """The images (batch, 1, height, width) from these poses, whatever the DRR's `reshape` says."""
         drr = self.drr
         marching = Marching(drr.renderer, backend=drr.backend)
-        image = march(whole_body(drr), ConeViews(drr.detector, pose), marching)
+        image = march(whole_body(drr), views_from(drr.detector, pose), marching)
         return image.reshape(len(pose), 1, *self.weights.shape)
 
 

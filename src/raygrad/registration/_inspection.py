@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from raygrad.drr import DRR
-from raygrad.geometry import ConeViews
+from raygrad.geometry import views_from
 from raygrad.march import Marching, march
 from raygrad.pose import RigidTransform
 from raygrad.registration._polarity import polarity
@@ -76,7 +76,7 @@ def _render_coarsely(drr: DRR, pose: RigidTransform) -> Images:
     """Images of the whole detector with at most `_SIDE` pixels a side."""
     full = drr.detector.intrinsics.detached()
     coarse = full.resampled(min(full.height, _SIDE), min(full.width, _SIDE))
-    views = ConeViews(drr.detector.with_intrinsics(coarse), pose)
+    views = views_from(drr.detector.with_intrinsics(coarse), pose)
     image = march(whole_body(drr), views, Marching(drr.renderer, backend=drr.backend))
     return image.reshape(len(pose), 1, coarse.height, coarse.width).float()
 

@@ -42,11 +42,13 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     problem, states = course.last_problem, candidates.states
     uncertainty = estimate_uncertainty(problem, states, candidates.at)
     vague = torch.tensor([uncertainty.weakest(entry)[1] > UNDETERMINED_MM for entry in range(len(states))])
+    if problem.is_flat:
+        uncertainty = uncertainty.without_depth()
     moving = ~(candidates.settled | candidates.stuck)
     interrupted = (moving | course.cut_short) & course.stopped
     ends = (match, candidates.settled, candidates.stuck, rivalled.cpu() | vague, interrupted)
     views = range(len(problem.xrays))
-    poses = [problem.poses(states, view) for view in views]
+    poses = [problem.found(states, view) for view in views]
     return RegistrationResult(
         tuple(RigidTransform(pose[:, 0]) for pose in poses),
         problem.in_users_words(candidates.at.score),

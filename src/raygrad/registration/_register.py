@@ -64,7 +64,9 @@ def register(
     Returns:
         Poses, scores, a status for each start and the way there. Look at the status: a start outside the capture range
         ends as `Status.NO_MATCH`, one from which two poses fit alike as `Status.AMBIGUOUS`. No status tells of a wrong
-        sdd or pixel size: a pose at another depth makes up for them, and the images match all the same.
+        sdd or pixel size: a pose at another depth makes up for them, and the images match all the same. Along one
+        parallel beam no image tells a depth: that of the start stays, `uncertainty` has it as unknown, and the status
+        speaks of the other five motions.
 
     Raises:
         TypeError, ValueError: what `prepare_xrays` refuses; unknown methods, options or structures, and what the method

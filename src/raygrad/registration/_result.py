@@ -16,6 +16,8 @@ from raygrad.types import Scores
 
 AXES = ("x", "y", "depth", "about x", "about y", "about depth")
 """The six motions of a camera: along and about its own axes, of which the third is the beam."""
+UNSEEN_MM = 1e6
+"""The standard deviation of a depth that no image tells."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,13 @@ class Uncertainty:
     def standard_deviations(self) -> Float[Tensor, "start 6"]:
         """Of each motion by itself: mm for the first three, radians for the others."""
         return self.covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
+
+    def without_depth(self) -> "Uncertainty":
+        """The same of images that do not tell the third motion, along the beam, at all."""
+        covariance = self.covariance.clone()
+        covariance[:, 2], covariance[:, :, 2] = 0.0, 0.0
+        covariance[:, 2, 2] = UNSEEN_MM**2
+        return Uncertainty(covariance, self.radius)
 
     def weakest(self, start: int = 0) -> tuple[Float[Tensor, " 6"], float]:
         """The motion that the image determines least, rotations in mm at `radius`, and its standard deviation in mm.

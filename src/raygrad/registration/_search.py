@@ -123,7 +123,7 @@ def _most_promising(course: CoarseToFine, candidates: Candidates, stage: Stage, 
     problem = course.problem(candidates, stage)
     score = problem.score(candidates.states)
     best = score.argsort(descending=True, stable=True)[: 8 * count]
-    pose = problem.poses(candidates.states[best], 0)[:, 0]
+    pose = problem.comparable(problem.poses(candidates.states[best], 0)[:, 0])
     apart = distances(pose, pose, course.centre, course.radius)
     start = torch.zeros_like(best)
     return candidates[best[choose_distinct(start, score[best], apart, count, margin=float("inf"))]]

@@ -10,10 +10,21 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from raygrad.geometry import ConeViews, Detector, UnknownGeometry, about, adjusted, directions, turned
+from raygrad.geometry import (
+    ConeViews,
+    Detector,
+    UnknownGeometry,
+    Views,
+    about,
+    adjusted,
+    directions,
+    turned,
+    views_from,
+)
 from raygrad.march import Derivatives, Marching, Prepared, march, march_with_jacobian
 from raygrad.pose import RigidTransform, se3_log_map
 from raygrad.registration._problem.comparison import ByFeatures, Comparison, compare_by
+from raygrad.registration._problem.depth import Beams, Poses, at_depth, depth_of, without_depth
 from raygrad.registration._problem.similarity import Features, Metric, Similarity, XRayFeatures
 from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.levenberg_marquardt import Linearisation
@@ -21,6 +32,8 @@ from raygrad.types import Images, Matrices
 
 RAYS_AT_ONCE = 1 << 20
 """Entries are taken in groups of so many rays, which bounds the memory: each needs about 300 bytes."""
+ONE_BEAM = 1e-3
+"""Radians up to which two parallel beams are one, and together see no more of the depth."""
 
 Steps = Float[Tensor, "batch unknown"]
 Tangents = Float[Tensor, "batch unknown ray"]
@@ -129,10 +142,24 @@ class PoseProblem:
 
     # --- what the views see ---
 
-    def poses(self, states: States, view: int) -> Float[Tensor, "batch body 4 4"]:
+    def poses(self, states: States, view: int) -> Poses:
         """From where a view sees each body."""
         pose = states.offsets[:, view] @ self.xrays[view].rig[states.entry]
         return states.motions @ pose[:, None]
+
+    def comparable(self, poses: Matrices) -> Matrices:
+        """The first view's poses of a body (batch, 4, 4) as they are to be told apart: at one depth if it is unseen."""
+        if not self.is_flat:
+            return poses
+        return at_depth(0.0, self.pivots[0], poses[:, None], self._beams(poses[:, None]))[:, 0]
+
+    def found(self, states: States, view: int) -> Poses:
+        """Poses as they are told: as deep as where the view began, if it sees no depth."""
+        poses = self.poses(states, view)
+        if not self.is_flat:
+            return poses
+        rig, centre = self.xrays[view].rig[states.entry][:, None], self.pivots[0]
+        return at_depth(depth_of(centre, rig, self._beams(rig, view)), centre, poses, self._beams(poses, view))
 
     def images(self, states: States, view: int) -> Images:
         """What a view sees, (batch, 1, height, width)."""
@@ -171,6 +198,14 @@ class PoseProblem:
     def comparison(self) -> Comparison:
         """How images are compared."""
         return compare_by(self.similarity, [(xray.image, xray.weights) for xray in self.xrays])
+
+    @cached_property
+    def is_flat(self) -> bool:
+        """Whether all views look along one parallel beam: then no image tells how deep anything lies."""
+        if not all(xray.detector.parallel for xray in self.xrays):
+            return False
+        beams = [self._beams(xray.rig[:, None], view) for view, xray in enumerate(self.xrays)]
+        return all(bool((torch.linalg.cross(beams[0], beam).norm(dim=-1) < ONE_BEAM).all()) for beam in beams[1:])
 
     @cached_property
     def _fixed(self) -> tuple[Tensor, ...]:
@@ -241,7 +276,8 @@ class PoseProblem:
         parts = [self._seen(states, view) for view in range(len(self.xrays))]
         if sum(self._block_sizes[1:]):
             parts.append(self._known(states))
-        return reduce(add, parts)
+        total = reduce(add, parts)
+        return without_depth(total, self._beams(self.poses(states, 0))) if self.is_flat else total
 
     def _seen(self, states: States, view: int) -> Linearisation:
         """What a view's image says."""
@@ -287,16 +323,22 @@ class PoseProblem:
             blocks.append(_placed(by_intrinsic, view, intrinsic, image))
         return torch.cat(blocks, dim=1)
 
-    def _cameras(self, states: States, view: int) -> Iterator[ConeViews]:
+    def _beams(self, poses: Poses, view: int = 0) -> Beams:
+        """Which way a view looks from poses."""
+        camera_to_pose = self.xrays[view].detector.reorient.matrix[0].to(poses)
+        return functional.normalize((poses @ camera_to_pose)[..., :3, 2], dim=-1)
+
+    def _cameras(self, states: States, view: int) -> Iterator[Views]:
         """A view's cameras in the world of every body, one for each state."""
         detector, calibration = self.xrays[view].detector, None
         if self.geometry.columns:
             calibration = adjusted(self._calibrations[view], states.intrinsics[:, view])
         for pose in self.poses(states, view).unbind(1):
-            yield ConeViews(detector, RigidTransform(pose), calibration)
+            yield views_from(detector, RigidTransform(pose), calibration)
 
-    def _by_intrinsics(self, cameras: ConeViews, derivatives: Derivatives) -> Tangents:
+    def _by_intrinsics(self, cameras: Views, derivatives: Derivatives) -> Tangents:
         """Derivatives by the intrinsics that are unknown."""
+        assert isinstance(cameras, ConeViews)  # a task with others has been refused
         _, target = derivatives.ends
         frame = cameras.detector.camera_to_world(cameras.pose).matrix
         return derivatives.by_targets(directions(frame, cameras.calibrations, target, self.geometry.columns))
