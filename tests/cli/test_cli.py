@@ -62,6 +62,18 @@ def test_float_files_hold_the_line_integrals(ct, tmp_path, suffix):
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
 
 
+def test_a_parallel_beam(ct, tmp_path):
+    assert run("drr", ct, "-o", tmp_path / "xray.tif", *OPTIONS, "--parallel").exit_code == 0
+    pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "xray.tif"))).reshape(12, 16)
+    expected = render(ct, parallel=True)
+    np.testing.assert_allclose(pixels, expected, atol=1e-5 * expected.max())
+    assert abs(expected - render(ct)).max() > 1
+    refused = run("drr", ct, "-o", tmp_path / "xray.dcm", *OPTIONS, "--parallel")
+    assert refused.exit_code != 0
+    assert "Expected a cone beam" in refused.output
+    assert not (tmp_path / "xray.dcm").exists()
+
+
 @pytest.mark.parametrize(("bits", "white"), [(8, 255), (16, 65535)])
 def test_png_shows_bone_bright(ct, tmp_path, bits, white):
     result = run("drr", ct, "-o", tmp_path / "xray.png", *OPTIONS, "--bits", bits)

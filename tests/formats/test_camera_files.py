@@ -194,6 +194,17 @@ def test_cone_vectors_of_astra(tmp_path, kind):
         torch.testing.assert_close(cone_vectors_of(again), torch.from_numpy(VECTORS), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["type", "directions"])
+def test_parallel_vectors_of_astra_are_not_taken_for_sources(tmp_path, kind):
+    vectors = np.concatenate(
+        [VECTORS[:, :3] / np.linalg.norm(VECTORS[:, :3], axis=1, keepdims=True), VECTORS[:, 3:]], 1
+    )
+    named = {"type": "parallel3d_vec", "Vectors": 2 * vectors} if kind == "type" else {"Vectors": vectors}
+    np.savez(tmp_path / "a.npz", **named, DetectorRowCount=6, DetectorColCount=9)
+    with pytest.raises(ValueError, match=r"Expected a cone beam.*parallel3d_vec"):
+        read_geometry(tmp_path / "a.npz")
+
+
 def test_damaged_cone_vectors_are_refused_with_the_reason(tmp_path):
     np.save(tmp_path / "a.npy", VECTORS)
     with pytest.raises(ValueError, match="leaves open height and width"):

@@ -27,6 +27,7 @@ def drr(
     convention: given.Convention = "ZXY",
     orientation: given.Orientation = "AP",
     sdd: given.Sdd = 1020.0,
+    parallel: given.Parallel = False,
     height: given.Height = 200,
     width: given.Width = None,
     delx: given.Delx = 2.0,
@@ -79,11 +80,14 @@ def drr(
     if bits not in (8, 16):
         raise InputError(f"--bits is 8 or 16, not {bits}.")
     check_image_path(output, has_view=True)  # before the CT is read, which may take a while
+    if parallel and output.suffix.lower() == ".dcm":
+        raise InputError("Expected a cone beam for an XA, whose header says where the source is. Got --parallel.")
     camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
     grey_window, computing_device = parse_window(window), parse_device(device)
     subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid, resample_slices)
 
-    system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer).to(computing_device)
+    system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer, parallel=parallel)
+    system = system.to(computing_device)
     start = time.perf_counter()
     with torch.no_grad():
         image = system(camera_to_patient.to(computing_device))[0, 0].cpu()

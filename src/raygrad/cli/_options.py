@@ -69,6 +69,14 @@ Orientation = Annotated[
 
 # X-ray system
 Sdd = Annotated[float, typer.Option(help="Source-to-detector distance in mm.", rich_help_panel=CAMERA)]
+Parallel = Annotated[
+    bool,
+    typer.Option(
+        "--parallel",
+        help="A parallel beam, as a synchrotron's: rays start --sdd mm before the detector.",
+        rich_help_panel=CAMERA,
+    ),
+]
 Height = Annotated[int, typer.Option(help="Rows of the image.", rich_help_panel=CAMERA)]
 Width = Annotated[
     int | None, typer.Option(help="Columns of the image.", show_default="as many as rows", rich_help_panel=CAMERA)

@@ -19,7 +19,7 @@ from raygrad.formats._text import remarks_of, rows_of, text_of, write_rows
 from raygrad.geometry import ConeViews, cone_vectors_of, views_of_cone_vectors
 
 # The names of ASTRA's own dictionary of a geometry.
-_VECTORS, _ROWS, _COLUMNS = "Vectors", "DetectorRowCount", "DetectorColCount"
+_TYPE, _VECTORS, _ROWS, _COLUMNS = "type", "Vectors", "DetectorRowCount", "DetectorColCount"
 _NOTE = "ASTRA's cone_vec: source, centre of the detector, step of a column, step of a row; mm"
 
 
@@ -37,8 +37,8 @@ def _read(path: Path, frames: Frames | None) -> ConeViews:
     Rows and columns are `DetectorRowCount` and `DetectorColCount`, arrays or remarks, or else those of the images.
 
     Raises:
-        InputError: it is not such a file, rows and columns are missing, or vectors (of which view is said) make no
-            camera.
+        InputError: it is not such a file, its beams are parallel, rows and columns are missing, or vectors (of which
+            view is said) make no camera.
     """
     content: dict[str, Any]
     if is_numpy(path):
@@ -53,6 +53,12 @@ def _read(path: Path, frames: Frames | None) -> ConeViews:
         raise InputError(
             f"Expected 12 numbers a view, and whole numbers of rows and columns. Got others in '{path}'."
         ) from error
+    kind = str(content.get(_TYPE, ""))
+    if "parallel" in kind or (vectors.ndim == 2 and np.allclose(np.linalg.norm(vectors[:, :3], axis=1), 1, atol=1e-6)):
+        raise InputError(
+            f"Expected a cone beam, ASTRA's cone_vec. Got '{path}', of {kind or 'sources 1 mm from the origin'}: "
+            "parallel3d_vec has the direction of the rays there, and what raygrad.geometry.ParallelViews takes."
+        )
     height, width, _ = detector_size(path, frames, rows, columns, delx=1.0)
     try:
         return views_of_cone_vectors(vectors, height, width)
