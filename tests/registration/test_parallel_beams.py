@@ -8,8 +8,9 @@ from registration_cases import make_drr, make_subject
 
 from raygrad import register, search
 from raygrad.pose import RigidTransform, convert
-from raygrad.registration import SearchRanges, Status
+from raygrad.registration import RegistrationWarning, SearchRanges, Status, prepare_xrays
 from raygrad.registration._problem.depth import at_depth, depth_of, without_depth
+from raygrad.registration._search import default_init
 from raygrad.registration._solver.levenberg_marquardt import Linearisation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -130,3 +131,26 @@ def test_depth_is_taken_along_the_beam():
     torch.testing.assert_close(depth_of(point, moved, beams), torch.full((2, 1), 7.0, dtype=DOUBLE))
     assert torch.linalg.cross((moved - poses)[..., :3, 3], beams).abs().max() < 1e-9
     torch.testing.assert_close(moved[..., :3, :3], poses[..., :3, :3])
+
+
+def test_rays_that_begin_in_the_ct_are_warned_of(drr, xray):
+    start = make_pose(xyz=(70.0, 55.0, 0.0))  # beside the CT, but the plane in which rays begin cuts it
+    with pytest.warns(RegistrationWarning, match="Where rays of the parallel beam begin is inside the CT"):
+        prepare_xrays(xray, drr, start)
+
+
+def test_a_search_without_a_start_begins_with_the_ct_halfway(drr, xray):
+    assert default_init(drr).matrix[0, :3, 3].tolist() == pytest.approx([0.0, 510.0, 0.0], abs=1e-6)
+
+
+def test_poses_of_views_are_unknown_too(drr):
+    turn = make_pose((math.radians(80), 0.0, 0.0), (0.0, 0.0, 0.0))
+    starts = [make_pose(), make_pose().compose(turn)]
+    motion, slip = make_pose((0.04, 0.02, -0.05), (5.0, -12.0, 7.0)), make_pose((0.01, -0.005, 0.0), (1.0, 2.0, -1.5))
+    truths = [starts[0].compose(motion), starts[1].compose(slip).compose(motion)]
+    result = register([drr(truth) for truth in truths], [drr, drr], starts, unknowns="poses")
+    assert result.status == (Status.CONVERGED,)
+    points = torch.tensor([[[30.0, 0.0, -20.0], [-10.0, 25.0, 40.0]]], dtype=DOUBLE)
+    for found, truth in zip(result.poses, truths, strict=True):
+        apart = drr.perspective_projection(found, points) - drr.perspective_projection(truth, points)
+        assert apart.abs().max() < 0.1  # pixels of 8 mm

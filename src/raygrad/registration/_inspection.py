@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from raygrad.drr import DRR
-from raygrad.geometry import views_from
+from raygrad.geometry import Detector, views_from
 from raygrad.march import Marching, march
 from raygrad.pose import RigidTransform
 from raygrad.registration._polarity import polarity
@@ -54,8 +54,9 @@ def inspect_start(drr: DRR, init: RigidTransform, xray: Image, weights: Weights,
         inside = _source_is_inside(drr, starts)
         if inside.any():
             numbers = ", ".join(str(int(start)) for start in chosen[inside])
+            what = "Where rays of the parallel beam begin" if drr.detector.parallel else "The X-ray source"
             _warn(
-                f"The X-ray source is inside the CT at start(s) {numbers}{name}. The translation puts it at its "
+                f"{what} is inside the CT at start(s) {numbers}{name}. The translation puts it at its "
                 "distance from the isocentre, in mm: (0, 850, 0) with the usual orientation, not (0, 0, 0)."
             )
         if _looks_inverted(xray, weights, moving[seen]):
@@ -74,11 +75,15 @@ def _warn(message: str) -> None:
 
 def _render_coarsely(drr: DRR, pose: RigidTransform) -> Images:
     """Images of the whole detector with at most `_SIDE` pixels a side."""
-    full = drr.detector.intrinsics.detached()
-    coarse = full.resampled(min(full.height, _SIDE), min(full.width, _SIDE))
-    views = views_from(drr.detector.with_intrinsics(coarse), pose)
-    image = march(whole_body(drr), views, Marching(drr.renderer, backend=drr.backend))
+    coarse = _coarse_detector(drr)
+    image = march(whole_body(drr), views_from(coarse, pose), Marching(drr.renderer, backend=drr.backend))
     return image.reshape(len(pose), 1, coarse.height, coarse.width).float()
+
+
+def _coarse_detector(drr: DRR) -> Detector:
+    """The whole detector in at most `_SIDE` pixels a side."""
+    full = drr.detector.intrinsics.detached()
+    return drr.detector.with_intrinsics(full.resampled(min(full.height, _SIDE), min(full.width, _SIDE)))
 
 
 def _looks_inverted(xray: Image, weights: Weights, moving: Float[Tensor, "start 1 rows columns"]) -> bool:
@@ -87,11 +92,12 @@ def _looks_inverted(xray: Image, weights: Weights, moving: Float[Tensor, "start 
 
 
 def _source_is_inside(drr: DRR, pose: RigidTransform) -> Bool[Tensor, " start"]:
-    """At which starts the source lies in the box of the CT's voxels."""
-    source = drr.detector.camera_to_world(pose).matrix[:, :, 3].cpu().double()
-    voxel = (source @ drr.world_to_voxel.cpu().double().T)[:, :3]
+    """At which starts the source, or where a ray of a parallel beam begins, lies in the box of the CT's voxels."""
+    source, _ = _coarse_detector(drr)(pose)
+    world_to_voxel = drr.world_to_voxel.cpu().double()
+    voxel = source.cpu().double() @ world_to_voxel[:3, :3].T + world_to_voxel[:3, 3]
     size = torch.tensor(drr.density.shape[-3:], dtype=torch.float64)
-    return ((voxel > -0.5) & (voxel < size - 0.5)).all(dim=1)
+    return ((voxel > -0.5) & (voxel < size - 0.5)).all(dim=2).any(dim=1)
 
 
 def _describe_miss(drr: DRR, pose: RigidTransform, name: str) -> str:

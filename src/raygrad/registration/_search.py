@@ -55,7 +55,7 @@ def search(
         xray, drr, mask, structures, unknowns, callback, progress: as for `register`.
         ranges: how far from `init` to search; by default 60 degrees and 100 mm to each side of every axis.
         init: the middle of the search, one pose for each view. By default the DRR's own view (AP, PA) of the CT's
-            centre, from 5/6 of the source-to-detector distance.
+            centre, from 5/6 of the source-to-detector distance, or 1/2 for a parallel beam.
         stages: what is compared from coarse to fine, and how many poses go on from each; by default
             `search_schedule(keep)`.
         similarity: compared in all stages in place of their own, see `LevenbergMarquardt`.
@@ -104,6 +104,8 @@ def search(
 def default_init(drr: DRR | Sequence[DRR]) -> RigidTransform:
     """The pose from which a DRR looks at the CT's centre along its orientation's axis, from 5/6 of sdd away.
 
+    A parallel beam, which magnifies nothing, has the CT halfway, where neither end of its rays is in it.
+
     Raises:
         ValueError: several DRRs, whose relative geometry no default can know.
     """
@@ -114,7 +116,8 @@ def default_init(drr: DRR | Sequence[DRR]) -> RigidTransform:
     pose = torch.eye(4, dtype=torch.float64)
     beam = drr.detector.reorient.matrix[0, :3, 2].cpu().double()
     centre = torch.tensor(drr.subject.volume.get_center(), dtype=torch.float64)
-    pose[:3, 3] = centre - beam * float(drr.detector.sdd) * 5 / 6
+    away = 1 / 2 if drr.detector.parallel else 5 / 6
+    pose[:3, 3] = centre - beam * float(drr.detector.sdd) * away
     return RigidTransform(pose)
 
 
