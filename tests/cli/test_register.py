@@ -160,6 +160,17 @@ def test_register_gets_the_xray_the_camera_the_start_and_the_options(ct, xray, t
     assert not (tmp_path / "a" / "convergence.gif").exists()
 
 
+def test_a_parallel_beam_is_asked_for_saved_and_taken_from_a_pose_file(ct, xray, tmp_path, register):
+    result = run(ct, xray, "-o", tmp_path / "a", *OPTIONS, "--parallel", "--no-animation")
+    assert result.exit_code == 0, result.output
+    assert "600 mm from where parallel rays begin" in result.output
+    assert register.drrs[0].detector.parallel
+    assert read_poses(tmp_path / "a" / "pose.json")[0].intrinsics.parallel
+    result = run(ct, xray, "-o", tmp_path / "b", "--init", tmp_path / "a" / "pose.json", "--no-animation")
+    assert result.exit_code == 0, result.output
+    assert register.drrs[0].detector.parallel
+
+
 def test_what_an_xray_hides_is_left_out_unless_refused(ct, tmp_path, register):
     """The mask is that of the picture times --mask, is said, and is drawn."""
     rows, columns = np.mgrid[:100, :120]

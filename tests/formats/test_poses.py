@@ -10,7 +10,16 @@ import torch
 from raygrad._files import written_whole
 from raygrad.cli._parsing import parse_pose
 from raygrad.data import Subject, Volume
-from raygrad.formats import View, read_poses, write_poses
+from raygrad.formats import (
+    InputError,
+    View,
+    join_views,
+    read_geometry,
+    read_poses,
+    write_camera,
+    write_poses,
+    write_xray,
+)
 from raygrad.geometry import Intrinsics
 from raygrad.pose import RigidTransform
 
@@ -143,6 +152,33 @@ def test_a_pose_that_cannot_be_written_leaves_the_old_file(pose_file):
     assert list(pose_file.parent.iterdir()) == [pose_file]
 
 
-def test_a_parallel_beam_is_no_view_of_a_file():
-    with pytest.raises(ValueError, match=r"Expected a cone beam.*Got a parallel beam"):
-        View(pose_of(10, -20, 30, 4, 800, -6), CAMERA.replaced(parallel=True))
+def test_parallel_beams_are_read_as_they_were_written(tmp_path):
+    path, pose = tmp_path / "pose.json", pose_of(10, -20, 30, 4, 800, -6)
+    views = (View(pose, CAMERA.replaced(parallel=True)), View(pose, CAMERA))
+    write_poses(path, views)
+    assert [view.intrinsics for view in read_poses(path)] == [view.intrinsics for view in views]
+    content = json.loads(path.read_text())
+    assert "no source" in content["conventions"]["parallel"]
+    assert "parallel" not in content["views"][1]["intrinsics"]
+    subject = Subject(Volume(torch.zeros(4, 4, 4), np.eye(4)))
+    drr = views[0].make_drr(subject)
+    assert drr.detector.parallel
+    assert View.of(drr, pose) == views[0]
+    with pytest.raises(InputError, match=r"Expected a cone beam for view 1 of .*pose.json.* Got a parallel beam"):
+        read_geometry(path)
+    content["views"][0]["intrinsics"]["parallel"] = 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="parallel as true or false"):
+        read_poses(path)
+
+
+def test_files_with_a_source_refuse_parallel_beams(tmp_path):
+    view = View(pose_of(10, -20, 30, 4, 800, -6), CAMERA.replaced(parallel=True))
+    for write in (
+        lambda: write_xray(tmp_path / "a.dcm", torch.ones(CAMERA.shape), view),
+        lambda: write_camera(tmp_path / "a.tfm", view),
+        lambda: join_views([view]),
+    ):
+        with pytest.raises(InputError, match=r"Expected a cone beam for .* Got a parallel beam"):
+            write()
+    assert not list(tmp_path.iterdir())

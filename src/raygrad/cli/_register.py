@@ -144,6 +144,7 @@ def register(
         float | None,
         typer.Option(help="Offset of the detector along y in mm.", show_default="0", rich_help_panel=CAMERA),
     ] = None,
+    parallel: given.Parallel = False,
     labelmap: given.Labelmap = None,
     series_uid: given.SeriesUid = None,
     resample_slices: given.ResampleSlices = False,
@@ -213,12 +214,12 @@ def register(
         typer.echo(f"raygrad: warning: {sentence}", err=True)
 
     with passing_on_warnings(warn):
-        tasks = prepare(xrays, starts, camera, orientation, values, mask or (), frame or (), auto_mask)
+        tasks = prepare(xrays, starts, camera, orientation, values, mask or (), frame or (), auto_mask, parallel)
     reach, structures, unknowns = parse_search(search), parse_structures(structure), parse_unknowns(calibrate)
     headers = [task.header for task in tasks]
     if reach is None and method == "lm":
         reach = ranges_of(headers)
-    if unknowns is None and method == "lm":
+    if unknowns is None and method == "lm" and not parallel:
         unknowns = unknowns_of(headers, [name for name, value in camera.items() if value is not None])
     rendered, computing_device = parse_labels(labels), parse_device(device)
     output.mkdir(parents=True, exist_ok=True)

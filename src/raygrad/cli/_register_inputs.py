@@ -94,6 +94,7 @@ def prepare(
     masks: Sequence[Path] = (),
     frames: Sequence[str] = (),
     auto_mask: bool = True,
+    parallel: bool = False,
 ) -> list[Task]:
     """Read everything but the CT, so that mistakes are found before that is read, which may take a while.
 
@@ -107,6 +108,7 @@ def prepare(
         masks: weights, none or one for every X-ray or one for all.
         frames: of files with several, see `parse_frames`; none or one for every file or one for all.
         auto_mask: leave out what the X-rays' headers and `find_hidden` say does not count.
+        parallel: the beams are, whatever a pose file says; where that says so they are, too.
 
     Raises:
         InputError: options that exclude each other, that are missing, or that do not fit the X-rays.
@@ -126,6 +128,7 @@ def prepare(
     tasks = []
     for number, (xray, pose, known, mask_path) in enumerate(zip(xrays, poses, saved, mask_of, strict=True)):
         intrinsics = _choose_intrinsics(xray, camera, known, headers[number], views is not None)
+        intrinsics = intrinsics.replaced(parallel=parallel or (known is not None and known.intrinsics.parallel))
         image = line_integrals(xray, values)
         rows, columns = image.shape
         hidden = find_hidden(xray, values) if auto_mask else None

@@ -49,7 +49,7 @@ def describe(task: Task) -> str:
         start = f"; starts from its header, known to {degrees:.3g} degrees and {mm:.3g} mm"
     sentence = (
         f"{task.view.xray}: {camera.width} x {camera.height} pixels of {camera.delx:.4g} x {camera.dely:.4g} mm, "
-        f"{camera.sdd:g} mm from the source{start}"
+        f"{camera.sdd:g} mm from {'where parallel rays begin' if camera.parallel else 'the source'}{start}"
     )
     if task.hidden is None or task.hidden.nothing:
         return sentence

@@ -54,7 +54,7 @@ def write_spatial_registration(path: str | os.PathLike[str], view: View, ct: str
 
     Raises:
         ValueError: several poses, or one that is not finite.
-        InputError: see `check_registration`.
+        InputError: see `check_registration`; or a parallel beam.
         OSError: the file cannot be written.
         ImportError: pydicom is not installed.
     """

@@ -19,7 +19,7 @@ from raygrad._files import written_whole
 from raygrad._optional import require
 from raygrad.formats._dicom_geometry.angiography import carm_directions
 from raygrad.formats._dicom_geometry.camera import nearest_letters
-from raygrad.formats._views import View
+from raygrad.formats._views import View, refuse_parallel
 from raygrad.pose import make_reorient
 
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ def write_xray(
 
     Raises:
         InputError: an image of another size than the view's, with NaN or infinity or negative line integrals, another
-            relationship, or a source from which the detector is not beyond the CT's centre.
+            relationship, a parallel beam, or a source from which the detector is not beyond the CT's centre.
         OSError: the file cannot be written.
         ImportError: pydicom is not installed.
     """
+    refuse_parallel(view, "an XA")
     path = Path(path).expanduser()
     numbers = image.detach().cpu().double().numpy()
     shape = (view.intrinsics.height, view.intrinsics.width)

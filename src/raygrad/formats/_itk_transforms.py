@@ -73,7 +73,7 @@ def write_camera(path: str | os.PathLike[str], view: View) -> None:
 
     Raises:
         ValueError: several poses, or one that is not finite.
-        InputError: another suffix.
+        InputError: another suffix, or a parallel beam.
         OSError: the file cannot be written.
     """
     camera_to_world, _ = right_handed(view)

@@ -38,6 +38,9 @@ CONVENTIONS = {
     "file_to_world": "from the world of the CT's own file, RAS+ mm, to this one; without it that is not known",
     "intrinsics": "sdd is the source-to-detector distance, delx and dely the width and height of a pixel",
 }
+PARALLEL = (
+    "where it is true, rays run along +z of the camera, each from the plane z = 0 to its pixel: there is no source"
+)
 
 
 # In the order in which they are written.
@@ -64,11 +67,12 @@ def write_poses(
         ValueError: a view holds several poses, or a number is not finite.
         OSError: the file cannot be written.
     """
+    any_parallel = any(view.intrinsics.parallel for view in views)
     content: dict[str, Any] = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "raygrad_version": __version__,
-        "conventions": CONVENTIONS,
+        "conventions": CONVENTIONS | ({"parallel": PARALLEL} if any_parallel else {}),
         "views": [_to_json(view) for view in views],
     }
     if file_to_world is not None:
@@ -163,7 +167,7 @@ def _to_json(view: View) -> dict[str, Any]:
         "camera_to_world": _rounded(reorient.compose(pose).matrix[0]),
         "euler_angles": _rounded(angles[0]),
         "translation": _rounded(xyz[0]),
-        "intrinsics": {name: system[name] for name in _INTRINSICS},
+        "intrinsics": {name: system[name] for name in _INTRINSICS} | ({"parallel": True} if system["parallel"] else {}),
     }
 
 
@@ -177,15 +181,16 @@ def _from_json(view: Any) -> View:
 
 def _system(values: Any) -> tuple[Intrinsics, str | None]:
     """Intrinsics and orientation, of types that JSON tells apart and Python does not; `Intrinsics` checks the rest."""
-    if not isinstance(values, dict) or sorted(values) != sorted(_INTRINSICS):
+    if not isinstance(values, dict) or sorted(values.keys() - {"parallel"}) != sorted(_INTRINSICS):
         raise ValueError(f"Expected intrinsics {', '.join(_INTRINSICS)}. Got {values}.")
     for name in _LENGTHS:
         number = values[name]
         whole = name in ("height", "width")
         if isinstance(number, bool) or not isinstance(number, int if whole else (int, float)):
             raise TypeError(f"Expected {name} as a {'whole ' if whole else ''}number. Got {number!r}.")
-    if not isinstance(values["reverse_x_axis"], bool):
-        raise TypeError(f"Expected reverse_x_axis as true or false. Got {values['reverse_x_axis']!r}.")
+    for name in ("reverse_x_axis", "parallel"):
+        if not isinstance(values.get(name, False), bool):
+            raise TypeError(f"Expected {name} as true or false. Got {values[name]!r}.")
     orientation = values["orientation"]
     make_reorient(orientation)  # says which there are
     return Intrinsics(**{name: value for name, value in values.items() if name != "orientation"}), orientation

@@ -25,19 +25,12 @@ class View:
         intrinsics: rows, columns and lengths in mm of the X-ray system.
         orientation: the view that poses start from, "AP", "PA" or None: that of the `Subject`.
         xray: the name of the X-ray's file, if it has one.
-
-    Raises:
-        InputError: a parallel beam, which no file of poses here can say.
     """
 
     pose: RigidTransform
     intrinsics: Intrinsics
     orientation: str | None = "AP"
     xray: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.intrinsics.parallel:
-            raise InputError("Expected a cone beam, for files that say where the source is. Got a parallel beam.")
 
     @classmethod
     def of(cls, drr: DRR, pose: RigidTransform, xray: str | None = None) -> "View":
@@ -54,7 +47,8 @@ class View:
             raise ValueError(f"Expected a subject of orientation {self.orientation}. Got {subject.orientation}.")
         i = self.intrinsics
         camera: dict[str, Any] = {"sdd": i.sdd, "height": i.height, "width": i.width, "delx": i.delx, "dely": i.dely}
-        return DRR(subject, **camera, x0=i.x0, y0=i.y0, reverse_x_axis=i.reverse_x_axis, **options)
+        camera |= {"x0": i.x0, "y0": i.y0, "reverse_x_axis": i.reverse_x_axis, "parallel": i.parallel}
+        return DRR(subject, **camera, **options)
 
 
 def rigid_matrix(numbers: Any) -> torch.Tensor:
@@ -77,13 +71,25 @@ def right_handed(view: View) -> tuple[RigidTransform, Intrinsics]:
     """Camera-to-world and intrinsics of a view with a camera that is no mirror image, which other programs expect.
 
     That of PA is one: the same rays are those of a camera whose x axis points the other way.
+
+    Raises:
+        InputError: the beam is parallel, and no camera's.
     """
+    refuse_parallel(view, "a camera")
     reorient = RigidTransform(make_reorient(view.orientation).to(view.pose.matrix))
     matrix, intrinsics = reorient.compose(view.pose).matrix, view.intrinsics
     if torch.linalg.det(matrix[0]) < 0:
         matrix = matrix @ torch.diag(matrix.new_tensor([-1.0, 1.0, 1.0, 1.0]))
         intrinsics = replace(intrinsics, x0=-intrinsics.x0, reverse_x_axis=not intrinsics.reverse_x_axis)
     return RigidTransform(matrix), intrinsics
+
+
+def refuse_parallel(view: View, purpose: str) -> None:
+    """Raise an InputError that names the purpose if a view's beam is parallel."""
+    try:
+        view.intrinsics.check_cone(purpose)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def join_views(views: Sequence[View], name: str = "the geometry") -> ConeViews:
@@ -94,10 +100,12 @@ def join_views(views: Sequence[View], name: str = "the geometry") -> ConeViews:
         name: of what they are from, for messages.
 
     Raises:
-        InputError: their images differ in size, orientation or `reverse_x_axis`; which view does is said.
+        InputError: their images differ in size, orientation or `reverse_x_axis`, or a beam is parallel; which view's is
+            said.
     """
     first = views[0]
     for number, view in enumerate(views, start=1):
+        refuse_parallel(view, f"view {number} of {name}")
         for attribute in ("height", "width", "orientation", "reverse_x_axis"):
             found, expected = (
                 getattr(of if attribute == "orientation" else of.intrinsics, attribute) for of in (view, first)
