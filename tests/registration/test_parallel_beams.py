@@ -51,6 +51,16 @@ def test_all_of_a_pose_is_found_but_its_depth_which_stays_the_starts(drr, xray):
     torch.testing.assert_close(shift, -60 * beam, rtol=0, atol=1e-3)
 
 
+def test_rounding_is_no_way_along_the_beam(drr):
+    """Which for a beam along an axis of the world is an unknown by itself."""
+    truth = make_pose(xyz=(4.0, 850.0, -6.0))
+    result = register(drr(truth), drr, make_pose())
+    assert result.status == (Status.CONVERGED,)
+    depths = torch.cat([iteration.pose.matrix for iteration in result.trace])[:, 1, 3]
+    assert (depths - 850).abs().max() < 25  # that of a candidate's start
+    torch.testing.assert_close(result.pose.matrix, truth.matrix, rtol=0, atol=1e-3)
+
+
 def test_starts_at_several_depths_are_no_rivals(drr, xray):
     result = search(xray, drr, SearchRanges(15, 40), poses=512, keep=2)
     assert result.status[0] is Status.CONVERGED
