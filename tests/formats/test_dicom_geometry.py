@@ -5,18 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from dicom_views import LPS_TO_RAS, POINTS, drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_files import real_data
 from xray_headers import DX, ENHANCED_XA, RT_IMAGE, XA, c_arm, field_of_view, on_plane, save_header, turned
 
 from raygrad.formats import XRAY_VENDORS, InputError, read_xray_geometry
-from raygrad.geometry import Detector
 from raygrad.pose import make_reorient
 
-LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-POINTS = np.random.default_rng(0).uniform(-60, 60, (20, 3))
-"""Of the patient, LPS mm from the isocentre."""
 ARM = {"DistanceSourceToDetector": 1200.0, "DistanceSourceToPatient": 750.0, "ImagerPixelSpacing": [0.5, 0.4]}
 few = settings(max_examples=25, deadline=None)
 angles = st.floats(-180, 180), st.floats(-85, 85)
@@ -25,14 +22,6 @@ angles = st.floats(-180, 180), st.floats(-85, 85)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("headers")
-
-
-def drawn(geometry, points=POINTS, isocentre=(0.0, 0.0, 0.0)):
-    """Columns and rows from the image's corner of points LPS, by raygrad's pose and intrinsics."""
-    detector = Detector.of(geometry.intrinsics, make_reorient(geometry.orientation))
-    world = torch.from_numpy(points * LPS_TO_RAS + np.array(isocentre))[None]
-    camera = detector.camera_to_world(geometry.pose).inverse()(world)
-    return detector.camera_to_pixel(camera)[0].numpy()
 
 
 def expected(primary, secondary, rows=40, columns=60, points=POINTS, middle=None, arm=ARM):
@@ -333,21 +322,6 @@ def test_angles_about_the_patient_come_before_those_about_the_room(tmp_path):
     )
     np.testing.assert_allclose(drawn(geometry), expected(30.0, 10.0), atol=1e-6)
     assert geometry.plane == "A"
-    groups = [{"FramePixelDataPropertiesSequence": [{"PixelDataAreaOriginRelativeToFOV": [3.0, 0.0]}]}]
-    moved = read_xray_geometry(
-        save_header(tmp_path / "e.dcm", ENHANCED_XA, SharedFunctionalGroupsSequence=groups, **ARM)
-    )
-    assert "PixelDataAreaOriginRelativeToFOV is not 0, and is not used." in moved.warnings
-
-
-def test_the_isocentres_projection_is_the_principal_point(tmp_path):
-    path = save_arm(
-        tmp_path,
-        FieldOfViewOrigin=[4, 6],
-        DetectorElementSpacing=[0.5, 0.4],
-        PositionOfIsocenterProjection=[20.0, 30.0],
-    )
-    np.testing.assert_allclose(drawn(read_xray_geometry(path)), expected(0, 0, middle=[24, 16]), atol=1e-6)
 
 
 # --- RT Image

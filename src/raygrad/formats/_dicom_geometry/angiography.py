@@ -21,18 +21,22 @@ from raygrad.formats._dicom_geometry.detector import (
     has_intensifier,
     pixel_size,
     principal_point,
+    turned_with_field,
 )
 from raygrad.formats._dicom_geometry.geometry import XRayGeometry
-from raygrad.formats._dicom_geometry.header import Header
+from raygrad.formats._dicom_geometry.header import UNLINKED_MM, Header
+from raygrad.formats._dicom_geometry.patient import patient_position
+from raygrad.formats._dicom_geometry.table import ANGLES, increment, room_to_patient, table_shift
 from raygrad.geometry import UnknownGeometry
 
 # The angles themselves are good to a degree; how the patient lies on the table, against the CT, is not.
 ROTATION_DEG, TURNED_TABLE_DEG, NO_VIEW_DEG = 8.0, 15.0, 60.0
 STEEPEST_DEG = 60.0
-TRANSLATION_MM = 50.0
 ISOCENTRE_MM, ASSUMED_ISOCENTRE_MM = 10.0, 75.0
 ISOCENTRE_SHARE = 0.75
 """Where the isocentre is between source and detector, where the header does not say it."""
+_IN_ROOM = ("PositionerIsocenterPrimaryAngle", "PositionerIsocenterSecondaryAngle")
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
 
 def read_angiography(header: Header, enhanced: bool) -> XRayGeometry:
@@ -47,21 +51,15 @@ def read_angiography(header: Header, enhanced: bool) -> XRayGeometry:
     isocentre, depth_mm = _isocentre_distance(header, sdd)
 
     has_view, rotation_deg, (right, down, beam) = _directions(header, enhanced)
+    right, down = turned_with_field(header, right, down)
     right, down = camera.turned_to_patient_orientation(header, right, down)
-    shift, moved_mm = _table_shift(header)
+    shift, moved_mm = table_shift(header)
     source = -isocentre * beam - shift
-    header.assumed(
-        "isocentre in the CT",
-        tuple(float(value) for value in 0.0 - shift),
-        "mm",
-        TRANSLATION_MM,
-        "the CT's centre: the header has no link to a CT",
-    )
-    header.warn("Nothing links the X-ray to the CT: the isocentre is taken to be at the CT's centre, 50 mm uncertain.")
+    left, lower, head = (float(value) for value in 0.0 - shift)
+    header.unlinked("isocentre", (left, lower, head))
     sdd, principal, (right, down, normal) = _tilt(header, (right, down, beam), sdd, pixel, principal)
-    header.leave("patient's position", "", ["PatientPosition"], "the angles are about the patient already")
     _leave_what_is_not_known(header)
-    pose_mm = camera.along_world(math.hypot(TRANSLATION_MM, moved_mm), depth_mm, beam)
+    pose_mm = camera.along_world(math.hypot(UNLINKED_MM, moved_mm), depth_mm, beam)
     return camera.assemble(
         header,
         (right, down, normal),
@@ -104,75 +102,46 @@ def _directions(header: Header, enhanced: bool) -> tuple[bool, float, camera.Dir
     for name in ("primary", "secondary"):
         keyword = f"Positioner{name.capitalize()}Angle"
         first = header.number(keyword)
-        step = 0.0 if enhanced else _increment(header, f"{name} angle's increment", f"{keyword}Increment", "degrees")
+        step = 0.0 if enhanced else increment(header, f"{name} angle's increment", f"{keyword}Increment", "degrees")
         if first is not None:
             note = "detector to the patient's left" if name == "primary" else "detector to the head"
             header.found(f"{name} angle", first, "degrees", keyword, ROTATION_DEG, note)
         angles.append(None if first is None else first + step)
     primary, secondary = angles
     detector = header.number("PositionerIsocenterDetectorRotationAngle") or 0.0
-    names = ("PositionerIsocenterPrimaryAngle", "PositionerIsocenterSecondaryAngle")
-    fixed = [header.number(name) for name in names]
-    tables = ("TableHorizontalRotationAngle", "TableHeadTiltAngle", "TableCradleTiltAngle")
-    turned = any(abs(header.number(name) or 0.0) > 1 for name in tables)
-    deviation = ROTATION_DEG
     if detector:
         header.found("detector's rotation", detector, "degrees", "PositionerIsocenterDetectorRotationAngle")
-    if primary is None and fixed[0] is not None:
-        primary, secondary = fixed[0], fixed[1] or 0.0
-        for name, value, said in zip(names, fixed, ("primary angle", "secondary angle"), strict=True):
-            if value is not None:
-                header.found(said, value, "degrees", name, deviation, "about the room: patient supine, head first")
-        header.warn("Angles are about the room: the patient is taken to lie supine, head first, along the table.")
-        if turned:
-            deviation = TURNED_TABLE_DEG
-            header.warn("The table was turned or tilted, and angles are about the room: the table's are not used.")
-            header.leave("table's angle", "degrees", tables, "not used: rotation is known less well")
-    else:
-        header.leave("angle about the room", "degrees", names, "those about the patient are used")
-        header.leave("table's angle", "degrees", tables, "angles are about the patient")
-    header.leave("table's position", "mm", [f"Table{axis}PositionToIsocenter" for axis in "XYZ"], "no link to the CT")
+    if primary is None and header.number(_IN_ROOM[0]) is not None:
+        return _directions_in_room(header, detector)
+    header.leave("angle about the room", "degrees", _IN_ROOM, "those about the patient are used")
+    header.leave("table's angle", "degrees", ANGLES, "angles are about the patient")
+    patient_position(header, unused="the angles are about the patient already")
     if primary is None:
         header.assumed("primary, secondary angle", (0.0, 0.0), "degrees", NO_VIEW_DEG, "detector in front")
         header.warn("The header does not say where the C-arm was: the detector is taken to be in front of the patient.")
         return False, NO_VIEW_DEG, carm_directions(0.0, 0.0, detector)
     if secondary is None:
         header.assumed("secondary angle", 0.0, "degrees", TURNED_TABLE_DEG)
-    return True, deviation, carm_directions(primary, secondary or 0.0, detector)
+    return True, ROTATION_DEG, carm_directions(primary, secondary or 0.0, detector)
 
 
-def _increment(header: Header, name: str, keyword: str, unit: str) -> float:
-    """How far this frame is from the first one by an element of increments."""
-    step = header.of_frame(keyword)
-    if step is None:
-        return 0.0
-    motion = header.text("TableMotion" if keyword.startswith("Table") else "PositionerMotion")
-    if motion == "STATIC":
-        if any(header.numbers(keyword) or ()):
-            header.warn(f"{keyword} moves what the header says did not move: not used.")
-        header.leave(name, unit, [keyword], "nothing moved")
-        return 0.0
-    kind = "an offset a frame" if len(header.numbers(keyword) or ()) > 1 else "one step for all frames"
-    header.found(name, step, unit, keyword, note=f"frame {header.frame + 1}; {kind}")
-    return step
-
-
-def _table_shift(header: Header) -> tuple[np.ndarray, float]:
-    """How far the patient has moved with the table since the first frame, in RAS+ mm, and how unsure that is.
-
-    PS3.3, C.8.7.4: longitudinal is across the patient, positive towards LAO; lateral is along, positive towards CRA.
-    """
-    left = _increment(header, "table's move to the left", "TableLongitudinalIncrement", "mm")
-    head = _increment(header, "table's move to the head", "TableLateralIncrement", "mm")
-    lower = _increment(header, "table's move downwards", "TableVerticalIncrement", "mm")
-    if lower:
+def _directions_in_room(header: Header, detector_deg: float) -> tuple[bool, float, camera.Directions]:
+    """Those of angles about the room, by how the table is turned in it and how the patient lies on that."""
+    primary, secondary = (header.number(name) or 0.0 for name in _IN_ROOM)
+    for name, value, said in zip(_IN_ROOM, (primary, secondary), ("primary angle", "secondary angle"), strict=True):
+        header.found(said, value, "degrees", name, ROTATION_DEG, "about the room")
+    to_patient, known = room_to_patient(header)
+    if not known:
+        header.warn("Angles are about the room: the patient is taken to lie supine, head first, along the table.")
+    apart = header.text("CArmPositionerTabletopRelationship") == "NO"
+    if apart:
         header.warn(
-            "The table moved up or down; its sign is not settled among vendors: downwards is taken as positive."
+            "The table is not part of the C-arm's system (CArmPositionerTabletopRelationship): it may be turned."
         )
-    if header.text("TableMotion") == "DYNAMIC" and not (left or head or lower) and header.frame:
-        header.warn("The table moved during the frames, and the header does not say how.")
-        return np.zeros(3), TRANSLATION_MM
-    return np.array([-left, -lower, head]), abs(lower)
+    right, down, beam = (
+        to_patient @ _RAS_TO_LPS @ direction for direction in carm_directions(primary, secondary, detector_deg)
+    )
+    return True, TURNED_TABLE_DEG if apart else ROTATION_DEG, (right, down, beam)
 
 
 def _isocentre_distance(header: Header, sdd: float) -> tuple[float, float]:
@@ -222,9 +191,7 @@ def _leave_what_is_not_known(header: Header) -> None:
     """Elements that would move the image if it were settled how: listed, and warned of where they say something."""
     detector = [f"Detector{axis}PositionToIsocenter" for axis in "XYZ"]
     detector += ["DetectorIsocenterPrimaryAngle", "DetectorIsocenterSecondaryAngle"]
-    area = ["PixelDataAreaOriginRelativeToFOV", "PixelDataAreaRotationAngleRelativeToFOV"]
-    column = ["ColumnAngulationPatient"]
-    for name, keywords in (("detector's place", detector), ("pixel data's area", area), ("column's angle", column)):
+    for name, keywords in (("detector's place", detector), ("column's angle", ["ColumnAngulationPatient"])):
         header.leave(name, "", keywords, "not used")
         for keyword in keywords:
             if any(header.numbers(keyword) or ()):

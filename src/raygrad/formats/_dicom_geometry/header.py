@@ -15,6 +15,9 @@ from raygrad.formats._dicom_spacing import detector_plane
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+UNLINKED_MM = 50.0
+"""Standard deviation of where the isocentre, or the patient's middle, is in the CT."""
+
 XRAY_VENDORS: list[Callable[["Dataset"], Mapping[str, Any]]] = []
 """What vendors' private elements say: each function takes a file's dataset and returns values by DICOM keyword, such as
 {"DistanceSourceToDetector": 1195.0}, which then come before those of the header; nothing for other vendors' files."""
@@ -39,7 +42,8 @@ class Header:
         for vendor in XRAY_VENDORS:
             self.from_vendor |= vendor(dataset)
         found = [self.from_vendor, *layers(dataset, self.frame)]
-        self.elements, self.plane = _Layers(found), detector_plane(found)
+        self.elements, self.plane = Elements(found), detector_plane(found)
+        self.first = Elements([self.from_vendor, *layers(dataset, 0)])
         self.account: list[HeaderNumber] = []
         self.warnings: list[str] = []
 
@@ -51,7 +55,7 @@ class Header:
 
     def number(self, keyword: str) -> float | None:
         """A number, or None."""
-        return number(self.elements, keyword)
+        return self.elements.number(keyword)
 
     def numbers(self, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
         """So many numbers, or None."""
@@ -115,6 +119,14 @@ class Header:
         """Account for what the header does not say."""
         self.account.append(HeaderNumber(name, value, unit, source="assumed", deviation=deviation, note=note))
 
+    def unlinked(self, what: str, place: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
+        """Account for where something is in the CT, which no X-ray's header says: at the centre, but for a `place`."""
+        self.assumed(f"{what} in the CT", place, "mm", UNLINKED_MM, "the CT's centre: the header has no link to a CT")
+        self.warn(
+            f"Nothing links the X-ray to the CT: the {what} is taken to be at the CT's centre, {UNLINKED_MM:g} mm "
+            "uncertain."
+        )
+
     def unknown(self, name: str, note: str = "") -> None:
         """Account for what is not known, and that geometry does without."""
         self.account.append(HeaderNumber(name, None, source="unknown", used=False, note=note))
@@ -134,7 +146,7 @@ def tag_of(keyword: str) -> str:
     return "" if tag is None else f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-class _Layers:
+class Elements:
     """Elements by keyword, of the first that has one; what cannot be read (letters for a number) is not there."""
 
     def __init__(self, layers: "list[dict[str, Any] | Dataset]") -> None:
@@ -151,6 +163,10 @@ class _Layers:
             if value is not None:
                 return value
         return None
+
+    def number(self, keyword: str) -> float | None:
+        """A number, or None."""
+        return number(self, keyword)
 
     def __contains__(self, keyword: str) -> bool:
         return self.get(keyword) is not None

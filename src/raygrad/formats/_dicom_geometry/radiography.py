@@ -15,11 +15,11 @@ from raygrad.formats._dicom_geometry.detector import (
     principal_point,
 )
 from raygrad.formats._dicom_geometry.geometry import XRayGeometry
-from raygrad.formats._dicom_geometry.header import Header
+from raygrad.formats._dicom_geometry.header import UNLINKED_MM, Header
 from raygrad.geometry import UnknownGeometry
 
 VIEW_DEG, NO_VIEW_DEG = 10.0, 60.0
-TRANSLATION_MM, DEPTH_MM = 50.0, 75.0
+DEPTH_MM = 75.0
 USUAL_DISTANCE_MM = 1500.0
 USUAL_FIELD_MM = 400.0
 PATIENT_MM = 200.0
@@ -47,10 +47,12 @@ def read_radiograph(header: Header) -> XRayGeometry:
     header.leave("source to patient", "mm", ["DistanceSourceToPatient"], "to the side of the patient, not the middle")
     depth = sdd - PATIENT_MM if sdd > 2 * PATIENT_MM else sdd / 2
     header.assumed("source to the patient's middle", depth, "mm", DEPTH_MM)
-    header.assumed("patient's middle in the CT", (0.0, 0.0, 0.0), "mm", TRANSLATION_MM, "the CT's centre")
-    header.warn("Nothing links the X-ray to the CT: the beam is taken to pass the CT's centre, 50 mm uncertain.")
+    header.unlinked("patient's middle")
     keywords = ("PositionerPrimaryAngle", "PositionerSecondaryAngle", "ColumnAngulation")
     header.leave("tube's angle", "degrees", keywords, "about the equipment, not the patient")
+    place = [f"Detector{axis}PositionToIsocenter" for axis in "XYZ"]
+    place += ["DetectorIsocenterPrimaryAngle", "DetectorIsocenterSecondaryAngle", "DetectorActiveAreaTLHCPosition"]
+    header.leave("detector's place", "", place, "in the equipment's axes, which the patient's are not known in")
     header.leave("patient's position", "", ["PatientPosition"], "the view position is about the patient already")
     return camera.assemble(
         header,
@@ -60,7 +62,7 @@ def read_radiograph(header: Header) -> XRayGeometry:
         pixel,
         principal,
         (rotation_deg,) * 3,
-        camera.along_world(TRANSLATION_MM, DEPTH_MM, beam),
+        camera.along_world(UNLINKED_MM, DEPTH_MM, beam),
         UnknownGeometry(sdd_mm=sdd_mm, x0_mm=principal_mm, y0_mm=principal_mm, pixel_size=relative),
         has_view=has_view,
         has_sdd=has_sdd,

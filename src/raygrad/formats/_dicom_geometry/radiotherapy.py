@@ -11,11 +11,10 @@ import numpy as np
 from raygrad.formats._dicom_geometry import camera
 from raygrad.formats._dicom_geometry.detector import DISTANCE_MM, PIXEL, detector_distance, pixel_size
 from raygrad.formats._dicom_geometry.geometry import XRayGeometry
-from raygrad.formats._dicom_geometry.header import Header
+from raygrad.formats._dicom_geometry.header import UNLINKED_MM, Header
 from raygrad.geometry import UnknownGeometry
 
 ROTATION_DEG, NO_VIEW_DEG = 3.0, 60.0
-TRANSLATION_MM = 50.0
 USUAL_SID, USUAL_SAD = 1500.0, 1000.0
 PRINCIPAL_MM, CENTRED_MM = 2.0, 10.0
 
@@ -52,8 +51,7 @@ def read_rt_image(header: Header) -> XRayGeometry:
     principal, principal_mm = _principal_point(header, rows, turn, pixel)
     header.leave("collimator's angle", "degrees", ["BeamLimitingDeviceAngle"], "turns the field, not the image")
     header.leave("isocentre in the patient", "mm", ["IsocenterPosition"], "of the plan's CT (LPS), which is not given")
-    header.assumed("isocentre in the CT", (0.0, 0.0, 0.0), "mm", TRANSLATION_MM, "the CT's centre")
-    header.warn("Nothing links the X-ray to the CT: the isocentre is taken to be at the CT's centre, 50 mm uncertain.")
+    header.unlinked("isocentre")
     return camera.assemble(
         header,
         (right, down, beam),
@@ -62,7 +60,7 @@ def read_rt_image(header: Header) -> XRayGeometry:
         pixel,
         principal,
         (rotation_deg,) * 3,
-        camera.along_world(TRANSLATION_MM, 5.0, beam),
+        camera.along_world(UNLINKED_MM, 5.0, beam),
         UnknownGeometry(sdd_mm=sdd_mm, x0_mm=principal_mm, y0_mm=principal_mm, pixel_size=relative),
         has_view=has_view,
         has_sdd=has_sdd,
