@@ -14,11 +14,19 @@ CLASSES = {  # PS3.4, B.5
     "DX": "1.1",
     "MG": "1.2",
     "RTIMAGE": "481.1",
+    "enhanced RTIMAGE": "481.23",
     "SC": "7",
     "X-ray 3D": "13.1.1",
     "breast projection": "13.1.4",
 }
-MODALITIES = {"enhanced XA": "XA", "enhanced XRF": "RF", "SC": "OT", "X-ray 3D": "XA", "breast projection": "MG"}
+MODALITIES = {
+    "enhanced XA": "XA",
+    "enhanced XRF": "RF",
+    "enhanced RTIMAGE": "RTIMAGE",
+    "SC": "OT",
+    "X-ray 3D": "XA",
+    "breast projection": "MG",
+}
 
 
 def save_dicom(path, pixels, kind="DX", bits=12, **header):

@@ -35,6 +35,9 @@ def layers(dataset: Any, frame: int) -> list[Any]:
     for exposure in dataset.get("ExposureSequence") or ():  # RT Image: one for each frame, PS3.3, C.8.8.2
         if number(exposure, "ReferencedFrameNumber") == frame + 1:
             found.append(exposure)
+    for selected in dataset.get("SelectedFrameFunctionalGroupsSequence") or ():  # Enhanced Continuous RT Image
+        if number(selected, "SelectedFrameNumber") == frame + 1:
+            found += [macro.value[0] for macro in selected if macro.VR == "SQ" and len(macro.value) == 1]
     for name, place in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
         groups = dataset.get(name) or ()
         if place < len(groups):

@@ -6,6 +6,7 @@ from typing import Any
 
 from raygrad._dicom import number, numbers
 from raygrad.formats._dicom_frames import places, text
+from raygrad.formats._dicom_receptor import MATRIX, distance_to_receptor, is_enhanced_rt
 
 Lengths = tuple[float, float]
 _MAGNIFICATION = "EstimatedRadiographicMagnificationFactor"
@@ -22,6 +23,7 @@ class DetectorPlane:
         doubt: what is wrong with the spacing, as a sentence's end; None if nothing is.
         sdd: from the source to that plane in mm, None if that is not known.
         sdd_from: the keyword of it.
+        in_patient: the spacing may be that of a plane in the patient.
     """
 
     spacing: Lengths | None = None
@@ -30,6 +32,7 @@ class DetectorPlane:
     doubt: str | None = None
     sdd: float | None = None
     sdd_from: str = ""
+    in_patient: bool = False
 
 
 def detector_plane(layers: Sequence[Any]) -> DetectorPlane:
@@ -38,8 +41,12 @@ def detector_plane(layers: Sequence[Any]) -> DetectorPlane:
     ImagerPixelSpacing is at the detector, ImagePlanePixelSpacing at RTImageSID (PS3.3, C.8.8.2), which RT Images have
     before all others, and NominalScannedPixelSpacing on a film. PixelSpacing may have been calibrated to a plane in the
     patient (10.7.1.3), and is the detector's only if nothing says so; of XA and RF that is a doubt, as they have it for
-    calibrations alone.
+    calibrations alone. Of enhanced RT images it is at the receptor (C.36.1.1.12), whose place matrices tell.
     """
+    if is_enhanced_rt(layers):
+        spacing, keyword = _first(layers, ("PixelSpacing",), _lengths)
+        sdd = distance_to_receptor(layers)
+        return DetectorPlane(spacing, keyword, sdd=sdd, sdd_from="" if sdd is None else MATRIX)
     at_image_plane, at_detector = "ImagePlanePixelSpacing", "ImagerPixelSpacing"
     is_rt = _first_word(layers, "Modality") == "RTIMAGE"
     order = (at_image_plane, at_detector) if is_rt else (at_detector, at_image_plane)
@@ -67,7 +74,7 @@ def detector_plane(layers: Sequence[Any]) -> DetectorPlane:
             f"{said} taken for the detector's, though fluoroscopy has one to be calibrated: if that was in the "
             "patient, give delx"
         )
-    return DetectorPlane(spacing, keyword, factor, doubt, sdd, sdd_from)
+    return DetectorPlane(spacing, keyword, factor, doubt, sdd, sdd_from, in_patient=True)
 
 
 def source_to_patient(dataset: Any, frame: int = 0) -> float | None:

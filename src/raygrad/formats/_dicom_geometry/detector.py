@@ -54,11 +54,11 @@ def pixel_size(
         usual_field_mm: how wide such an image usually is.
     """
     plane = header.plane
-    if plane.spacing is not None and plane.spacing_from != "PixelSpacing":
+    if plane.spacing is not None and not plane.in_patient:
         found = plane.spacing[::-1]
         header.found("pixel height, width", found, "mm", plane.spacing_from, relative)
         other = header.numbers("PixelSpacing", 2)
-        if other is not None:
+        if other is not None and plane.spacing_from != "PixelSpacing":
             what = "the same" if other == found else "calibrated to a plane in the patient"
             header.leave("pixel spacing", "mm", ["PixelSpacing"], what)
         return plane.spacing, relative, True

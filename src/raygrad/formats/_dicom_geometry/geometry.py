@@ -49,7 +49,7 @@ class XRayGeometry:
         unknowns: standard deviations of the intrinsics.
         has_view: the header says from which side the X-ray was taken: by angles or by a view position.
         has_sdd, has_pixel_size: the header says these; otherwise they are no more than usual ones.
-        kind: "XA", "enhanced XA", "RT Image" or "radiograph".
+        kind: "XA", "enhanced XA", "RT Image", "enhanced RT Image" or "radiograph".
         plane: of a biplane system: "A" or "B".
         provenance: where each number came from.
         warnings: what to look at before the geometry is relied on.

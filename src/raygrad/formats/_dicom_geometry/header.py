@@ -10,6 +10,7 @@ from raygrad._errors import InputError
 from raygrad._optional import require
 from raygrad.formats._dicom_frames import layers
 from raygrad.formats._dicom_geometry.geometry import HeaderNumber
+from raygrad.formats._dicom_receptor import source_and_receptor
 from raygrad.formats._dicom_spacing import detector_plane
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Header:
             self.from_vendor |= vendor(dataset)
         found = [self.from_vendor, *layers(dataset, self.frame)]
         self.elements, self.plane = Elements(found), detector_plane(found)
+        self.source_and_receptor = source_and_receptor(found)
         self.first = Elements([self.from_vendor, *layers(dataset, 0)])
         self.account: list[HeaderNumber] = []
         self.warnings: list[str] = []

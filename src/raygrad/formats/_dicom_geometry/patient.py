@@ -69,10 +69,3 @@ def about(axis: int, degrees: float) -> np.ndarray:
     turn[one, one] = turn[other, other] = cosine
     turn[one, other], turn[other, one] = -sine, sine
     return turn
-
-
-def is_rigid(matrix: np.ndarray) -> bool:
-    """Whether a 4 x 4 matrix turns and shifts, and nothing else."""
-    rotation = matrix[:3, :3]
-    near = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.allclose(matrix[3], [0, 0, 0, 1], atol=1e-6)
-    return bool(near and np.linalg.det(rotation) > 0)

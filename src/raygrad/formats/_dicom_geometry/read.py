@@ -5,6 +5,7 @@ from pathlib import Path
 
 from raygrad._dicom import read_dataset
 from raygrad.formats._dicom_geometry.angiography import read_angiography
+from raygrad.formats._dicom_geometry.enhanced_radiotherapy import read_enhanced_rt_image
 from raygrad.formats._dicom_geometry.geometry import XRayGeometry
 from raygrad.formats._dicom_geometry.header import Header
 from raygrad.formats._dicom_geometry.radiography import read_radiograph
@@ -14,6 +15,7 @@ _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _ANGIOGRAPHY = {_STORAGE + "12.1", _STORAGE + "12.2", _STORAGE + "12.3"}
 _ENHANCED = {_STORAGE + "12.1.1", _STORAGE + "12.2.1"}
 _RT_IMAGE = _STORAGE + "481.1"
+_ENHANCED_RT = {_STORAGE + "481.23", _STORAGE + "481.24"}
 
 
 def read_xray_geometry(path: str | os.PathLike[str], frame: int | None = None) -> XRayGeometry:
@@ -38,6 +40,8 @@ def read_xray_geometry(path: str | os.PathLike[str], frame: int | None = None) -
         return read_angiography(header, enhanced=True)
     if storage == _RT_IMAGE:
         return read_rt_image(header)
+    if storage in _ENHANCED_RT:
+        return read_enhanced_rt_image(header)
     if storage in _ANGIOGRAPHY or modality in ("XA", "RF", "DSA"):
         return read_angiography(header, enhanced=False)
     return read_radiograph(header)
