@@ -14,7 +14,7 @@ def save_header(path, sop=XA, rows=40, columns=60, **elements):
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = elements.get("SOPInstanceUID", "1.2.3.4")
     dataset.save_as(path, enforce_file_format=True)
     return path
 

@@ -168,15 +168,49 @@ def test_a_typed_rotation_needs_no_search(ct, tmp_path, asked):
     assert "ranges" not in asked
 
 
+def pair_of(folder, *, sop=XA, **elements):
+    """Two files of one arm, from the front and from the side."""
+    named = [{"PositionerPrimaryAngle": a, "SOPInstanceUID": f"1.2.{a}"} for a in (0, 90)]
+    return [save_xray(folder / f"{own['SOPInstanceUID']}.dcm", sop, **(ARM | elements | own)) for own in named]
+
+
 def test_headers_of_several_xrays_say_how_these_lie(ct, tmp_path, asked):
-    paths = [save_xray(tmp_path / f"{a}.dcm", **(ARM | {"PositionerPrimaryAngle": a})) for a in (0, 90)]
-    ask(ct, tmp_path, *paths)
+    paths = pair_of(tmp_path)
+    said = ask(ct, tmp_path, *paths)
     for path, init in zip(paths, asked["inits"], strict=True):
         np.testing.assert_allclose(init, read_xray_geometry(path).pose.matrix[0], atol=1e-4)
-    assert asked["unknowns"] == UnknownGeometry(pose_deg=1.0, pose_mm=5.0)
+    assert asked["unknowns"] == UnknownGeometry(pose_deg=2.0, pose_mm=20.0)
+    assert "known to 2 degrees and 20 mm (taken one after the other: the table may have moved)" in said
     none = save_xray(tmp_path / "none.dcm", **(ARM | {"PositionerPrimaryAngle": None}))
     done = run("register", ct, paths[0], none, "-o", tmp_path / "found")
     assert "2 X-rays need as many --rotation" in done.output
+
+
+@pytest.mark.parametrize("sequence", ["ReferencedImageSequence", "ReferencedOtherPlaneSequence"])
+def test_planes_of_a_biplane_pair_lie_to_each_other_as_they_say(ct, tmp_path, asked, sequence):
+    for a, plane, other in ((0, "A", 90), (90, "B", 0)):
+        mask = {"ReferencedSOPInstanceUID": "1.2.7"}
+        pair = {
+            "ReferencedSOPInstanceUID": f"1.2.{other}",
+            "PurposeOfReferenceCodeSequence": [{"CodeValue": "121314"}],
+        }
+        elements = {"ImageType": ["ORIGINAL", "PRIMARY", f"BIPLANE {plane}"], sequence: [mask, pair]}
+        elements |= {"PositionerPrimaryAngle": a, "SOPInstanceUID": f"1.2.{a}"}
+        save_xray(tmp_path / f"{plane}.dcm", **(ARM | elements))
+    said = ask(ct, tmp_path, tmp_path / "A.dcm", tmp_path / "B.dcm")
+    assert asked["unknowns"] == UnknownGeometry(pose_deg=1.0, pose_mm=5.0)
+    assert "known to 1 degrees and 5 mm (taken together, by one machine)" in said
+    assert "other plane's image" in run("geometry", tmp_path / "A.dcm").output
+
+
+def test_radiographs_are_each_of_a_patient_placed_anew(ct, tmp_path, asked):
+    views = [{"ViewPosition": v, "SOPInstanceUID": f"1.{k + 2}"} for k, v in enumerate(("AP", "LL"))]
+    same = {"Modality": "DX", "DistanceSourceToDetector": 600, "ImagerPixelSpacing": [4, 3]}
+    paths = [save_xray(tmp_path / f"{own['ViewPosition']}.dcm", DX, **same, **own) for own in views]
+    said = ask(ct, tmp_path, *paths)
+    assert "the patient was placed anew for each" in said
+    assert asked["unknowns"].pose_deg == pytest.approx(np.hypot(10, 10))
+    assert asked["unknowns"].pose_mm > 70
 
 
 def test_headers_that_know_less_are_searched_wider(ct, tmp_path, asked):

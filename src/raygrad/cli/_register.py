@@ -203,7 +203,7 @@ def register(
     """
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels
-    from raygrad.cli._register_headers import ranges_of, unknowns_of, warnings_of
+    from raygrad.cli._register_headers import describe_relation, ranges_of, unknowns_of, warnings_of
     from raygrad.cli._register_inputs import Starts, parse_search, parse_structures, parse_unknowns, prepare
     from raygrad.cli._register_run import describe, passing_on_warnings, register_to_folder
 
@@ -219,7 +219,9 @@ def register(
     headers = [task.header for task in tasks]
     if reach is None and method == "lm":
         reach = ranges_of(headers)
+    relation = ""
     if unknowns is None and method == "lm" and not parallel:
+        relation = describe_relation(headers)
         unknowns = unknowns_of(headers, [name for name, value in camera.items() if value is not None])
     rendered, computing_device = parse_labels(labels), parse_device(device)
     output.mkdir(parents=True, exist_ok=True)
@@ -227,6 +229,8 @@ def register(
         typer.echo(describe(task))
         for sentence in warnings_of(task.header) if task.header is not None else ():
             typer.echo(f"raygrad: warning: {task.view.xray}: {sentence}", err=True)
+    if relation:
+        typer.echo(relation)
     view = tasks[0].view.orientation or "none"
     converged = register_to_folder(
         load_subject(ct, view, labelmap, rendered, bone, series_uid, resample_slices, labels_needed=not structures),

@@ -1,5 +1,6 @@
 """What X-rays' DICOM headers say, where nothing else was typed: starts, intrinsics, how far to search, and priors."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from raygrad.registration import SearchRanges
 WIDEST_DEG, WIDEST_MM = 60.0, 150.0
 # Intrinsics that are known better than this stay as the header has them: an X-ray tells less of them.
 SURE = UnknownGeometry(sdd_mm=10.0, x0_mm=5.0, y0_mm=5.0, pixel_size=0.02)
-# How views of one C-arm lie to each other: angles are read to a degree, arms bend and tables are nudged.
-BETWEEN_VIEWS = {"pose_deg": 1.0, "pose_mm": 5.0}
+# How views lie to each other, in degrees and mm. Taken together: angles are read to a degree, and arms bend. By one
+# machine, one after the other: tables are moved too, which headers rarely say.
+TOGETHER, ONE_AFTER_THE_OTHER = (1.0, 5.0), (2.0, 20.0)
+MACHINES = ("XA", "enhanced XA", "RT Image", "enhanced RT Image")
 # Frames that differ by more, in directions and mm, are not of one pose.
 MOVED, MOVED_MM = 0.02, 5.0
 
@@ -102,7 +105,8 @@ def unknowns_of(headers: Sequence[XRayGeometry | None], typed: Sequence[str]) ->
         headers: of all X-rays; None where the start was not taken from one.
         typed: names of the camera's options that were given, which are exact.
     """
-    known = [header.unknowns for header in headers if header is not None]
+    known_headers = [header for header in headers if header is not None]
+    known = [header.unknowns for header in known_headers]
     if not known or len(known) < len(headers):
         return None
     exact = {"sdd_mm": "sdd", "x0_mm": "x0", "y0_mm": "y0", "pixel_size": "delx"}
@@ -112,8 +116,30 @@ def unknowns_of(headers: Sequence[XRayGeometry | None], typed: Sequence[str]) ->
         if option not in typed and widest > getattr(SURE, name):
             wide[name] = widest
     if len(headers) > 1:
-        wide |= BETWEEN_VIEWS
+        wide["pose_deg"], wide["pose_mm"], _ = between_views(known_headers)
     else:  # a shift across the beam looks like one of the principal point, so that one view cannot tell these apart
         wide.pop("x0_mm", None)
         wide.pop("y0_mm", None)
     return UnknownGeometry(**wide) if wide else None
+
+
+def between_views(headers: Sequence[XRayGeometry]) -> tuple[float, float, str]:
+    """How well the views' poses to each other are known by their headers, in degrees and mm, and why so well."""
+    together = {header.acquisition for header in headers}
+    if len(together) == 1 and together != {""}:
+        return *TOGETHER, "taken together, by one machine"
+    if all(header.kind in MACHINES and header.has_view for header in headers):
+        return *ONE_AFTER_THE_OTHER, "taken one after the other: the table may have moved"
+    degrees = math.hypot(*sorted(max(header.pose_deg) for header in headers)[-2:])
+    mm = math.hypot(*sorted(max(header.pose_mm) for header in headers)[-2:])
+    return degrees, mm, "the patient was placed anew for each"
+
+
+def describe_relation(headers: Sequence[XRayGeometry | None]) -> str:
+    """How the views lie to each other, as a sentence; none of a single one, or where not all have headers."""
+    known = [header for header in headers if header is not None]
+    if len(headers) < 2 or len(known) < len(headers):
+        return ""
+    degrees, mm, why = between_views(known)
+    known_to = f"known to {degrees:.3g} degrees and {mm:.3g} mm ({why})"
+    return f"between these X-rays: poses as their headers have them, {known_to}"

@@ -25,6 +25,7 @@ from raygrad.formats._dicom_geometry.detector import (
 )
 from raygrad.formats._dicom_geometry.geometry import XRayGeometry
 from raygrad.formats._dicom_geometry.header import UNLINKED_MM, Header
+from raygrad.formats._dicom_geometry.pair import plane_of
 from raygrad.formats._dicom_geometry.patient import patient_position
 from raygrad.formats._dicom_geometry.table import ANGLES, increment, room_to_patient, table_shift
 from raygrad.geometry import UnknownGeometry
@@ -74,7 +75,7 @@ def read_angiography(header: Header, enhanced: bool) -> XRayGeometry:
         has_sdd=has_sdd,
         has_pixel_size=has_pixel,
         kind="enhanced XA" if enhanced else "XA",
-        plane=_plane(header),
+        plane=plane_of(header),
     )
 
 
@@ -196,15 +197,3 @@ def _leave_what_is_not_known(header: Header) -> None:
         for keyword in keywords:
             if any(header.numbers(keyword) or ()):
                 header.warn(f"{keyword} is not 0, and is not used.")
-
-
-def _plane(header: Header) -> str | None:
-    """Which plane of a biplane system: PlaneIdentification, or ImageType's third word (PS3.3, C.8.7.1.1.1)."""
-    said = header.elements.get("ImageType")
-    words = [str(word).upper() for word in said] if said and not isinstance(said, str) else []
-    for keyword, word in (("PlaneIdentification", header.text("PlaneIdentification")), ("ImageType", " ".join(words))):
-        for plane in ("A", "B"):
-            if word in (f"PLANE {plane}", f"PLANE_{plane}") or f"BIPLANE {plane}" in word:
-                header.found("biplane system's plane", plane, "", keyword, note="both planes share the isocentre")
-                return plane
-    return None

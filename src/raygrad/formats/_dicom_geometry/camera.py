@@ -12,6 +12,7 @@ import torch
 
 from raygrad.formats._dicom_geometry.geometry import Triple, XRayGeometry
 from raygrad.formats._dicom_geometry.header import Header
+from raygrad.formats._dicom_geometry.pair import acquisition_of
 from raygrad.geometry import Intrinsics, UnknownGeometry
 from raygrad.pose import RigidTransform, make_reorient
 
@@ -134,6 +135,7 @@ def assemble(
         y0=along * pixel[1] + 0.0,
         reverse_x_axis=reverse,
     )
+    acquisition = acquisition_of(header, plane)
     return XRayGeometry(
         RigidTransform(pose),
         "AP",
@@ -148,6 +150,7 @@ def assemble(
         plane,
         tuple(header.account),
         tuple(header.warnings),
+        acquisition,
     )
 
 

@@ -53,6 +53,7 @@ class XRayGeometry:
         plane: of a biplane system: "A" or "B".
         provenance: where each number came from.
         warnings: what to look at before the geometry is relied on.
+        acquisition: the same of X-rays between which nothing moved unknown: frames of a file, planes of a biplane pair.
     """
 
     pose: RigidTransform
@@ -68,6 +69,7 @@ class XRayGeometry:
     plane: str | None
     provenance: tuple[HeaderNumber, ...]
     warnings: tuple[str, ...]
+    acquisition: str = ""
 
     def view(self, xray: str | None = None) -> View:
         """Pose and intrinsics as a view; `xray` names the image's file."""
