@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from raygrad.cli import app
 from raygrad.data import Volume, read, write_volume
 from raygrad.formats import InputError, View, read_geometry, write_poses, write_spatial_registration
-from raygrad.geometry import Intrinsics
-from raygrad.pose import convert
+from raygrad.geometry import Detector, Intrinsics
+from raygrad.pose import convert, make_reorient
 
 POSITIONS = [(-20.0, 30.0, 400.0 + 2 * k) for k in range(4)]
 POINTS = np.random.default_rng(0).uniform(-50, 50, (6, 3)) + np.array([-15, 35, 404])  # LPS
@@ -80,6 +80,21 @@ def test_it_is_in_the_study_of_the_ct(tmp_path, ct):
         assert found.SeriesInstanceUID != f"{ROOT}.8"
         matrices, _ = maps(tmp_path / "reg.dcm")
         assert np.linalg.det(matrices[FRAME_OF_REFERENCE]) == pytest.approx(1)
+
+
+def test_pydicomrt_reads_the_same_map(tmp_path, ct):
+    """Another project's reader, which also checks what the object has to have."""
+    registrations = pytest.importorskip("pydicomrt.reg", reason="pydicomrt is not installed")
+    write_spatial_registration(tmp_path / "reg.dcm", view_of(), ct)
+    written = pydicom.dcmread(tmp_path / "reg.dcm")
+    assert registrations.check_spatial_reg_iod(written) == {"result": True, "content": []}
+    read_again = registrations.get_spatial_registrations(written)[written.FrameOfReferenceUID][FRAME_OF_REFERENCE]
+    view = view_of()
+    whole = Detector.of(view.intrinsics, make_reorient(view.orientation)).camera_to_world(view.pose)
+    world = np.c_[POINTS * [-1, -1, 1], np.ones(len(POINTS))].T
+    in_camera = (whole.inverse().matrix[0].numpy() @ world)[:3].T * [-1, -1, 1]
+    mapped = (np.array(read_again).reshape(4, 4) @ np.c_[POINTS, np.ones(len(POINTS))].T)[:3].T
+    np.testing.assert_allclose(mapped, in_camera, atol=1e-3)
 
 
 @pytest.mark.subprocess
