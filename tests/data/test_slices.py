@@ -11,7 +11,7 @@ from image_files import assert_same_image
 from pydicom import Dataset, dcmread
 from pydicom.uid import RLELossless
 
-from raygrad.data import read_volume
+from raygrad.data import HounsfieldWarning, read_volume
 
 N, ROWS, COLUMNS, STEP = 6, 4, 5, 3.0
 rng = np.random.default_rng(0)
@@ -126,6 +126,16 @@ def test_tags_that_are_needed(tmp_path):
         folder = write_series(tmp_path / str(number), STORED, POSITIONS)
         change(folder / "1.dcm", **{keyword: value})
         refused(folder, word, "1.dcm")
+
+
+def test_units_of_a_ct_that_are_none_of_hounsfields_are_warned_of(tmp_path):
+    for unit in ("HU", "HU_MOD", "", None):
+        read_volume(write_series(tmp_path / f"{unit}", STORED, POSITIONS, RescaleType=unit))
+    other = write_series(tmp_path / "other", STORED, POSITIONS, RescaleType=["HU"] * (N - 1) + ["US"])
+    with pytest.warns(HounsfieldWarning, match=r"not Hounsfield units by its RescaleType \(US\)"):
+        volume = read_volume(other)
+    assert_same_image(volume, (STORED.astype(int) - 1024).T, affine_lps())
+    read_volume(write_series(tmp_path / "mr", STORED, POSITIONS, RescaleType="US", Modality="MR"))
 
 
 def test_numbers_that_are_none(tmp_path):

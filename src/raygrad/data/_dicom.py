@@ -8,6 +8,7 @@ import numpy as np
 
 from raygrad._dicom import is_dicom, number, read_dataset
 from raygrad._errors import InputError
+from raygrad.data._not_hounsfield import warn_of_other_units
 from raygrad.data._rescale import at_even_steps, rescaled
 from raygrad.data._simpleitk import LPS_TO_RAS
 from raygrad.data._slices import Slice, are_even, in_order, slices_of
@@ -53,6 +54,7 @@ def read_multiframe(path: Path, resample_slices: bool = False) -> Volume:
 
 
 def _volume_of(slices: list[Slice], resample_slices: bool) -> Volume:
+    warn_of_other_units(piece.unit for piece in slices)
     slices, heights = in_order(slices)
     even = are_even(slices, heights, resample_slices)
     array = rescaled(slices)

@@ -1,6 +1,7 @@
 """CTs whose numbers cannot be Hounsfield units, or not everywhere: said where HU are needed."""
 
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -39,6 +40,18 @@ def warn_unless_hounsfield(ct: Volume) -> None:
             "X-ray. Set it to -1000 first, with read_volume and read.",
             HounsfieldWarning,
             stacklevel=3,
+        )
+
+
+def warn_of_other_units(units: Iterable[str]) -> None:
+    """Warn of a CT whose RescaleType says other units than HU, or none that it names (US)."""
+    others = sorted(set(units) - {"", "HU", "HU_MOD"})
+    if others:
+        warnings.warn(
+            f"The CT's numbers are not Hounsfield units by its RescaleType ({', '.join(others)}), and are taken for "
+            "these: compare air with -1000 and water with 0.",
+            HounsfieldWarning,
+            stacklevel=4,
         )
 
 

@@ -32,6 +32,7 @@ class Slice:
         column_cosines: the direction in which rows are counted.
         spacing: distance between rows, and between columns.
         slope, intercept: from stored numbers to those meant, which are HU in a CT (PS3.3, C.11.1).
+        unit: RescaleType of a CT (C.11.1.1.2); "" where it says none, and of what is no CT.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Slice:
     spacing: np.ndarray
     slope: float
     intercept: float
+    unit: str = ""
 
     @property
     def name(self) -> str:
@@ -110,9 +112,9 @@ def _slice(dataset: "Dataset", groups: list[Any], path: Path, frame: int | None)
             f"Expected an orientation of two perpendicular directions of length 1. {name} has {list(cosines)}."
         )
     row, column = row / lengths[0], column / lengths[1]
-    return Slice(
-        path, frame, int(rows), int(columns), np.array(position), row, column, np.array(spacing), slope, intercept
-    )
+    unit = str(values.get("RescaleType") or "").strip().upper() if dataset.get("Modality") == "CT" else ""
+    place = np.array(position), row, column, np.array(spacing)
+    return Slice(path, frame, int(rows), int(columns), *place, slope, intercept, unit)
 
 
 def _rescaling(values: "Dataset", keyword: str, default: float) -> float | None:
