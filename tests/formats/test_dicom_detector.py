@@ -4,9 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from dicom_views import POINTS, drawn
 from dicom_xrays import save_dicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from xray_headers import field_of_view, on_plane
 
 from raygrad._errors import InputError
 from raygrad.formats import line_integrals, read_xray, read_xray_geometry
@@ -122,3 +124,54 @@ def test_colours_of_a_palette_are_no_grey_levels(tmp_path):
     path = save_dicom(tmp_path / "a.dcm", PIXELS, "SC", PhotometricInterpretation="PALETTE COLOR")
     with pytest.raises(InputError, match=r"a\.dcm', whose numbers are those of a palette"):
         read_xray(path)
+
+
+SIDES = {
+    "AP": ([0, 1, 0], [1, 0, 0]),
+    "PA": ([0, -1, 0], [1, 0, 0]),
+    "LL": ([1, 0, 0], [0, 1, 0]),
+    "RL": ([-1, 0, 0], [0, -1, 0]),
+}
+"""Beams, and where columns increase, in LPS."""
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(sorted(SIDES)),
+    st.integers(0, 3),
+    st.booleans(),
+    st.sampled_from([0, 90, 180, 270]),
+    st.booleans(),
+    st.tuples(st.integers(0, 30), st.integers(0, 30)),
+    st.tuples(st.integers(5, 40), st.integers(5, 40)),
+)
+def test_points_fall_on_the_stored_pixels_of_a_radiograph(
+    tmp_path, side, quarters, mirrored, rotation, flip, origin, shape
+):
+    """However the image was cut out, turned and mirrored on its way from the detector, and lies by its letters."""
+    pitch, detector, sdd = np.array([0.3, 0.2]), np.array([80, 90]), 1800.0
+    stored = field_of_view(detector, origin, shape, rotation, flip)
+    steps = np.stack([stored[1, 0] - stored[0, 0], stored[0, 1] - stored[0, 0]], 1)
+    row, column = np.linalg.solve(steps, detector / 2 - 0.5 - stored[0, 0]) + 0.5  # of the detector's middle
+    beam, right = (np.array(axis, float) for axis in SIDES[side])
+    down = np.array([0.0, 0.0, -1.0])
+    for _ in range(quarters):
+        right, down = -down, right
+    right = -right if mirrored else right
+    letters = ["".join("LPH"[k] if v > 0 else "RAF"[k] for k, v in enumerate(axis) if v) for axis in (right, down)]
+    spacing = pitch if rotation % 180 == 0 else pitch[::-1]
+    header = {
+        "ViewPosition": side,
+        "PatientOrientation": letters,
+        "DistanceSourceToDetector": sdd,
+        "ImagerPixelSpacing": spacing.tolist(),
+        "DetectorElementSpacing": pitch.tolist(),
+        "DetectorActiveDimensions": (pitch * detector).tolist(),
+        "FieldOfViewOrigin": list(map(float, origin)),
+        "FieldOfViewRotation": rotation,
+        "FieldOfViewHorizontalFlip": "YES" if flip else "NO",
+    }
+    geometry = read_xray_geometry(save_dicom(tmp_path / "a.dcm", np.zeros(shape, np.uint16), "DX", **header))
+    source = -(sdd - 200) * beam  # the patient's middle is taken to be that far before the detector
+    shadow = on_plane(POINTS, source, source + sdd * beam, right, down) / spacing[::-1] + [column, row]
+    np.testing.assert_allclose(drawn(geometry), shadow, atol=1e-6)
