@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def write_poses(
 
 
 def read_poses(path: str | os.PathLike[str]) -> tuple[View, ...]:
-    """Read the views of a file that `write_poses` or `write_geometry` wrote.
+    """Read the views of a file that `write_poses` or `write_geometry` wrote, with poses in float64 as the file has them.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -144,7 +145,9 @@ def _is_ours(content: Any) -> bool:
 
 
 def _read(path: Path, frames: Frames | None) -> ConeViews:
-    return join_views(read_poses(path), f"'{path}'")
+    """The views of a sweep, in float32 as those of all formats: what is reconstructed has the poses' type."""
+    views = join_views(read_poses(path), f"'{path}'")
+    return replace(views, pose=RigidTransform(views.pose.matrix.float()))
 
 
 def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> None:
@@ -176,7 +179,7 @@ def _from_json(view: Any) -> View:
         raise TypeError(f"Expected a mapping. Got {view!r}.")
     matrix = rigid_matrix(view["pose"])
     intrinsics, orientation = _system(view["intrinsics"])
-    return View(RigidTransform(matrix.float()), intrinsics, orientation, view.get("xray"))
+    return View(RigidTransform(matrix), intrinsics, orientation, view.get("xray"))
 
 
 def _system(values: Any) -> tuple[Intrinsics, str | None]:
