@@ -10,8 +10,18 @@ from found_views import AFFINE, found_view
 from typer.testing import CliRunner
 
 from raygrad.cli import app
+from raygrad.cli._export_kinds import KINDS, choose, suffixes
 from raygrad.data import Volume, read, write_volume
-from raygrad.formats import Frames, read_file_to_world, read_geometry, read_poses, write_poses
+from raygrad.formats import (
+    GEOMETRIES,
+    Frames,
+    InputError,
+    read_file_to_world,
+    read_geometry,
+    read_outcome,
+    read_poses,
+    write_poses,
+)
 
 
 @pytest.fixture
@@ -41,6 +51,31 @@ def test_a_point_of_the_file_is_seen_where_it_was(folder):
     assert read_geometry(folder / "again.json") == centred
 
 
+def test_a_pose_file_keeps_all_that_it_had(folder):
+    outcome = {"status": "converged", "score": 0.9}
+    to_world = read_file_to_world(folder / "pose.json")
+    write_poses(folder / "found.json", read_poses(folder / "pose.json"), outcome, to_world)
+    assert run(folder / "found.json", "--to", folder / "again.json").exit_code == 0
+    assert (folder / "again.json").read_text() == (folder / "found.json").read_text()
+    assert read_outcome(folder / "again.json") == outcome
+    options = ("--ct", folder / "ct.nii.gz")  # an older file, which does not say where the origin was
+    assert run(folder / "old.json", "--to", folder / "new.json", *options).exit_code == 0
+    np.testing.assert_allclose(read_file_to_world(folder / "new.json"), to_world)
+
+
+def test_numbers_are_those_of_the_file_in_double_precision(folder):
+    """1e-9 mm far from the origin, where single precision knows 6e-5."""
+    (view,) = read_poses(folder / "pose.json")
+    assert run(folder / "pose.json", "--to", folder / "out.csv").exit_code == 0
+    with (folder / "out.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    world_to_file = np.linalg.inv(read_file_to_world(folder / "pose.json"))
+    camera = view.make_drr(read(folder / "ct.nii.gz")).detector.camera_to_world(view.pose).matrix[0].numpy()
+    expected = (world_to_file @ camera)[:3]
+    found = [[float(line[f"camera_to_world_{row}{column}"]) for column in range(4)] for row in range(3)]
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
 def test_where_the_file_is_comes_from_the_ct_if_the_poses_do_not_say(folder):
     assert read_file_to_world(folder / "old.json") is None
     refused = run(folder / "old.json", "--to", folder / "out.csv")
@@ -60,8 +95,44 @@ def test_where_the_file_is_comes_from_the_ct_if_the_poses_do_not_say(folder):
 def test_other_names_are_refused_before_anything_is_written(folder):
     result = run(folder / "pose.json", "--to", folder / "out.csv", "--to", folder / "out.exe")
     assert result.exit_code == 2
-    assert "Expected a file name that ends in" in result.output
+    assert f"Expected a file name that ends in {', '.join(suffixes())}. Got" in result.output
+    assert set(suffixes()) > {".json", ".csv", ".xml", ".tfm", ".h5", ".mrb", ".dcm"}
     assert not (folder / "out.csv").exists()
+
+
+def test_the_kinds_are_those_of_the_formats_and_of_the_help():
+    written = {format.name: format.written_suffixes for format in GEOMETRIES if format.write is not None}
+    assert {kind.name: kind.suffixes for kind in KINDS if kind.geometry} == written
+    assert {kind.name for kind in KINDS if kind.centred and kind.geometry} == {
+        f.name for f in GEOMETRIES if f.centred and f.write
+    }
+    said = " ".join(run("--help").output.replace("│", " ").split())
+    for kind in KINDS:
+        assert f"{' '.join(kind.suffixes)}: {kind.typed}" in said
+
+
+def test_each_file_has_a_kind_of_its_own():
+    names = [
+        "r.dcm",
+        "r.dcm:structured-report",
+        "C:\\a\\r.DCM:Spatial Registration",
+        "C:\\a\\v.csv",
+        "m.txt:ASTRA's cone_vec",
+    ]
+    chosen = choose(names, None)
+    assert [str(path) for path, _ in chosen] == ["r.dcm", "r.dcm", "C:\\a\\r.DCM", "C:\\a\\v.csv", "m.txt"]
+    expected = ["overlay", "structured report", "spatial registration", "a table of views", "ASTRA's cone_vec"]
+    assert [kind.name for _, kind in chosen] == expected
+    both = choose(["a.dcm", "r.dcm:structured-report"], "spatial registration")
+    assert [kind.name for _, kind in both] == ["spatial registration", "structured report"]
+    for wrong, kind, message in (
+        ("r.dcm:report", None, "Expected as kind one of raygrads-json, .*structured-report. Got 'report'"),
+        ("r.csv", "spatial registration", r"ends in \.dcm, for spatial registration. Got 'r.csv'"),
+        ("r.csv:overlay", None, r"ends in \.dcm, for overlay"),
+        ("m.txt", None, "kind as one of xmalabs-mayacam-2.0, .*say --to m.txt:xmalabs-mayacam-2.0"),
+    ):
+        with pytest.raises(InputError, match=message):
+            choose([wrong], kind)
 
 
 def test_the_kind_is_asked_for_where_names_do_not_tell(folder):

@@ -100,4 +100,4 @@ def test_what_is_missing_is_said_before_anything_is_written(folder, monkeypatch,
 def test_an_x_ray_is_for_scenes(folder):
     refused = run(folder / "pose.json", "--to", folder / "out.csv", "--xray", folder / "x.nrrd")
     assert refused.exit_code == 2
-    assert "--xray is for scenes and overlays" in refused.output
+    assert "--xray is for scenes, overlays and reports" in refused.output

@@ -51,6 +51,28 @@ def test_patient_and_study_are_those_of_the_x_ray(tmp_path, picture):
     assert "LossyImageCompression" not in found
 
 
+def test_the_x_rays_that_it_was_made_from_are_named(tmp_path, picture):
+    save_dicom(tmp_path / "run.dcm", np.zeros((3, 4, 4), np.uint16), "XA", **STUDY)
+    save_dicom(tmp_path / "one.dcm", np.zeros((4, 4), np.uint16), "DX", **STUDY)
+    xrays = [tmp_path / "run.dcm", picture, tmp_path / "one.dcm", tmp_path / "run.dcm"]
+    write_secondary_capture(tmp_path / "a.dcm", picture, xrays, frames=[2, None, 1])
+    found = pydicom.dcmread(tmp_path / "a.dcm")
+    assert "CT" in found.DerivationDescription
+    sources = []
+    for item in found.SourceImageSequence:
+        (purpose,) = item.PurposeOfReferenceCodeSequence
+        assert (purpose.CodeValue, purpose.CodingSchemeDesignator) == ("121322", "DCM")
+        sources.append((item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID, item.get("ReferencedFrameNumber")))
+    run, one = (pydicom.dcmread(tmp_path / name) for name in ("run.dcm", "one.dcm"))
+    of_run, of_one = ((header.SOPClassUID, header.SOPInstanceUID) for header in (run, one))
+    assert sources == [(*of_run, 2), (*of_one, None), (*of_run, None)]
+    write_secondary_capture(tmp_path / "new.dcm", picture, picture)
+    assert "SourceImageSequence" not in pydicom.dcmread(tmp_path / "new.dcm")
+    save_dicom(tmp_path / "other.dcm", np.zeros((4, 4), np.uint16), "XA", StudyInstanceUID="1.2.4")
+    with pytest.raises(InputError, match="one study"):
+        write_secondary_capture(tmp_path / "b.dcm", picture, [tmp_path / "run.dcm", tmp_path / "other.dcm"])
+
+
 def test_what_the_x_ray_says_of_its_pixels_is_passed_on(tmp_path, picture):
     lossy = {"LossyImageCompression": "01", "LossyImageCompressionRatio": "8", "BurnedInAnnotation": "YES"}
     save_dicom(tmp_path / "run.dcm", np.zeros((4, 4), np.uint16), "XA", **STUDY, **lossy)
@@ -87,8 +109,9 @@ def test_colours_are_read_back_as_they_were(tmp_path, samples):
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
 @pytest.mark.parametrize("of_xray", [True, False])
 def test_dciodvfy_finds_no_error(tmp_path, picture, of_xray):
-    save_dicom(tmp_path / "run.dcm", np.zeros((4, 4), np.uint16), "XA", **STUDY)
-    write_secondary_capture(tmp_path / "a.dcm", picture, tmp_path / "run.dcm" if of_xray else None, "Registration")
+    save_dicom(tmp_path / "run.dcm", np.zeros((3, 4, 4), np.uint16), "XA", **STUDY)
+    xray = tmp_path / "run.dcm" if of_xray else None
+    write_secondary_capture(tmp_path / "a.dcm", picture, xray, "Registration", frames=[2])
     said = subprocess.run(["dciodvfy", str(tmp_path / "a.dcm")], capture_output=True, text=True, check=False)
     assert "SCImage" in said.stdout + said.stderr
     assert "Error" not in said.stdout + said.stderr

@@ -131,7 +131,7 @@ def test_the_command_says_what_is_missing(tmp_path, ct):
         ([], "needs the CT (--ct)"),
         (["--ct", str(ct), "--centred"], "leave out --centred"),
         (["--ct", str(ct)], "A transform has one view"),
-        (["--ct", str(ct), "--xray", "x.png"], "--xray is for scenes and overlays"),
+        (["--ct", str(ct), "--xray", "x.png"], "--xray is for scenes, overlays and reports"),
     ):
         refused = CliRunner().invoke(app, [*arguments, *options])
         assert refused.exit_code == 2

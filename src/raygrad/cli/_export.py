@@ -1,52 +1,51 @@
 """`raygrad export`: poses that were found, as the files of other programs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raygrad._errors import InputError
+from raygrad.cli import _export_kinds as kinds
+from raygrad.cli import _options as given
 
 if TYPE_CHECKING:
-    from raygrad.cli._export_scene import Scene
-    from raygrad.geometry import ConeViews
-    from raygrad.pose import RigidTransform
+    from raygrad.cli._export_inputs import Inputs
 
-_REGISTRATION = "spatial registration"
-"""The kind of a DICOM file that is a Spatial Registration, where another is an overlay."""
+_NEEDED = {"ct": "the CT (--ct)", "xray": "the X-ray of each view (--xray)"}
 
 
 def export(
     poses: Annotated[
         Path,
-        typer.Argument(
-            help="The pose file: pose.json of `raygrad register`, or a sweep's geometry.", show_default=False
-        ),
+        typer.Argument(help="The pose file: pose.json of `raygrad register`, or a sweep's.", show_default=False),
     ],
     to: Annotated[
-        list[Path],
-        typer.Option(help="The file to write; its name says the format. Once for each file.", show_default=False),
+        list[str],
+        typer.Option(
+            help="The file to write; its name says the kind. Once for each file. Where several kinds have such a name, "
+            "the one that is meant comes after a colon: report.dcm:structured-report.",
+            show_default=False,
+        ),
     ],
     kind: Annotated[
         str | None,
-        typer.Option(
-            help="The name of the format, where several have files of such a name. A .dcm file is an overlay, or with "
-            f"'{_REGISTRATION}' where the camera is."
-        ),
+        typer.Option(help=f"The kind of the files that say none. {kinds.described()}."),
     ] = None,
     ct: Annotated[
         str | None,
         typer.Option(
-            help="The CT that the poses are of: for scenes and DICOM registrations, and for pose files that do not say "
-            "where its origin is."
+            help="The CT that the poses are of: for scenes, registrations and reports in DICOM, and for pose files "
+            "that do not say where its origin is."
         ),
     ] = None,
+    series_uid: given.SeriesUid = None,
     xray: Annotated[
         list[Path] | None,
         typer.Option(
-            help="The X-ray of each view, once for each, or the one file that has them all: for scenes, and to say "
-            "whose patient and study an overlay is of."
+            help="The X-ray of each view, once for each, or the one file that has them all: for scenes, and for DICOM, "
+            "which says whose patient and study an overlay or a report is of."
         ),
     ] = None,
     centred: Annotated[
@@ -55,121 +54,100 @@ def export(
 ) -> None:
     """Write poses to the files of other programs, in the world of the CT's own file (RAS+ mm).
 
-    A name that ends in .mrb makes a scene for 3D Slicer, of the CT, the X-rays and the beams; one in .dcm a DICOM
-    Secondary Capture of the overlay.png beside the poses.
+    A scene for 3D Slicer is of the CT, the X-rays and the beams. An overlay is the overlay.png beside the poses as a
+    DICOM Secondary Capture; a structured report in DICOM needs highdicom. All is checked before anything is written.
     """
-    from raygrad.cli._export_overlay import check_overlay, write_overlay
-    from raygrad.formats import (
-        check_registration,
-        read_geometry,
-        read_poses,
-        split_views,
-        write_camera,
-        write_geometry,
-        write_spatial_registration,
-    )
+    from raygrad.cli._export_inputs import Inputs
 
-    pictures = [path for path in to if _is_dicom(path) and kind != _REGISTRATION]
-    registrations = [path for path in to if _is_dicom(path) and kind == _REGISTRATION]
-    _check_options(to, ct, xray, centred, kind)
-    in_centre = {path: centred or path in pictures or _has_centred_world(path, kind) for path in to}
-    views, names = read_geometry(poses), [view.xray for view in read_poses(poses)]
-    if len(views) > 1 and (registrations or any(map(_is_transform, to))):
-        raise InputError(f"A transform has one view, and '{poses}' has {len(views)}.")
-    in_file = views if all(in_centre.values()) else views.moved(_to_file(poses, ct))
-    scene = _scene_of([path for path in to if _is_scene(path)], str(ct), in_file, xray or [], names)
-    for path in pictures:
-        check_overlay(path, poses, xray)
-    for path in registrations:
-        check_registration(path, str(ct))
-    for path in to:
-        if path in pictures:
-            typer.echo(write_overlay(path, poses, xray))
-            continue
-        written = views if in_centre[path] else in_file
-        if scene is not None and _is_scene(path):
-            scene.write(path)
-        elif _is_transform(path):
-            write_camera(path, split_views(written)[0])
-        elif path in registrations:
-            write_spatial_registration(path, split_views(written, names)[0], str(ct))
-        else:
-            write_geometry(path, written, names, kind)
-        origin = "the CT's centre" if in_centre[path] else "that of the CT's file"
-        typer.echo(f"{path}: {len(views)} view(s), the world's origin is {origin}")
-
-
-def _is_transform(path: Path) -> bool:
-    """Whether its name is that of a transform of ITK's."""
-    return path.suffix.lower() in (".tfm", ".h5")
-
-
-def _is_scene(path: Path) -> bool:
-    """Whether its name is that of a scene of Slicer's."""
-    return path.suffix.lower() == ".mrb"
-
-
-def _is_dicom(path: Path) -> bool:
-    """Whether its name is that of a DICOM file."""
-    return path.suffix.lower() == ".dcm"
-
-
-def _has_centred_world(path: Path, kind: str | None) -> bool:
-    """Whether the format of a file of this name has the CT's centre for the origin of its world."""
-    from raygrad.formats import written_format
-
-    if any(is_other(path) for is_other in (_is_transform, _is_scene, _is_dicom)):
-        return False
-    return written_format(path, kind).centred
+    chosen = kinds.choose(to, kind)
+    _check_options(chosen, ct, series_uid, xray, centred)
+    inputs = Inputs(poses, ct, series_uid, xray or [], centred)
+    several = [kind for _, kind in chosen if kind.one_view]
+    if len(inputs.of_each) > 1 and several:
+        what = "A transform" if several[0] in (kinds.TRANSFORM, kinds.REGISTRATION) else several[0].name
+        raise InputError(f"{what} has one view, and '{poses}' has {len(inputs.of_each)}.")
+    writers = [(path, _prepare(path, kind, inputs)) for path, kind in chosen]
+    for path, write in writers:
+        typer.echo(f"{path}: {write()}")
 
 
 def _check_options(
-    to: Sequence[Path], ct: str | None, xrays: Sequence[Path] | None, centred: bool, kind: str | None
+    chosen: Sequence[tuple[Path, kinds.Kind]],
+    ct: str | None,
+    series_uid: str | None,
+    xrays: Sequence[Path] | None,
+    centred: bool,
 ) -> None:
-    """Refuse what a scene or a DICOM registration lacks, and X-rays where none is shown."""
-    registers = kind == _REGISTRATION
-    if xrays and not any(_is_scene(path) or (_is_dicom(path) and not registers) for path in to):
-        raise InputError("--xray is for scenes and overlays: give --to a name that ends in .mrb or .dcm.")
-    for path in to:
-        if not _is_scene(path) and not (_is_dicom(path) and registers):
-            continue
-        needed: list[tuple[str, object]] = [("the CT (--ct)", ct)]
-        if _is_scene(path):
-            needed.append(("the X-ray of each view (--xray)", xrays))
-        missing = " and ".join(what for what, there in needed if not there)
+    """Refuse what a file lacks, and what no file makes use of."""
+    if xrays and not any(kind.xrays for _, kind in chosen):
+        which = ", ".join(f"{kind.suffixes[0]} ({kind.name})" for kind in kinds.KINDS if kind.xrays)
+        raise InputError(f"--xray is for scenes, overlays and reports: give --to a name that ends in {which}.")
+    if series_uid is not None and ct is None:
+        raise InputError("--series chooses a series of the CT's folder: give --ct too.")
+    for path, kind in chosen:
+        there = {"ct": ct, "xray": xrays}
+        missing = " and ".join(_NEEDED[name] for name in kind.needs if not there[name])
         if missing:
             raise InputError(f"'{path}' needs {missing}.")
-        if centred:
+        if centred and (kind.needs or kind is kinds.REPORT):
             raise InputError(f"'{path}' is in the world of the CT's own file: leave out --centred.")
 
 
-def _scene_of(
-    paths: Sequence[Path], ct: str, views: "ConeViews", xrays: Sequence[Path], names: Sequence[str | None]
-) -> "Scene | None":
-    """What the scenes of these paths hold, if there are any, with all checked that could be wrong."""
-    from raygrad.cli._export_scene import Scene
+def _prepare(path: Path, kind: kinds.Kind, inputs: "Inputs") -> Callable[[], str]:
+    """Check what could be wrong; what is returned writes the file and says what is in it."""
+    from raygrad.cli._export_overlay import prepare_overlay
+    from raygrad.cli._export_scene import prepare_scene
+    from raygrad.formats import (
+        check_registration,
+        check_report,
+        read_outcome,
+        split_views,
+        write_camera,
+        write_geometry,
+        write_poses,
+        write_spatial_registration,
+        write_structured_report,
+    )
 
-    if not paths:
-        return None
-    scene = Scene.of(ct, views, xrays, names)
-    for path in paths:
-        scene.check(path)
-    return scene
+    if kind is kinds.OVERLAY:
+        return prepare_overlay(path, inputs)
+    if kind is kinds.SCENE:
+        return prepare_scene(path, inputs)
+    in_centre = kind.centred or inputs.centred
+    views = inputs.views if in_centre else inputs.in_file
+    origin = "the CT's centre" if in_centre else "that of the CT's file"
+    sentence = f"{len(views)} view(s), the world's origin is {origin}"
+    ct, series_uid, file_to_world = str(inputs.ct), inputs.series_uid, inputs.file_to_world
+    if kind is kinds.REGISTRATION:
+        check_registration(path, ct, series_uid)
+    outcome = read_outcome(inputs.poses)
+    xrays, frames = inputs.xrays_in_dicom()
+    if kind is kinds.REPORT:
+        if xrays and len(xrays) != len(views):
+            raise InputError(f"A report refers to the X-ray of each of {len(views)} view(s). Got {len(xrays)} --xray.")
+        check_report(path, xrays, inputs.ct, series_uid)
 
+    def write() -> str:
+        if kind is kinds.TRANSFORM:
+            write_camera(path, split_views(views)[0])
+        elif kind is kinds.REGISTRATION:
+            write_spatial_registration(path, split_views(views)[0], ct, series_uid)
+        elif kind is kinds.REPORT:
+            assert file_to_world is not None
+            write_structured_report(
+                path,
+                inputs.of_each,
+                file_to_world,
+                xrays,
+                inputs.ct,
+                outcome=outcome,
+                frames=frames,
+                series_uid=series_uid,
+            )
+        elif kind is kinds.JSON:
+            write_poses(path, inputs.of_each, outcome, file_to_world)
+        else:
+            write_geometry(path, views, inputs.names, kind.name)
+        return sentence
 
-def _to_file(poses: Path, ct: str | None) -> "RigidTransform":
-    import torch
-
-    from raygrad.cli._loading import load_attenuation
-    from raygrad.formats import read_file_to_world
-    from raygrad.pose import RigidTransform
-
-    file_to_world = read_file_to_world(poses)
-    if file_to_world is None and ct is not None:
-        file_to_world = load_attenuation(ct).file_to_world
-    if file_to_world is None:
-        raise InputError(
-            f"'{poses}' does not say where the origin of its CT's file is: give --ct, or --centred to leave the origin "
-            "in the CT's centre."
-        )
-    return RigidTransform(torch.as_tensor(file_to_world)).inverse()
+    return write

@@ -68,16 +68,21 @@ def _volume_of(slices: list[Slice], resample_slices: bool) -> Volume:
     return Volume(array.T, LPS_TO_RAS @ voxel_to_lps)
 
 
-def header_of(path: str | os.PathLike[str], series_uid: str | None = None) -> "Dataset | None":
-    """The header of the first file that a CT is read from; None if it is not DICOM.
+def headers_of(path: str | os.PathLike[str], series_uid: str | None = None) -> "list[Dataset]":
+    """The headers of the files that a CT is read from; none if it is not DICOM.
 
     Raises:
         InputError: no series, or several and none chosen, or a file is damaged.
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        return _choose(images_by_series(path), series_uid, path)[0].header
-    return read_dataset(path) if path.is_file() and is_dicom(path) else None
+        return [file.header for file in _choose(images_by_series(path), series_uid, path)]
+    return [read_dataset(path)] if path.is_file() and is_dicom(path) else []
+
+
+def header_of(path: str | os.PathLike[str], series_uid: str | None = None) -> "Dataset | None":
+    """The header of the first of these files; None if the CT is not DICOM."""
+    return next(iter(headers_of(path, series_uid)), None)
 
 
 def files_in(folder: Path) -> list[DicomFile]:

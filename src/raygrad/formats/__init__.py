@@ -11,6 +11,7 @@ from raygrad.formats._dicom_geometry import HeaderNumber as HeaderNumber
 from raygrad.formats._dicom_geometry import XRayGeometry as XRayGeometry
 from raygrad.formats._dicom_geometry import read_xray_geometry as read_xray_geometry
 from raygrad.formats._dicom_registration import write_spatial_registration as write_spatial_registration
+from raygrad.formats._dicom_report import write_structured_report as write_structured_report
 from raygrad.formats._dicom_write import write_xray as write_xray
 from raygrad.formats._fiducials import Fiducials as Fiducials
 from raygrad.formats._fiducials import read_fiducials as read_fiducials
@@ -35,6 +36,7 @@ from raygrad.formats._line_integrals import VALUES as VALUES
 from raygrad.formats._line_integrals import estimate_air as estimate_air
 from raygrad.formats._nikon import read_xtekct as read_xtekct
 from raygrad.formats._pose_json import read_file_to_world as read_file_to_world
+from raygrad.formats._pose_json import read_outcome as read_outcome
 from raygrad.formats._pose_json import read_poses as read_poses
 from raygrad.formats._pose_json import write_poses as write_poses
 from raygrad.formats._projection_matrices import views_of_matrices as views_of_matrices
@@ -78,6 +80,7 @@ __all__ = [
     "read_poses",
     "write_poses",
     "read_file_to_world",
+    "read_outcome",
     "View",
     "join_views",
     "split_views",
@@ -92,6 +95,7 @@ __all__ = [
     "write_scene",
     "write_secondary_capture",
     "write_spatial_registration",
+    "write_structured_report",
     "write_image",
     "write_xray",
     "GEOMETRIES",
@@ -110,6 +114,7 @@ from raygrad.formats._beside import beside as beside
 from raygrad.formats._dicom_capture import check_capture as check_capture
 from raygrad.formats._dicom_capture import read_colours as read_colours
 from raygrad.formats._dicom_registration import check_registration as check_registration
+from raygrad.formats._dicom_report import check_report as check_report
 from raygrad.formats._dicom_xray import DICOM as DICOM
 from raygrad.formats._geometry import written_format as written_format
 from raygrad.formats._images import check_image_path as check_image_path

@@ -27,16 +27,19 @@ _SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
 _FLIP = torch.from_numpy(LPS_TO_RAS)
 
 
-def check_registration(path: str | os.PathLike[str], ct: str | os.PathLike[str]) -> "Dataset":
+def check_registration(
+    path: str | os.PathLike[str], ct: str | os.PathLike[str], series_uid: str | None = None
+) -> "Dataset":
     """The header of the CT, if `write_spatial_registration` can write there.
 
     Raises:
-        InputError: another suffix than .dcm, or a CT that is not DICOM or names no frame of reference.
+        InputError: another suffix than .dcm, or a CT that is not DICOM, has several series of which none was chosen,
+            or names no frame of reference.
         FileNotFoundError: there is no such folder.
         ImportError: pydicom is not installed.
     """
     check_dicom_path(path)
-    header = header_of(ct)
+    header = header_of(ct, series_uid)
     if header is None or not header.get("FrameOfReferenceUID"):
         raise InputError(
             f"Expected a CT in DICOM, whose frame of reference the registration is from. Got '{ct}', which names none."
@@ -44,13 +47,16 @@ def check_registration(path: str | os.PathLike[str], ct: str | os.PathLike[str])
     return header
 
 
-def write_spatial_registration(path: str | os.PathLike[str], view: View, ct: str | os.PathLike[str]) -> None:
+def write_spatial_registration(
+    path: str | os.PathLike[str], view: View, ct: str | os.PathLike[str], series_uid: str | None = None
+) -> None:
     """Write where a view's camera is as a DICOM Spatial Registration in the study of the CT, whole or not at all.
 
     Args:
         path: its name ends in .dcm.
         view: of one pose, in the world of the CT's own files.
         ct: the folder of its DICOM series, or the file that has all of it.
+        series_uid: which series of the folder.
 
     Raises:
         ValueError: several poses, or one that is not finite.
@@ -58,7 +64,7 @@ def write_spatial_registration(path: str | os.PathLike[str], view: View, ct: str
         OSError: the file cannot be written.
         ImportError: pydicom is not installed.
     """
-    header, path = check_registration(path, ct), Path(path).expanduser()
+    header, path = check_registration(path, ct, series_uid), Path(path).expanduser()
     if len(view.pose) != 1 or not view.pose.matrix.isfinite().all():
         raise ValueError(f"Expected one finite pose. Got {len(view.pose)}.")
     pydicom = require("pydicom", "writing DICOM")

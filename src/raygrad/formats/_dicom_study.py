@@ -2,9 +2,11 @@
 
 import datetime
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raygrad._dicom import is_dicom, number, read_dataset
 from raygrad._errors import InputError
 from raygrad._files import suffix_of
 from raygrad._optional import require
@@ -75,3 +77,30 @@ def describe_study(dataset: "Dataset", header: "Dataset | None") -> None:
         dataset.StudyInstanceUID = pydicom.uid.generate_uid()
     dataset.SOPInstanceUID, dataset.SeriesInstanceUID = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
     dataset.SeriesNumber, dataset.InstanceNumber, dataset.Laterality = None, 1, ""
+
+
+def headers_of_study(paths: Sequence[str | os.PathLike[str]]) -> "list[Dataset | None]":
+    """The headers of X-rays, None for each that is not DICOM.
+
+    Raises:
+        FileNotFoundError: there is no such X-ray.
+        InputError: one is damaged or does not say which instance of DICOM it is, or they are of several studies.
+    """
+    headers: list[Dataset | None] = []
+    for path in (Path(path).expanduser() for path in paths):
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no X-ray '{path}'.")
+        header = read_dataset(path) if is_dicom(path) else None
+        if header is not None and not (header.get("SOPClassUID") and header.get("SOPInstanceUID")):
+            raise InputError(f"Expected a DICOM file with SOPClassUID and SOPInstanceUID. Got '{path}', without.")
+        headers.append(header)
+    studies = {str(header.get("StudyInstanceUID", "")) for header in headers if header is not None}
+    if len(studies) > 1:
+        raise InputError(f"Expected X-rays of one study, to write into it. Got {len(studies)} studies.")
+    return headers
+
+
+def frames_of(header: "Dataset", frame: int | None) -> list[int]:
+    """What a reference to one image of a file says: its number, or nothing where the whole file is meant (C.7.6.3)."""
+    count = int(number(header, "NumberOfFrames") or 1)
+    return [frame] if frame is not None and 1 < count and frame <= count else []

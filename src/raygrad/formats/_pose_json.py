@@ -86,7 +86,7 @@ def write_poses(
 
 
 def read_poses(path: str | os.PathLike[str]) -> tuple[View, ...]:
-    """Read the views of a file that `write_poses` or `write_geometry` wrote, with poses in float64 as the file has them.
+    """Read the views of a file that `write_poses` or `write_geometry` wrote: with poses in float64, as it has them.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -116,6 +116,19 @@ def read_file_to_world(path: str | os.PathLike[str]) -> np.ndarray | None:
         return None if found is None else rigid_matrix(found).numpy()
     except (TypeError, ValueError) as error:
         raise InputError(f"'{path}' has a file_to_world that is not as it should be. {error}") from error
+
+
+def read_outcome(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """How the poses of a file were found, as `RegistrationResult.outcome` says it; None if the file does not.
+
+    Raises:
+        FileNotFoundError, InputError: as for `read_poses`.
+    """
+    path = Path(path).expanduser()
+    found = _content_of(path).get("registration")
+    if found is not None and not isinstance(found, dict):
+        raise InputError(f"'{path}' has a registration that is no mapping. Got {found!r}.")
+    return found
 
 
 def _content_of(path: Path) -> dict[str, Any]:
