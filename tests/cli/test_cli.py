@@ -18,7 +18,7 @@ from raygrad.data import read
 from raygrad.drr import DRR
 from raygrad.formats import write_image
 from raygrad.formats._images import to_grey_levels
-from raygrad.pose import convert
+from raygrad.pose import convert, make_reorient
 
 CAMERA = {"sdd": 600.0, "height": 12, "width": 16, "delx": 3.0, "dely": 4.0}
 OPTIONS = ["--sdd", "600", "--height", "12", "--width", "16", "--delx", "3", "--dely", "4", "--translation", "0,400,0"]
@@ -97,6 +97,44 @@ def test_camera_options_reach_the_renderer(ct, tmp_path):
     run("drr", ct, "-o", output, *OPTIONS, "--x0", 5, "--y0=-7", "--renderer", "joseph", "--orientation", "pa")
     expected = render(ct, subject=read(ct, orientation="PA"), x0=5.0, y0=-7.0, renderer="joseph")
     np.testing.assert_allclose(sitk.GetArrayFromImage(sitk.ReadImage(str(output))), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("orientation", ["AP", "PA", "none"])
+def test_without_a_translation_the_system_looks_at_the_volume(ct, tmp_path, orientation):
+    """The middle ray goes through the centre, from 850 mm before it, however the system is turned."""
+    result = run(
+        "drr", ct, "-o", tmp_path / "x.nii.gz", "--height", 9, "--orientation", orientation, "--rotation", "20,10,5"
+    )
+    assert result.exit_code == 0, result.output
+    assert "warning" not in result.output
+    assert nibabel.load(tmp_path / "x.nii.gz").get_fdata()[4, 4] > 0
+    pose = parse_pose("20,10,5", None, None, orientation=None if orientation == "none" else orientation)
+    camera = make_reorient(None if orientation == "none" else orientation)
+    source, middle = (pose.matrix[0] @ camera @ torch.tensor([0.0, 0, far, 1]) for far in (0, 850))
+    assert source[:3].norm().item() == pytest.approx(850, abs=1e-3)
+    assert middle[:3].abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (
+            ["--translation", "0,-400,0"],
+            "No ray meets the volume, which does not lie between the detector and the source at 0, -400, 0 mm",
+        ),
+        (["--orientation", "PA", "--translation", "0,400,0"], "No ray meets the volume"),
+        (["--translation", "500,400,0"], "No ray meets the volume"),
+        (
+            ["--translation", "0,400,0", "--height", "1", "--delx", "0.01", "--x0", "20"],
+            "nothing but air",
+        ),
+    ],
+)
+def test_an_empty_picture_is_told(ct, tmp_path, options, reason):
+    result = run("drr", ct, "-o", tmp_path / "x.tif", "--height", 4, "--sdd", 600, *options)
+    assert result.exit_code == 0, result.output
+    assert reason in result.output
+    assert not sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "x.tif")).any()
 
 
 def test_labels_leave_only_their_structures(ct, labelmap, tmp_path):

@@ -1,6 +1,8 @@
 """`raygrad export`: poses in the world of the CT's own file."""
 
 import csv
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,6 +111,13 @@ def test_the_kinds_are_those_of_the_formats_and_of_the_help():
     said = " ".join(run("--help").output.replace("│", " ").split())
     for kind in KINDS:
         assert f"{' '.join(kind.suffixes)}: {kind.typed}" in said
+
+
+def test_the_page_lists_every_kind():
+    text = (Path(__file__).parents[2] / "docs/files.md").read_text(encoding="utf-8")
+    table = text[text.index("| `--to` | kind |") :].split("\n\n")[0].splitlines()[2:]
+    rows = [[re.findall(r"`([^`]+)`", cell) for cell in row.split("|")[1:3]] for row in table]
+    assert [(tuple(names), kind[0]) for names, kind in rows] == [(kind.suffixes, kind.typed) for kind in KINDS]
 
 
 def test_each_file_has_a_kind_of_its_own():

@@ -1,7 +1,9 @@
 """Formats are picked by suffix and by content, and adding one takes one registration."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +37,8 @@ from raygrad.formats import (
     write_image,
     write_stack,
 )
+from raygrad.formats._fiducials import _SUFFIXES as FIDUCIALS
+from raygrad.formats._itk_transforms import _SUFFIXES as TRANSFORMS
 from raygrad.geometry.trajectories import circular
 
 VIEWS = circular(3, sdd=600.0, sid=400.0, height=4, width=5, delx=2.0)
@@ -168,3 +172,19 @@ def test_a_new_image_format_is_one_registration(tmp_path, monkeypatch):
     write_image(tmp_path / "b.numbers", images[0], (1.5, 2))
     torch.testing.assert_close(read_xray(tmp_path / "b.numbers").pixels, images[0])
     assert beside(tmp_path / "a.numbers", ".geometry.json") == tmp_path / "a.geometry.json"
+
+
+def test_the_page_says_of_every_geometry_file_whether_it_is_read_and_written():
+    text = (Path(__file__).parents[2] / "docs/files.md").read_text(encoding="utf-8")
+    table = text[text.index("| format | read | written | not |") :].split("\n\n")[0].splitlines()[2:]
+    cells = [re.split(r"(?<!\\)\|", row)[1:-1] for row in table]
+    rows = [(re.findall(r"`(\.[^`]+)`", first), written.strip()) for first, _, written, _ in cells]
+    for format in GEOMETRIES:
+        fitting = [written for suffixes, written in rows if set(format.suffixes) == set(suffixes)]
+        assert len(fitting) == 1, format
+        assert (fitting[0] == "no") == (format.write is None), format
+        if format.written_suffixes and format.written_suffixes != format.suffixes:
+            assert re.findall(r"`(\.[^`]+)`", fitting[0]) == list(format.written_suffixes), format
+    for suffixes in (FIDUCIALS, TRANSFORMS):
+        assert any(set(suffixes) == set(of_row) for of_row, _ in rows), suffixes
+    assert len(rows) == len(list(GEOMETRIES)) + 2

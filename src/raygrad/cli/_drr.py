@@ -2,11 +2,15 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raygrad.cli import _options as given
+
+if TYPE_CHECKING:
+    from raygrad.drr import DRR
+    from raygrad.pose import RigidTransform
 
 
 def drr(
@@ -73,7 +77,7 @@ def drr(
     import torch
 
     from raygrad.cli._loading import load_subject
-    from raygrad.cli._parsing import parse_device, parse_labels, parse_pose, parse_window
+    from raygrad.cli._parsing import parse_device, parse_labels, parse_orientation, parse_pose, parse_window
     from raygrad.drr import DRR
     from raygrad.formats import InputError, View, check_image_path, write_image, write_xray
 
@@ -82,7 +86,9 @@ def drr(
     check_image_path(output, has_view=True)  # before the CT is read, which may take a while
     if parallel and output.suffix.lower() == ".dcm":
         raise InputError("Expected a cone beam for an XA, whose header says where the source is. Got --parallel.")
-    camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
+    camera_to_patient = parse_pose(
+        rotation, translation, pose, parameterization, convention, parse_orientation(orientation)
+    )
     grey_window, computing_device = parse_window(window), parse_device(device)
     subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid, resample_slices)
 
@@ -92,6 +98,8 @@ def drr(
     with torch.no_grad():
         image = system(camera_to_patient.to(computing_device))[0, 0].cpu()
     milliseconds = 1000 * (time.perf_counter() - start)
+    if not image.any():
+        typer.echo(f"raygrad: warning: {_why_empty(system, camera_to_patient)}", err=True)
 
     spacing = (float(system.detector.delx), float(system.detector.dely))
     if output.suffix.lower() == ".dcm":
@@ -103,4 +111,30 @@ def drr(
     typer.echo(
         f"{output}: {columns} x {rows} pixels of {spacing[0]:g} x {spacing[1]:g} mm, line integrals "
         f"{image.min():.3g} to {image.max():.3g}, rendered in {milliseconds:.0f} ms"
+    )
+
+
+def _why_empty(system: "DRR", camera_to_patient: "RigidTransform") -> str:
+    """Why a picture is 0 everywhere."""
+    import torch
+
+    from raygrad.pose import RigidTransform
+
+    volume = system.subject.volume
+    pose = RigidTransform(camera_to_patient.matrix.double())
+    source, target = (
+        ends.cpu() @ volume.world_to_voxel[:3, :3].T + volume.world_to_voxel[:3, 3]
+        for ends in system.to("cpu").detector(pose)
+    )
+    way = target - source
+    shape = torch.tensor(volume.spatial_shape) - 0.5
+    first, second = (-0.5 - source) / way, (shape - source) / way
+    enters = torch.minimum(first, second).nan_to_num(-torch.inf).amax(-1)
+    leaves = torch.maximum(first, second).nan_to_num(torch.inf).amin(-1)
+    if (enters.clamp_min(0) < leaves.clamp_max(1)).any():
+        return "The rays meet nothing but air: what is rendered of the CT is 0 where they cross it."
+    x, y, z = system.detector.camera_to_world(pose).matrix[0, :3, 3].tolist()
+    return (
+        f"No ray meets the volume, which does not lie between the detector and the source at {x:.4g}, {y:.4g}, {z:.4g} "
+        "mm from the CT's centre. --translation and --pose say where the source is, --orientation whither it looks."
     )

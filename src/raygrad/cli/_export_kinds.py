@@ -39,7 +39,7 @@ class Kind:
         return typed(self.name)
 
 
-TRANSFORM = Kind("ITK's transform", (".tfm", ".h5", ".hdf5", ".txt"), geometry=False, one_view=True)
+TRANSFORM = Kind("ITK's transform", (".tfm", ".h5", ".hdf5", ".hdf", ".txt"), geometry=False, one_view=True)
 SCENE = Kind("Slicer's scene", (".mrb",), geometry=False, needs=("ct", "xray"), xrays=True)
 OVERLAY = Kind("overlay", (".dcm",), geometry=False, xrays=True, centred=True, first=True)
 REGISTRATION = Kind("spatial registration", (".dcm",), geometry=False, one_view=True, needs=("ct",))

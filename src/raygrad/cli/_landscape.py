@@ -93,7 +93,15 @@ def landscape(
     """
     from raygrad._optional import require
     from raygrad.cli._loading import load_subject
-    from raygrad.cli._parsing import parse_device, parse_labels, parse_metric, parse_pose, parse_ranges, parse_slices
+    from raygrad.cli._parsing import (
+        parse_device,
+        parse_labels,
+        parse_metric,
+        parse_orientation,
+        parse_pose,
+        parse_ranges,
+        parse_slices,
+    )
     from raygrad.drr import DRR
     from raygrad.formats import line_integrals, read_xray
     from raygrad.landscape import compute_landscape
@@ -102,7 +110,9 @@ def landscape(
 
     require("matplotlib", "plots of landscapes", extra="cli").use("Agg")
     computing_device = parse_device(device)
-    camera_to_patient = parse_pose(rotation, translation, pose, parameterization, convention)
+    camera_to_patient = parse_pose(
+        rotation, translation, pose, parameterization, convention, parse_orientation(orientation)
+    )
     named = "euler_angles" if parameterization == "matrix" else parameterization
     moving, reach, similarity = parse_slices(pairs, parameters), parse_ranges(ranges), parse_metric(metric)
     fixed = None if xray is None else line_integrals(read_xray(xray), "line-integrals")

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from raygrad._errors import InputError
+from raygrad.cli._parsing import parse_orientation
 from raygrad.data import Subject, load_example_ct, read
 
 EXAMPLES = {"example": "thorax", "chest": "chest"}
@@ -28,11 +29,8 @@ def load_subject(
     Raises:
         InputError: no such file, or options that exclude each other.
     """
-    view = None if orientation.lower() == "none" else orientation.upper()
-    if view not in ("AP", "PA", None):
-        raise InputError(f"--orientation is AP, PA or none, not '{orientation}'.")
     common: dict[str, Any] = {
-        "orientation": view,
+        "orientation": parse_orientation(orientation),
         "labels": labels,
         "bone_attenuation_multiplier": bone_attenuation_multiplier,
     }

@@ -41,7 +41,7 @@ Translation = Annotated[
     str | None,
     typer.Option(
         help="Where the source is before it is rotated: x,y,z in mm from the CT's centre.",
-        show_default="0,850,0",
+        show_default="850 mm before the centre: 0,850,0 for AP",
         rich_help_panel=POSE,
     ),
 ]
@@ -64,7 +64,11 @@ Convention = Annotated[
     str, typer.Option(help="Order of the axes that Euler angles turn about: ZXY, ZYX, xyz, ...", rich_help_panel=POSE)
 ]
 Orientation = Annotated[
-    str, typer.Option(help="The view of an unrotated system: AP, PA or none.", rich_help_panel=POSE)
+    str,
+    typer.Option(
+        help="The view of an unrotated system: AP (the source is in front of the patient), PA (behind) or none.",
+        rich_help_panel=POSE,
+    ),
 ]
 
 # X-ray system

@@ -13,7 +13,7 @@ from raygrad.metrics import (
     MultiscaleNormalizedCrossCorrelation2d,
     NormalizedCrossCorrelation2d,
 )
-from raygrad.pose import PARAMETERIZATIONS, RigidTransform, convert, find_parameterization
+from raygrad.pose import PARAMETERIZATIONS, RigidTransform, convert, find_parameterization, make_reorient
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 
@@ -24,7 +24,8 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "gradient-ncc": GradientNormalizedCrossCorrelation2d,
     "gradient-difference": GradientDifference,
 }
-DEFAULT_TRANSLATION = (0.0, 850.0, 0.0)
+SOURCE_TO_PATIENT = 850.0
+"""How far the source is from the CT's centre in mm, where nobody says it."""
 
 
 def parse_numbers(text: str, option: str) -> list[float]:
@@ -55,16 +56,30 @@ def parse_labels(text: str | None) -> list[int] | None:
         raise InputError(f"--labels takes whole numbers such as 1,2,3, not '{text}'.") from None
 
 
+def parse_orientation(text: str) -> str | None:
+    """The view of an unrotated system, as a `Subject` has it."""
+    orientation = None if text.lower() == "none" else text.upper()
+    if orientation not in ("AP", "PA", None):
+        raise InputError(f"--orientation is AP, PA or none, not '{text}'.")
+    return orientation
+
+
+def facing(orientation: str | None, distance: float = SOURCE_TO_PATIENT) -> list[float]:
+    """The translation by which an unrotated system looks at the CT's centre from so many mm."""
+    return (-distance * make_reorient(orientation)[:3, 2]).tolist()
+
+
 def parse_pose(
     rotation: str | None,
     translation: str | None,
     pose: str | None,
     parameterization: str = "euler_angles",
     convention: str = "ZXY",
+    orientation: str | None = "AP",
 ) -> RigidTransform:
     """The pose that --rotation and --translation, or --pose, stand for.
 
-    Angles come in degrees, lengths in mm.
+    Angles come in degrees, lengths in mm. Without a translation the system looks at the CT's centre, see `facing`.
 
     Raises:
         InputError: numbers missing or too many, an unknown parameterization, options that exclude each other.
@@ -85,7 +100,7 @@ def parse_pose(
         turn = [0.0] * count
     else:
         turn = _numbers(rotation, "--rotation", count, parameterization)
-    shift = list(DEFAULT_TRANSLATION)
+    shift = facing(orientation)
     if translation is not None:
         shift = _numbers(translation, "--translation", 3, "x,y,z in mm")
     return _convert(turn, shift, parameterization, convention)

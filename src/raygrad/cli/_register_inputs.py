@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raygrad._errors import InputError
-from raygrad.cli._parsing import parse_numbers, parse_pose
+from raygrad.cli._parsing import facing, parse_numbers, parse_orientation, parse_pose
 from raygrad.cli._register_headers import centre_of, read_header, refuse_moving, start_of
 from raygrad.formats import (
     FRAMES,
@@ -123,7 +123,7 @@ def prepare(
     views = None if starts.say_rotation else _views_of(headers, orientation)
     for xray in xrays if views is not None else ():
         refuse_moving(xray.path, xray.frame)
-    poses, saved = _starting_poses(xrays, starts, views, camera["sdd"])
+    poses, saved = _starting_poses(xrays, starts, views, camera["sdd"], orientation)
     mask_of = _for_each("--mask", masks, len(xrays), shared=True)
     tasks = []
     for number, (xray, pose, known, mask_path) in enumerate(zip(xrays, poses, saved, mask_of, strict=True)):
@@ -225,7 +225,11 @@ def _views_of(headers: Sequence[XRayGeometry | None], orientation: str | None) -
 
 
 def _starting_poses(
-    xrays: Sequence[XRay], starts: Starts, views: Sequence[XRayGeometry] | None, sdd: float | int | None
+    xrays: Sequence[XRay],
+    starts: Starts,
+    views: Sequence[XRayGeometry] | None,
+    sdd: float | int | None,
+    orientation: str | None,
 ) -> tuple[list[RigidTransform], list[View | None]]:
     """The start for every X-ray, and the saved view that belongs to it, if any; `views` are those of headers."""
     if views is not None:
@@ -246,7 +250,7 @@ def _starting_poses(
         related = read_poses(starts.relative)
         if len(related) != len(xrays):
             raise InputError(f"--relative has {len(related)} view(s) for {len(xrays)} X-ray(s).")
-        (first,) = _typed_poses(xrays[:1], starts)
+        (first,) = _typed_poses(xrays[:1], starts, _view_name(orientation, related[0]))
         to_first = related[0].pose.inverse()
         return [view.pose.compose(to_first).compose(first) for view in related], list(related)
     if len(xrays) > 1 and len(xrays) not in (len(starts.pose), len(starts.rotation)):
@@ -254,10 +258,10 @@ def _starting_poses(
             f"{len(xrays)} X-rays need as many --rotation, --pose or --init, in the same order, or --relative: a pose "
             "file with their geometry relative to each other."
         )
-    return _typed_poses(xrays, starts), [None] * len(xrays)
+    return _typed_poses(xrays, starts, _view_name(orientation, None)), [None] * len(xrays)
 
 
-def _typed_poses(xrays: Sequence[XRay], starts: Starts) -> list[RigidTransform]:
+def _typed_poses(xrays: Sequence[XRay], starts: Starts, orientation: str | None) -> list[RigidTransform]:
     count = len(xrays)
     rotations = _for_each("--rotation", starts.rotation, count)
     translations = _for_each("--translation", starts.translation, count, shared=True)
@@ -265,8 +269,8 @@ def _typed_poses(xrays: Sequence[XRay], starts: Starts) -> list[RigidTransform]:
     poses = []
     for xray, rotation, translation, pose in zip(xrays, rotations, translations, whole, strict=True):
         if pose is translation is None and xray.source_to_patient and starts.parameterization != "se3_log_map":
-            translation = f"0,{xray.source_to_patient},0"
-        poses.append(parse_pose(rotation, translation, pose, starts.parameterization, starts.convention))
+            translation = ",".join(map(repr, facing(orientation, xray.source_to_patient)))
+        poses.append(parse_pose(rotation, translation, pose, starts.parameterization, starts.convention, orientation))
     return poses
 
 
@@ -284,9 +288,7 @@ def _for_each(option: str, given: Sequence[Any], count: int, shared: bool = Fals
 def _view_name(orientation: str | None, saved: View | None) -> str | None:
     if orientation is None:
         return "AP" if saved is None else saved.orientation
-    name = None if orientation.lower() == "none" else orientation.upper()
-    if name not in ("AP", "PA", None):
-        raise InputError(f"--orientation is AP, PA or none, not '{orientation}'.")
+    name = parse_orientation(orientation)
     if saved is not None and saved.orientation != name:
         raise InputError(f"--orientation {orientation}, but the pose file is for {saved.orientation}.")
     return name
