@@ -14,14 +14,12 @@ import torch
 from raygrad._errors import InputError
 from raygrad._files import written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat, detector_size
-from raygrad.formats._pinholes import Pinholes, pinholes_of, views_of_pinholes
+from raygrad.formats._pinholes import FROM_CENTRES, Pinholes, pinhole_of, views_of_pinholes
 from raygrad.formats._text import rows_of, text_of
 from raygrad.geometry import ConeViews
 
 _SHAPES = {"image size": (1, 2), "camera matrix": (3, 3), "rotation": (3, 3), "translation": (3, 1)}
 _DISTORTION = "undistortion"
-# From pixel coordinates that count from the centre of the first pixel to those from its outer corner.
-_FROM_CORNER = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]], dtype=torch.float64)
 
 
 def _sniff(path: Path) -> bool:
@@ -47,7 +45,7 @@ def _read(path: Path, frames: Frames | None) -> ConeViews:
         raise InputError(f"'{path}' has a distorted image: undistort it in XMALab, and leave '{_DISTORTION}' out.")
     width, height = parts["image size"][0].tolist()
     size = detector_size(path, frames, height, width)
-    camera = (_FROM_CORNER @ parts["camera matrix"])[None]
+    camera = (FROM_CENTRES @ parts["camera matrix"])[None]
     try:
         return views_of_pinholes(Pinholes(camera, parts["rotation"][None], parts["translation"].mT), *size)
     except ValueError as error:
@@ -60,11 +58,8 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
     Raises:
         InputError: several views, or a mirror image.
     """
-    if len(views) != 1:
-        raise InputError(f"Expected one view for a camera of XMALab's. Got {len(views)} for '{path}'.")
-    camera, rotation, translation = (part[0] for part in pinholes_of(views))
+    parts = pinhole_of(path, views, "XMALab's")
     rows, columns = views.image_shape
-    parts = (torch.linalg.inv(_FROM_CORNER) @ camera, rotation, translation[:, None])
     blocks = [f"image size\n{columns},{rows}"]
     for name, part in zip(list(_SHAPES)[1:], parts, strict=True):
         blocks.append("\n".join([name, *(",".join(f"{number:.15g}" for number in row) for row in part.tolist())]))

@@ -18,7 +18,7 @@ from torch import Tensor
 from raygrad._errors import InputError
 from raygrad._files import written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat, detector_size
-from raygrad.formats._pinholes import Pinholes, pinholes_of, pixel_width_of, views_of_pinholes
+from raygrad.formats._pinholes import FROM_CENTRES, Pinholes, pinhole_of, pixel_width_of, views_of_pinholes
 from raygrad.formats._text import text_of
 from raygrad.geometry import ConeViews
 from raygrad.pose import so3_exp_map
@@ -82,8 +82,7 @@ def _read(path: Path, frames: Frames | None) -> ConeViews:
         )
     if rotation.shape != (3, 3):
         rotation = so3_exp_map(rotation.reshape(1, 3))[0]
-    from_corner = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]], dtype=torch.float64)
-    pinhole = Pinholes((from_corner @ camera)[None], rotation[None], translation.reshape(1, 3))
+    pinhole = Pinholes((FROM_CENTRES @ camera)[None], rotation[None], translation.reshape(1, 3))
     height, width, delx = (
         None if (value := found(names)) is None else value.item() for names in (_HEIGHT, _WIDTH, _PIXEL)
     )
@@ -123,15 +122,12 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
     Raises:
         InputError: several views, or a mirror image.
     """
-    if len(views) != 1:
-        raise InputError(f"Expected one view for a camera of OpenCV's. Got {len(views)} for '{path}'.")
-    camera, rotation, translation = (part[0] for part in pinholes_of(views))
-    camera = camera - torch.tensor([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    camera, rotation, translation = pinhole_of(path, views, "OpenCV's")
     rows, columns = views.image_shape
     lines = [f"{_HEAD}:1.0", "---", f"image_width: {columns}", f"image_height: {rows}"]
     lines += [f"pixel_width: {pixel_width_of(views)!r}"]
     matrices = {"camera_matrix": camera, "distortion_coefficients": torch.zeros(1, 5), "R": rotation}
-    for name, matrix in (matrices | {"t": translation[:, None]}).items():
+    for name, matrix in (matrices | {"t": translation}).items():
         numbers = ", ".join(repr(number) for number in matrix.flatten().tolist())
         lines += [f"{name}: !!opencv-matrix", f"   rows: {matrix.shape[0]}", f"   cols: {matrix.shape[1]}"]
         lines += ["   dt: d", f"   data: [ {numbers} ]"]

@@ -1,5 +1,6 @@
 """Views as pinhole cameras K [R | t], with columns to the right and rows down, as computer vision writes them."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,9 @@ from raygrad.geometry import ConeViews, cone_vectors_of, views_of_cone_vectors
 
 # How far, in mm at the edge of the image, the pixels of several views may be from those of the first.
 _TOLERANCE = 1e-3
+
+FROM_CENTRES = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]], dtype=torch.float64)
+"""From pixels that count from the centre of the first one, as in OpenCV, to those that count from its outer corner."""
 
 
 class Pinholes(NamedTuple):
@@ -64,13 +68,26 @@ def pinholes_of(views: ConeViews) -> Pinholes:
     return Pinholes(intrinsic, rotation, -(rotation @ source[:, :, None])[..., 0])
 
 
+def pinhole_of(
+    path: Path, views: ConeViews, whose: str
+) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3 3"], Float[Tensor, "3 1"]]:
+    """K, R and t of a file that holds one camera, in pixels from the *centre* of the first one.
+
+    Raises:
+        InputError: several views, or a mirror image.
+    """
+    if len(views) != 1:
+        raise InputError(f"Expected one view for a camera of {whose}. Got {len(views)} for '{path}'.")
+    camera, rotation, translation = (part[0] for part in pinholes_of(views))
+    return torch.linalg.inv(FROM_CENTRES) @ camera, rotation, translation[:, None]
+
+
 def matrices_of(views: ConeViews) -> Float[Tensor, "view 3 4"]:
     """Projection matrices, float64: (x, y, z, 1) in world mm to (u w, v w, w), w the depth in mm.
 
     u and v count columns and rows from the outer corner of the first pixel.
     """
-    half = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]], dtype=torch.float64)
-    return half @ views.world_to_pixel.detach().cpu()
+    return FROM_CENTRES @ views.world_to_pixel.detach().cpu()
 
 
 def pixel_width_of(views: ConeViews) -> float:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from raygrad._errors import InputError
 from raygrad._files import written_whole
+from raygrad.data import LPS_TO_RAS
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
 from raygrad.formats._pinholes import pixel_size_of
 from raygrad.geometry import ConeViews, cone_vectors_of, views_of_cone_vectors
@@ -43,10 +44,7 @@ _PARAMETERS = {
 # Radius of a curved detector, which must be 0, and the collimator's jaws.
 _CURVATURE = "RadiusCylindricalDetector"
 _IGNORED = ("CollimationUInf", "CollimationUSup", "CollimationVInf", "CollimationVSup")
-
-LPS_TO_RAS = torch.diag(torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64))
-
-
+_FLIP = torch.from_numpy(LPS_TO_RAS[:3, :3])
 _ROOT = "RTKThreeDCircularGeometry"
 
 
@@ -90,7 +88,7 @@ def _read(path: Path, frames: Frames | None) -> ConeViews:
         (zero, spacing[1] * one, zero),
     ]
     in_tube = torch.stack([torch.stack(vector, dim=-1) for vector in parts], dim=1)
-    vectors = in_tube @ fixed_to_tube @ LPS_TO_RAS  # as rows, from the tube's frame to the fixed one
+    vectors = in_tube @ fixed_to_tube @ _FLIP  # as rows, from the tube's frame to the fixed one
     try:
         return views_of_cone_vectors(vectors.flatten(1), rows, columns)
     except ValueError as error:
@@ -103,7 +101,7 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
     Raises:
         InputError: pixels that are no rectangles, or of another size than in the first view (its number is said).
     """
-    vectors = cone_vectors_of(views).reshape(-1, 4, 3) @ LPS_TO_RAS
+    vectors = cone_vectors_of(views).reshape(-1, 4, 3) @ _FLIP
     source, middle, across, down = vectors.unbind(1)
     width, height = pixel_size_of(views)
     u, v = across / width, down / height
