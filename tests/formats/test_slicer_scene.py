@@ -1,6 +1,7 @@
 """Scenes of 3D Slicer, by what other readers find in them: SimpleITK in volumes, json in markups, XML in the scene."""
 
 import json
+import re
 import zipfile
 from xml.etree import ElementTree
 
@@ -117,7 +118,7 @@ def test_every_file_and_reference_is_there(tmp_path):
         if role
         for identity in role.split(":")[1].split()
     ]
-    assert {identity for _, identity in used} - set(identities) == {BUILT_IN}
+    assert {identity for _, identity in used} <= set(identities)
     assert set(identities) - {identity for _, identity in used} == {
         node.get("id") for node in root if node.tag in ("Volume", "Model", "MarkupsFiducial")
     }
@@ -133,6 +134,59 @@ def test_every_file_and_reference_is_there(tmp_path):
             assert (tags[pair["display"]], tags[pair["storage"]]) == expected
     names = [node.get("name") for node in root if node.tag == "Volume"]
     assert names == ["CT", "X-ray 1 (a.png)", "X-ray 2 (b & <c>.png)"]
+
+
+# What `ReadXMLAttributes` of each node's class in Slicer 5 takes: the names of attributes, and what they may be.
+FLAG, NUMBER, COLOUR = r"true|false", r"[0-9.]+", r"[01](\.\d+)?( [01](\.\d+)?){2}"
+OF_ALL = {"id": r"vtkMRML\w+Node\d+", "name": ".+", "hideFromEditors": FLAG, "references": r"(\w+:\w+;)+"}
+OF_STORAGE = {"fileName": r"Data/[\w-]+\.(nrrd|vtk|mrk\.json)"}
+OF_DISPLAY = {"visibility": FLAG, "color": COLOUR, "selectedColor": COLOUR, "lineWidth": NUMBER, "lighting": FLAG}
+NODES = {  # by tag: class, roles of references, attributes
+    "Volume": ("vtkMRMLScalarVolumeNode", {"display", "storage"}, {}),
+    "VolumeArchetypeStorage": (
+        "vtkMRMLVolumeArchetypeStorageNode",
+        set(),
+        OF_STORAGE | {"centerImage": "0", "UseOrientationFromFile": "1"},
+    ),
+    "VolumeDisplay": (
+        "vtkMRMLScalarVolumeDisplayNode",
+        set(),
+        OF_DISPLAY | {"autoWindowLevel": "0|1", "colorNodeID": BUILT_IN},
+    ),
+    "MarkupsFiducial": ("vtkMRMLMarkupsFiducialNode", {"display", "storage"}, {}),
+    "MarkupsJsonStorage": ("vtkMRMLMarkupsJsonStorageNode", set(), OF_STORAGE | {"coordinateSystem": "LPS|RAS"}),
+    "MarkupsFiducialDisplay": ("vtkMRMLMarkupsFiducialDisplayNode", set(), OF_DISPLAY),
+    "Model": ("vtkMRMLModelNode", {"display", "storage"}, {}),
+    "ModelStorage": ("vtkMRMLModelStorageNode", set(), OF_STORAGE | {"coordinateSystem": "LPS|RAS"}),
+    "ModelDisplay": ("vtkMRMLModelDisplayNode", set(), OF_DISPLAY),
+}
+
+
+def test_nodes_have_what_slicer_reads(tmp_path):
+    folder, _ = scene_of(tmp_path, views_about([0.0, 0, 0]))
+    root = ElementTree.parse(folder / "Found.mrml").getroot()
+    assert re.fullmatch(r"Slicer\d+\.\d+\.\d+", root.get("version"))
+    assert {node.tag for node in root} == set(NODES)
+    for node in root:
+        assert len(node) == 0  # nodes are not nested
+        kind, roles, attributes = NODES[node.tag]
+        assert re.fullmatch(rf"{kind}\d+", node.get("id"))
+        known = OF_ALL | attributes
+        assert set(node.attrib) <= set(known), node.tag
+        for name, value in node.attrib.items():
+            assert re.fullmatch(known[name], value), (node.tag, name)
+        assert ("colorNodeID" in node.attrib) == (node.tag == "VolumeDisplay")
+        assert {role.split(":")[0] for role in node.get("references", "").split(";") if role} == roles
+        assert (node.get("hideFromEditors") == "true") == node.tag.endswith(("Storage", "Display"))
+        if node.tag.endswith("Storage"):
+            assert "%" not in node.get("fileName")  # which Slicer would decode
+    with zipfile.ZipFile(tmp_path / "Found.mrb") as bundle:  # Slicer opens the .mrml that is nearest to the root
+        assert [name for name in bundle.namelist() if name.endswith(".mrml")] == ["Found/Found.mrml"]
+        assert all(name.startswith("Found/") and "\\" not in name for name in bundle.namelist())
+    for file, system in (("Source-1.mrk.json", '"coordinateSystem": "LPS"'), ("Beam-1.vtk", "SPACE=RAS")):
+        assert system in (folder / "Data" / file).read_text()
+        stored = next(node for node in root if node.get("fileName") == f"Data/{file}")
+        assert stored.get("coordinateSystem") == system.strip('"')[-3:]
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path):

@@ -60,7 +60,7 @@ def check_report(
         if missing:
             raise InputError(f"Expected images in DICOM that can be referred to. Got one without {', '.join(missing)}.")
     if not known:
-        raise InputError("Expected an X-ray or a CT in DICOM, which a structured report is of. Got none.")
+        raise InputError("Expected an X-ray or a CT in DICOM, which a report is of. Got none: give one as DICOM files.")
     return headers, of_ct
 
 

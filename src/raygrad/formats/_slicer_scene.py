@@ -150,7 +150,7 @@ class _Scene:
         write_volume(volume, file)
         storage = self._stored("VolumeArchetypeStorage", file, centerImage="0", UseOrientationFromFile="1")
         kind = "vtkMRMLScalarVolumeDisplayNode"
-        shown = self._shown("VolumeDisplay", kind, autoWindowLevel="1", references=f"color:{_GREY};")
+        shown = self._shown("VolumeDisplay", kind, autoWindowLevel="1", colorNodeID=_GREY)
         self._add("Volume", name, "vtkMRMLScalarVolumeNode", references=f"display:{shown};storage:{storage};")
 
     def add_point(self, file: Path, name: str, point: np.ndarray) -> None:
