@@ -1,5 +1,7 @@
 """DICOM files: what is stored comes back as it is, whatever it is wrapped in; what cannot be read is said."""
 
+import contextlib
+
 import numpy as np
 import pydicom
 import pytest
@@ -90,6 +92,81 @@ def test_run_lengths(tmp_path):
     dataset = make_dataset(pixels)
     dataset.compress(RLELossless)
     np.testing.assert_array_equal(read(write(tmp_path / "x.dcm", dataset)), pixels)
+
+
+def make_encapsulated(path, compressor, pixels, fragments, has_offsets):
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetFileName(str(path))
+    writer.UseCompressionOn()
+    writer.SetCompressor(compressor)
+    writer.Execute(sitk.GetImageFromArray(pixels))
+    dataset = pydicom.dcmread(path)
+    frames = list(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=len(pixels)))
+    dataset.PixelData = pydicom.encaps.encapsulate(frames, fragments, has_offsets)
+    return write(path, dataset), frames
+
+
+@pytest.mark.parametrize("has_offsets", [False, True])
+@pytest.mark.parametrize("fragments", [1, 3])
+@pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
+def test_of_compressed_frames_the_chosen_ones_alone_are_decoded(tmp_path, capfd, compressor, fragments, has_offsets):
+    pixels = make_pixels(np.uint16, (4, 16, 24), bits=12)
+    path, frames = make_encapsulated(tmp_path / "x.dcm", compressor, pixels, fragments, has_offsets)
+    for chosen in ([2], [3, 1], [0, 0, 3]):
+        found = stored_pixels(read_dataset(path, pixels=True), path, chosen)
+        np.testing.assert_array_equal(found, pixels[chosen])
+    middle = len(frames[1]) // 2
+    broken = frames[1][:middle] + bytes(len(frames[1]) - middle - 2) + b"\xff\xd9"
+    path.write_bytes(path.read_bytes().replace(frames[1][-40:], broken[-40:]))
+    found = stored_pixels(read_dataset(path, pixels=True), path, [2])
+    np.testing.assert_array_equal(found, pixels[[2]])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
+@pytest.mark.parametrize("damage", ["ends early", "noise", "no tables", "another start"])
+def test_damaged_pictures_are_read_or_refused_without_a_word_of_the_decoders(tmp_path, capfd, compressor, damage):
+    pixels = make_pixels(np.uint16, (1, 64, 64), bits=12)
+    path, (frame,) = make_encapsulated(tmp_path / "x.dcm", compressor, pixels, 1, True)
+    noise = np.random.default_rng(0).integers(0, 256, len(frame), dtype=np.uint8).tobytes()
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = pydicom.encaps.encapsulate(
+        [
+            {
+                "ends early": frame[: len(frame) // 2],
+                "noise": frame[: len(frame) // 2] + noise[len(frame) // 2 :],
+                "no tables": frame[:2] + frame[-200:],
+                "another start": noise[:100] + frame,
+            }[damage]
+        ]
+    )
+    write(path, dataset)
+    capfd.readouterr()
+    with contextlib.suppress(InputError):
+        assert read(path).shape == pixels.shape
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("syntax", [*UNCOMPRESSED, RLELossless], ids=lambda uid: uid.name)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+def test_chosen_frames_are_those_of_all(tmp_path, syntax, dtype):
+    pixels = make_pixels(dtype, (4, 5, 7))
+    dataset = make_dataset(pixels, ExplicitVRLittleEndian if syntax == RLELossless else syntax)
+    if syntax == RLELossless:
+        dataset.compress(syntax)
+    path = write(tmp_path / "x.dcm", dataset)
+    for chosen in ([2], [3, 1]):
+        np.testing.assert_array_equal(stored_pixels(read_dataset(path, pixels=True), path, chosen), pixels[chosen])
+
+
+def test_frames_that_cannot_be_told_apart_are_decoded_together(tmp_path):
+    """Bits: a frame of them may begin within a byte."""
+    bits = np.random.default_rng(0).integers(0, 2, (3, 3, 5), dtype=np.uint8)
+    dataset = make_dataset(bits, bits=1)
+    dataset.BitsAllocated, dataset.PixelData = 1, np.packbits(bits, bitorder="little").tobytes()
+    path = write(tmp_path / "x.dcm", dataset)
+    np.testing.assert_array_equal(stored_pixels(read_dataset(path, pixels=True), path, [1]), bits[[1]])
 
 
 @pytest.mark.parametrize("signed", [False, True])

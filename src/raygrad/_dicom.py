@@ -7,7 +7,7 @@ import copy
 import os
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,7 +98,19 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def stored_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
+def count_frames(dataset: "Dataset", path: Path) -> int:
+    """How many images a file holds by its header, and 1 where that does not say.
+
+    Raises:
+        InputError: what it says is no whole number.
+    """
+    try:
+        return int(dataset.get("NumberOfFrames") or 1)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected a number of frames. Got '{path}', which does not say it ({error}).") from error
+
+
+def stored_pixels(dataset: "Dataset", path: Path, chosen: Sequence[int] | None = None) -> np.ndarray:
     """What is stored of an image: integers (frame, row, column), with a last axis of samples if there are several.
 
     Every transfer syntax that pydicom or SimpleITK decodes. No rescaling, no table, MONOCHROME1 not turned over.
@@ -106,6 +118,8 @@ def stored_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
     Args:
         dataset: of `read_dataset(path, pixels=True)`.
         path: of the file, for messages.
+        chosen: the frames wanted, counted from 0, which alone are decoded where the file can be cut into frames; by
+            default all.
 
     Raises:
         InputError: there are no pixels, fewer than the header says, or they cannot be decoded.
@@ -115,33 +129,32 @@ def stored_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
     keyword = next((keyword for keyword in keywords if keyword in dataset), None)
     try:
         rows, columns = int(dataset.Rows), int(dataset.Columns)
-        frames = int(dataset.get("NumberOfFrames") or 1)
+        frames = count_frames(dataset, path)
         samples = int(dataset.get("SamplesPerPixel", 1))
         bits = int(dataset.get("BitsAllocated", 16))
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(f"Expected an image. Got '{path}', whose header does not say its size ({error}).") from error
     if keyword is None or min(rows, columns, frames, samples) < 1:
         raise InputError(f"Expected an image. Got '{path}', which has no pixels.")
-    shape = (frames, rows, columns, samples) if samples > 1 else (frames, rows, columns)
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
     try:
+        if syntax is None:  # a file without preamble and meta header
+            pydicom = require("pydicom", "reading DICOM")
+            dataset.file_meta = pydicom.dataset.FileMetaDataset()
+            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+        bare = _pixels_alone(dataset, keyword)
         if syntax is not None and syntax.is_encapsulated:
-            try:
-                array = _decoded(dataset)
-            except RuntimeError:  # of ITK, at runs of few pixels for one; pydicom decodes RLE too, slower
-                if syntax.name != "RLE Lossless":
-                    raise
-                array = dataset.pixel_array
+            is_cut = chosen is not None and _cut_encapsulated(bare, chosen, frames)
+            array = _decoded(bare, syntax)
         else:
-            needed, there = -(-rows * columns * frames * samples * bits // 8), len(dataset[keyword].value)
+            needed, there = -(-rows * columns * frames * samples * bits // 8), len(bare[keyword].value)
             if there < needed:
                 raise InputError(f"Expected {needed} bytes of pixels. Got '{path}', which has {there}: it is damaged.")
-            if syntax is None:  # a file without preamble and meta header
-                pydicom = require("pydicom", "reading DICOM")
-                dataset.file_meta = pydicom.dataset.FileMetaDataset()
-                dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-            array = _native(dataset, keyword)
-        array = array.reshape(shape)
+            is_cut = chosen is not None and _cut_native(bare, keyword, chosen, rows * columns * samples * bits)
+            array = _native(bare, keyword)
+        count = len(chosen) if chosen is not None and is_cut else frames
+        array = array.reshape(count, rows, columns, *([samples] if samples > 1 else []))
+        array = array if chosen is None or is_cut else array[list(chosen)]
     except InputError:
         raise
     except Exception as error:  # decoders have no one kind either
@@ -150,9 +163,41 @@ def stored_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
     return _without_unused_bits(array, dataset, path)
 
 
-def _native(dataset: "Dataset", keyword: str) -> np.ndarray:
+def _cut_native(bare: "Dataset", keyword: str, chosen: Sequence[int], bits: int) -> bool:
+    """Leave the chosen frames alone, of so many bits each; whether that was done: bits lie packed across frames."""
+    if bits % 8:
+        return False
+    data, size = memoryview(bare[keyword].value), bits // 8
+    cut = b"".join(data[frame * size : (frame + 1) * size] for frame in chosen)
+    _replace_frames(bare, keyword, cut + b"\0" * (len(cut) % 2), len(chosen))
+    return True
+
+
+def _cut_encapsulated(bare: "Dataset", chosen: Sequence[int], frames: int) -> bool:
+    """Leave the chosen ones of so many frames alone; whether that was done: where frames end may not be said."""
+    encaps = require("pydicom.encaps", "reading DICOM")
+    wanted: dict[int, bytes] = dict.fromkeys(chosen, b"")
+    count = 0
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of frames whose ends are guessed
+            for count, frame in enumerate(encaps.generate_frames(bare.PixelData, number_of_frames=frames), start=1):
+                if count - 1 in wanted:
+                    wanted[count - 1] = frame
+    except Exception:  # nor have parsers one kind
+        return False
+    if count != frames:
+        return False
+    _replace_frames(bare, "PixelData", encaps.encapsulate([wanted[frame] for frame in chosen]), len(chosen))
+    return True
+
+
+def _replace_frames(bare: "Dataset", keyword: str, data: bytes, count: int) -> None:
+    bare[keyword].value, bare.NumberOfFrames = data, count
+
+
+def _native(bare: "Dataset", keyword: str) -> np.ndarray:
     """Uncompressed pixels, all bits of them: pydicom would leave out some as if the low bits were the ones stored."""
-    bare = _pixels_alone(dataset, keyword)
     if keyword == "PixelData" and bare.BitsAllocated > 1:
         bare.BitsStored, bare.HighBit = bare.BitsAllocated, bare.BitsAllocated - 1
     return bare.pixel_array
@@ -178,19 +223,23 @@ def _without_unused_bits(array: np.ndarray, dataset: "Dataset", path: Path) -> n
     return cut
 
 
-def _decoded(dataset: "Dataset") -> np.ndarray:
+def _decoded(bare: "Dataset", syntax: Any) -> np.ndarray:
     """Compressed pixels by SimpleITK, which is handed a file without anything that it would apply to them."""
     pydicom, sitk = require("pydicom", "reading DICOM"), require("SimpleITK", "reading compressed DICOM")
-    bare = _pixels_alone(dataset, "PixelData")
-    if int(dataset.get("SamplesPerPixel", 1)) == 1:
+    if int(bare.get("SamplesPerPixel", 1)) == 1:
         bare.PhotometricInterpretation = "MONOCHROME2"
     bare.SOPClassUID = _SECONDARY_CAPTURE
     bare.SOPInstanceUID = pydicom.uid.generate_uid()
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "bare.dcm")
         bare.save_as(file, enforce_file_format=True)
-        with quiet(), _silent():
-            return sitk.GetArrayFromImage(sitk.ReadImage(file))
+        try:
+            with quiet(), _silent():
+                return sitk.GetArrayFromImage(sitk.ReadImage(file))
+        except RuntimeError:  # of ITK, at runs of few pixels for one; pydicom decodes RLE too, slower
+            if syntax.name != "RLE Lossless":
+                raise
+            return bare.pixel_array
 
 
 def _pixels_alone(dataset: "Dataset", keyword: str) -> "Dataset":

@@ -48,7 +48,7 @@ def test_grey_images_saved_in_colour_are_read_and_coloured_ones_refused(tmp_path
 
 
 def test_volumes_and_numbers_that_are_none_are_refused(tmp_path):
-    with pytest.raises(InputError, match="4 x 3 x 2"):
+    with pytest.raises(InputError, match="has 2 frames"):
         read_xray(save(tmp_path / "a.nii.gz", np.zeros((2, 3, 4), dtype=np.float32)))
     with pytest.raises(InputError, match="finite"):
         read_xray(save(tmp_path / "a.tif", np.full((3, 4), np.nan, dtype=np.float32)))
@@ -121,7 +121,7 @@ def test_an_image_without_its_stack_in_numpy(tmp_path):
     np.testing.assert_array_equal(xray.pixels, [[0, 1, 2], [3, 4, 5]])
     assert xray.spacing is None
     np.save(tmp_path / "b.npy", np.zeros((2, 2, 3)))
-    with pytest.raises(InputError, match="3 x 2 x 2"):
+    with pytest.raises(InputError, match="has 2 frames"):
         read_xray(tmp_path / "b.npy")
 
 

@@ -1,13 +1,14 @@
 """X-ray images in DICOM files: XA, XRF, DX, CR, MG, RT images, their enhanced kinds, and secondary captures."""
 
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from raygrad._dicom import is_dicom, number, numbers, read_dataset, stored_pixels
+from raygrad._dicom import count_frames, is_dicom, number, numbers, read_dataset, stored_pixels
 from raygrad._errors import InputError
 from raygrad._optional import require
 from raygrad.formats._dicom_frames import layers, places
@@ -34,31 +35,37 @@ def _sniff(path: Path) -> bool:
 
 
 def _read(path: Path) -> Pixels:
+    return _read_some(path, range)[0]
+
+
+def _read_some(path: Path, choose: Callable[[int], Sequence[int]]) -> tuple[Pixels, int]:
     with warnings.catch_warnings():
         # Values that break a rule of their VR are common, and those that matter are looked at below.
         warnings.filterwarnings("ignore", module=r"pydicom\b")
-        return _read_quietly(path)
+        return _read_quietly(path, choose)
 
 
-def _read_quietly(path: Path) -> Pixels:
+def _read_quietly(path: Path, choose: Callable[[int], Sequence[int]]) -> tuple[Pixels, int]:
     dataset = read_dataset(path, pixels=True)
     try:
         meaning = meaning_of(dataset, _rescaling(dataset, 0)[0])
     except InputError as error:
         raise InputError(f"Expected X-rays. Got '{path}', {error}.") from None
-    stored = _grey(stored_pixels(dataset, path), path)
+    count = count_frames(dataset, path)
+    frames = choose(count)
+    stored = _grey(stored_pixels(dataset, path, None if len(frames) == count else frames), path)
     if meaning.doubt is not None:
         warnings.warn(
             f"'{path.name}' is made to be looked at, with bone white by its photometric interpretation, but "
             f"{meaning.doubt}. The former is taken for right; say what the values are if it is not.",
             stacklevel=2,
         )
-    images, full_scale = _by_modality(dataset, stored, meaning)
-    measures, reason = _measures(dataset, len(images))
+    images, full_scale = _by_modality(dataset, stored, meaning, frames)
+    measures, reason = _measures(dataset, frames)
     if reason is not None:
         warnings.warn(f"'{path.name}': {reason}.", stacklevel=2)
     spacing, sdd, to_patient = measures[0] if len(set(measures)) == 1 else (None, None, None)
-    return Pixels(
+    found = Pixels(
         torch.from_numpy(images),
         spacing=spacing,
         sdd=sdd,
@@ -66,9 +73,10 @@ def _read_quietly(path: Path) -> Pixels:
         values=meaning.values,
         bone_is_low=meaning.bone_is_low,
         full_scale=full_scale,
-        mask=_mask(dataset, images.shape, measures[0][0], path),
+        mask=_mask(dataset, frames, (images.shape[1], images.shape[2]), measures[0][0], path),
         of_frames=None if len(set(measures)) == 1 else measures,
     )
+    return found, count
 
 
 def _grey(stored: np.ndarray, path: Path) -> np.ndarray:
@@ -89,7 +97,9 @@ def _rescaling(dataset: Any, frame: int) -> tuple[float, float]:
     return 1.0, 0.0
 
 
-def _by_modality(dataset: Any, stored: np.ndarray, meaning: Meaning) -> tuple[np.ndarray, float | None]:
+def _by_modality(
+    dataset: Any, stored: np.ndarray, meaning: Meaning, frames: Sequence[int]
+) -> tuple[np.ndarray, float | None]:
     """The images in float32 behind their Modality LUT (PS3.3, C.11.1), and the greatest number that there could be.
 
     A table leads from what is stored to something else. Where the header says how the former is related to the
@@ -107,7 +117,7 @@ def _by_modality(dataset: Any, stored: np.ndarray, meaning: Meaning) -> tuple[np
         output_bits = descriptor[2] if len(descriptor) == 3 else 16
         return pydicom.apply_modality_lut(stored, dataset).astype(np.float32), float(2**output_bits - 1)
     images = stored.astype(np.float32)
-    steps = [_rescaling(dataset, frame) for frame in range(len(images))]
+    steps = [_rescaling(dataset, frame) for frame in frames]
     if meaning.of_stored and meaning.values == "intensity" and not signed:
         steps = [(slope, 0.0 if slope > 0 else intercept) for slope, intercept in steps]
     for image, (slope, intercept) in zip(images, steps, strict=True):
@@ -119,22 +129,23 @@ def _by_modality(dataset: Any, stored: np.ndarray, meaning: Meaning) -> tuple[np
     return images, slope * (greatest if slope > 0 else least) + intercept
 
 
-def _measures(dataset: Any, frames: int) -> tuple[tuple[Measures, ...], str | None]:
+def _measures(dataset: Any, frames: Sequence[int]) -> tuple[tuple[Measures, ...], str | None]:
     """Those of every frame, or of all frames at once, and what is wrong with the first one's."""
     found, reasons = [], []
-    for frame in range(frames if dataset.get("PerFrameFunctionalGroupsSequence") else 1):
+    for frame in frames if dataset.get("PerFrameFunctionalGroupsSequence") else frames[:1]:
         plane = detector_plane(layers(dataset, frame))
         found.append((plane.spacing, plane.sdd, source_to_patient(dataset, frame)))
         reasons.append(plane.doubt)
     return tuple(found), reasons[0]
 
 
-def _mask(dataset: Any, shape: tuple[int, ...], spacing: Lengths | None, path: Path) -> torch.Tensor | None:
+def _mask(
+    dataset: Any, frames: Sequence[int], shape: tuple[int, int], spacing: Lengths | None, path: Path
+) -> torch.Tensor | None:
     """1 where a pixel counts (frame, row, column); None if the header hides nothing."""
-    frames, rows, columns = shape
     aspect = 1.0 if spacing is None else spacing[1] / spacing[0]
     several = dataset.get("PerFrameFunctionalGroupsSequence")
-    seen = np.stack([seen_pixels(dataset, frame, (rows, columns), aspect) for frame in range(frames if several else 1)])
+    seen = np.stack([seen_pixels(dataset, frame, shape, aspect) for frame in (frames if several else frames[:1])])
     if seen.all():
         return None
     if (seen.mean(axis=(1, 2)) < _LEAST_SEEN).any():
@@ -144,7 +155,7 @@ def _mask(dataset: Any, shape: tuple[int, ...], spacing: Lengths | None, path: P
             stacklevel=3,
         )
         return None
-    return torch.from_numpy(seen).float().expand(frames, rows, columns)
+    return torch.from_numpy(seen).float().expand(len(frames), *shape)
 
 
-DICOM = IMAGES.add(ImageFormat("DICOM", (".dcm", ".ima"), _sniff, _read))
+DICOM = IMAGES.add(ImageFormat("DICOM", (".dcm", ".ima"), _sniff, _read, read_some=_read_some))

@@ -30,30 +30,32 @@ def flat(found: Pixels, path: Path) -> Pixels:
     return replace(found, images=found.images.reshape(-1, *shape[-2:]), mask=mask)
 
 
-def one_frame(found: Pixels, frame: Frame | None, path: Path) -> Pixels:
-    """A single image (row, column) of a file's.
-
-    Args:
-        found: of a file, from `flat`.
-        frame: its number, counted from 1 as DICOM counts them, or one of `FRAMES`; None if there is one only.
-        path: of the file.
+def frames_of(frame: Frame | None, count: int, path: Path) -> list[int]:
+    """Those that an image is made of, of so many: the one with a number, counted from 1, or all for one of `FRAMES`.
 
     Raises:
         InputError: there are several and none was asked for, there is no such frame, or something else was given.
     """
-    count = len(found.images)
     if frame is None:
         if count != 1:
-            size = " x ".join(map(str, reversed(found.images.shape)))
             raise InputError(
-                f"Expected one image with two axes. Got '{path}', which has {size} pixels: {count} frames. Say which: "
-                f"a number from 1 to {count}, several or all of them as views, {' or '.join(FRAMES)} (frame, --frame)."
+                f"Expected one image. Got '{path}', which has {count} frames. Say which: a number from 1 to {count}, "
+                f"several or all of them as views, {' or '.join(FRAMES)} (frame, --frame)."
             )
         frame = 1
+    return list(range(1, count + 1)) if frame in FRAMES else [_checked(frame, count, path)]
+
+
+def merged(found: Pixels, frame: Frame | None) -> Pixels:
+    """A single image (row, column) of those that `frames_of` names."""
     if frame == "mean":
         mask = None if found.mask is None else found.mask.amin(dim=0)
         return replace(found, images=found.images.mean(dim=0), mask=mask)
-    index = _least_dense(found) if frame == "least-dense" else _checked(frame, count, path) - 1
+    return at(found, _least_dense(found) if frame == "least-dense" else 0)
+
+
+def at(found: Pixels, index: int) -> Pixels:
+    """One of several images (row, column)."""
     single = replace(found, images=found.images[index], mask=None if found.mask is None else found.mask[index])
     if found.of_frames is None:
         return single

@@ -1,7 +1,7 @@
 """Files of images: what a reader of one hands over, and images as they are written."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,8 @@ class ImageFormat(Format):
         written: those of the suffixes under which files are written.
         one_by_one: the views of a folder may be files of this format, one each.
         grey: what is written are grey levels for the eye, of one image, and not the numbers themselves.
+        read_some: for files of many images, which take long: the pixels of those alone, in their order, whose numbers
+            (from 0) a function chooses when it is told how many there are; and how many there are.
     """
 
     read: Callable[[Path], Pixels]
@@ -69,6 +71,7 @@ class ImageFormat(Format):
     written: tuple[str, ...] = ()
     one_by_one: bool = True
     grey: bool = False
+    read_some: Callable[[Path, Callable[[int], Sequence[int]]], tuple[Pixels, int]] | None = None
 
 
 IMAGES: Formats[ImageFormat] = Formats("X-ray")

@@ -1,7 +1,7 @@
 """X-ray images from files: their pixels, and what their headers say of the X-ray system."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad._errors import InputError
-from raygrad.formats._frames import Frame, flat, frame_numbers, one_frame
+from raygrad.formats._frames import Frame, at, flat, frame_numbers, frames_of, merged
 from raygrad.formats._images import IMAGES, Pixels
 from raygrad.formats._line_integrals import choose_values, of_one_image
 
@@ -66,8 +66,8 @@ def read_xray(path: str | os.PathLike[str], frame: Frame | None = None, values: 
         ImportError: SimpleITK, tifffile or pydicom is not installed.
     """
     path = Path(path).expanduser()
-    found = _read(path, values)
-    return _as_xray(path, one_frame(found, frame, path), frame if len(found.images) > 1 else None)
+    found, count = _read(path, values, lambda count: frames_of(frame, count, path))
+    return _as_xray(path, merged(found, frame), frame if count > 1 else None)
 
 
 def read_xrays(
@@ -84,15 +84,24 @@ def read_xrays(
         FileNotFoundError, InputError, ImportError: as for `read_xray`.
     """
     path = Path(path).expanduser()
-    found = _read(path, values)
-    several = len(found.images) > 1
-    numbers = frame_numbers(frames, len(found.images), path)
-    return [_as_xray(path, one_frame(found, number, path), number if several else None) for number in numbers]
+    found, count = _read(path, values, lambda count: frame_numbers(frames, count, path))
+    numbers = frame_numbers(frames, count, path)
+    return [_as_xray(path, at(found, i), number if count > 1 else None) for i, number in enumerate(numbers)]
 
 
-def _read(path: Path, values: str | None) -> Pixels:
-    found = flat(IMAGES.of(path).read(path), path)
-    return found if values is None else replace(found, values=choose_values(values))
+def _read(path: Path, values: str | None, choose: Callable[[int], list[int]]) -> tuple[Pixels, int]:
+    """The frames whose numbers, from 1, are chosen of so many; and how many there are."""
+    kind = IMAGES.of(path)
+    if kind.read_some is not None:
+        found, count = kind.read_some(path, lambda count: [number - 1 for number in choose(count)])
+    else:
+        found = flat(kind.read(path), path)
+        count = len(found.images)
+        chosen = [number - 1 for number in choose(count)]
+        if chosen != list(range(count)):
+            mask = None if found.mask is None else found.mask[chosen]
+            found = replace(found, images=found.images[chosen], mask=mask)
+    return (found if values is None else replace(found, values=choose_values(values))), count
 
 
 def _as_xray(path: Path, found: Pixels, frame: Frame | None) -> XRay:
