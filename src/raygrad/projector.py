@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -15,6 +15,7 @@ __all__ = ["Projector", "Adjoint"]
 
 Volumes = Float[Tensor, "x y z"]
 ViewImages = Float[Tensor, "view height width"]
+Mask = Bool[Tensor, "view height width"]
 WORTH_A_COPY = 4
 """Views from which on a volume that is not z-fastest is copied: scans about z are marched several times as fast."""
 
@@ -33,6 +34,8 @@ class Projector:
         n_points: samples a ray of "trilinear".
         backend: which kernels march, see `raygrad.kernels.choose_backend`.
         rays_at_once: how many rays are in memory at a time; at least one view's are.
+        mask: False for pixels (view, height, width) whose rays do not count, as if the detector had none there: A makes
+            0 of them, and A.T reads nothing of them.
 
     Attributes:
         domain_shape: the volume's (x, y, z).
@@ -53,6 +56,7 @@ class Projector:
         n_points: int = 500,
         backend: str = "auto",
         rays_at_once: int = 1 << 22,
+        mask: Mask | None = None,
     ) -> None:
         if not isinstance(views, Views):
             raise TypeError(f"Expected views as made by raygrad.geometry. Got {type(views).__name__}.")
@@ -66,6 +70,10 @@ class Projector:
         if self.marching.reducefn != "sum":
             raise ValueError(f"Expected a marching of sums: a maximum is not linear. Got {self.marching}.")
         self.rays_at_once = rays_at_once
+        if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != self.range_shape):
+            got = f"{mask.dtype} of shape {tuple(mask.shape)}"
+            raise ValueError(f"Expected a mask of bools of shape {self.range_shape}. Got {got}.")
+        self.mask = None if mask is None else mask.to(views.device)
         self.processes = Processes()
         self.T = Adjoint(self)
 
@@ -131,7 +139,8 @@ class Projector:
 
     def __getitem__(self, indices: Indices) -> "Projector":
         """The projector of some of the views."""
-        return self.with_views(self.views[indices])
+        mask = None if self.mask is None else self.mask[indices]
+        return self._of(self.views[indices], mask)
 
     def to(self, device: torch.device | str) -> "Projector":
         """The same projector with its views on a device: rays are made where the volumes and images are.
@@ -139,11 +148,18 @@ class Projector:
         A projector whose views are elsewhere moves them there each time.
         """
         views = self.views.to(device)
-        return self if views is self.views else self.with_views(views)
+        return self if views is self.views else self._of(views, self.mask)
 
     def with_views(self, views: Views) -> "Projector":
-        """The same projector for other views."""
-        return Projector(self.volume_geometry, views, self.marching, rays_at_once=self.rays_at_once)
+        """The same projector for other views, of which all pixels count."""
+        return self._of(views, None)
+
+    def masked(self, images: ViewImages) -> ViewImages:
+        """The images with 0 where pixels do not count, whatever is there, be it NaN."""
+        return images if self.mask is None else torch.where(self.mask.to(images.device), images, 0)
+
+    def _of(self, views: Views, mask: Tensor | None) -> "Projector":
+        return Projector(self.volume_geometry, views, self.marching, rays_at_once=self.rays_at_once, mask=mask)
 
     def subsets(self, count: int) -> list[tuple["Projector", Tensor]]:
         """Ordered subsets: every count-th view, with the positions of its images among those of all views.
@@ -163,8 +179,9 @@ class Projector:
         """Project with gradients to the views: rays are made, and marched, again in the backward pass."""
         groups = self.views.split(self.rays_at_once)
         if len(groups) == 1:
-            return self._march(volume, self.views)
-        return torch.cat([checkpoint(self._march, volume, views, use_reentrant=False) for views in groups])
+            return self.masked(self._march(volume, self.views))
+        images = [checkpoint(self._march, volume, views, use_reentrant=False) for views in groups]
+        return self.masked(torch.cat(images))
 
     def _march(self, volume: Tensor, views: Views) -> Tensor:
         image = march(self._prepared(volume), views, self.marching)
@@ -181,11 +198,12 @@ class Projector:
         for views in self.views.split(self.rays_at_once):
             images[first : first + len(views)] = self._march(volume, views)
             first += len(views)
-        return images
+        return images if self.mask is None else images.masked_fill_(~self.mask.to(images.device), 0)
 
     def _backproject(self, images: Tensor, out: Tensor | None = None) -> Tensor:
         # Values of `like` are never read, and memory that nobody touches costs nothing.
         like = images.new_empty(self.domain_shape) if out is None else out
+        images = self.masked(images)
         volume: Tensor | None = None
         first = 0
         for views in self.views.split(self.rays_at_once):

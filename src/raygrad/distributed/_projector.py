@@ -28,7 +28,7 @@ class ShardedProjector(Projector):
     """
 
     def __init__(self, own: Projector, processes: Group, numbers: Tensor) -> None:
-        super().__init__(own.volume_geometry, own.views, own.marching, rays_at_once=own.rays_at_once)
+        super().__init__(own.volume_geometry, own.views, own.marching, rays_at_once=own.rays_at_once, mask=own.mask)
         if tuple(numbers.shape) != (len(own.views),):
             raise ValueError(f"Expected the numbers of {len(own.views)} views. Got shape {tuple(numbers.shape)}.")
         self.processes: Group = processes
@@ -36,15 +36,16 @@ class ShardedProjector(Projector):
 
     def __getitem__(self, indices: Indices) -> "ShardedProjector":
         """Some of the views that this process holds, counted among them; the other processes choose of theirs."""
-        return ShardedProjector(self.with_views(self.views[indices]), self.processes, self.numbers[indices])
+        return ShardedProjector(super().__getitem__(indices), self.processes, self.numbers[indices])
 
     def with_own_views(self, views: Views) -> "ShardedProjector":
-        """For other rays of the same views that this process holds, such as from refined poses: shared as before.
+        """For other rays of the same views that this process holds, such as from refined poses: shared, and masked, as
+        before.
 
         Raises:
             ValueError: they are not as many.
         """
-        return ShardedProjector(self.with_views(views), self.processes, self.numbers)
+        return ShardedProjector(self._of(views, self.mask), self.processes, self.numbers)
 
     def with_views(self, views: Views) -> Projector:
         """A projector of this process alone for other views; no other process knows of it."""

@@ -50,7 +50,7 @@ class Checkpoint:
         # Mapped to memory where processes read it together, each its own part.
         kept = _read(self.path, mmap=processes.count > 1)
         problem, state = kept["problem"], kept["state"]
-        if differing := [name for name in self.problem if self.problem[name] != problem.get(name)]:
+        if differing := [name for name in problem | self.problem if self.problem.get(name) != problem.get(name)]:
             raise ValueError(
                 f"Expected a checkpoint of this problem. {self.path} was made with other {', '.join(differing)}: "
                 "remove it to start anew, or name another file."
@@ -117,6 +117,7 @@ def describe(solver: Solver) -> dict[str, str]:
     """What decides a result: names for people, values to compare."""
     projector = solver.projector
     geometry = projector.volume_geometry
+    mask = projector.mask
     volumes = [solver.constraint.support] if solver.constraint.support is not None else []
     views = projector.views.to("cpu")
     # A start that a method makes of the images has other last digits from another number of processes.
@@ -130,7 +131,7 @@ def describe(solver: Solver) -> dict[str, str]:
         "projector": f"{projector.renderer}, {projector.n_points} points, {solver.images.dtype}",
         "views": fingerprint_of_all(projector, [views[[number]].parameters() for number in range(len(views))]),
         "images": fingerprint_of_all(projector, [[image] for image in solver.images]),
-    }
+    } | ({} if mask is None else {"mask": fingerprint_of_all(projector, [[of_view] for of_view in mask])})
 
 
 def fingerprint_of_all(projector: Projector, by_view: list[list[Tensor]]) -> str:

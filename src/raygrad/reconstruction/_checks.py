@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from raygrad.geometry import Views
 from raygrad.projector import Projector
 from raygrad.reconstruction._constraints import Constraint
 from raygrad.reconstruction._inner_products import inner_product
@@ -23,11 +24,11 @@ def check_dtype(images: Any) -> None:
 
 
 def check_images(projector: Projector, images: Tensor) -> Tensor:
-    """The images (view, height, width), float32 or float64, without their graph.
+    """The images (view, height, width), float32 or float64, without their graph, 0 where pixels do not count.
 
     Raises:
         TypeError: they are not a tensor of floating-point numbers.
-        ValueError: their shape is not that of the views, or some are NaN or infinite.
+        ValueError: their shape is not that of the views, or some that count are NaN or infinite.
     """
     check_dtype(images)
     images = images.detach()
@@ -38,11 +39,33 @@ def check_images(projector: Projector, images: Tensor) -> Tensor:
             f"Expected images of shape {projector.range_shape} (view, height, width), as the geometry has. "
             f"Got {tuple(images.shape)}."
         )
+    images = projector.masked(images)
     if not math.isfinite(float(images.sum())):
         wrong = (~images.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
         if wrong:
             raise ValueError(f"Expected images of finite values. Got NaN or infinity in those of views {wrong[:10]}.")
     return images
+
+
+def check_mask(mask: Any, views: Views) -> Tensor | None:
+    """The mask (view, height, width) as bools; None of a mask that hides nothing.
+
+    Raises:
+        ValueError: it does not fit the views, has other values than 0 and 1, or leaves nothing of a view.
+    """
+    if mask is None:
+        return None
+    mask = torch.as_tensor(mask)
+    shape = (len(views), *views.image_shape)
+    if tuple(mask.shape) != shape:
+        raise ValueError(f"Expected a mask of shape {shape} (view, height, width). Got {tuple(mask.shape)}.")
+    if not ((mask == 0) | (mask == 1)).all():
+        raise ValueError("Expected a mask of 0, for pixels that do not count, and 1. Got other values, too.")
+    mask = mask != 0
+    hidden = (~mask.flatten(1).any(1)).nonzero()[:, 0].tolist()
+    if hidden:
+        raise ValueError(f"Expected a mask that leaves some pixels of each view. Got none of views {hidden[:10]}.")
+    return None if mask.all() else mask
 
 
 def check_constraint(projector: Projector, images: Tensor, nonnegative: bool, support: Any) -> Constraint:

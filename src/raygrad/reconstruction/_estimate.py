@@ -87,9 +87,10 @@ def estimate(
     itemsize = projector.views.parameters()[0].element_size()
     views, rows, columns = projector.range_shape
     images = math.ceil(views / processes.count) * rows * columns
+    stacks = kind.held.stacks + (2.0 if projector.mask is not None else 0.0)  # without what the mask hides, and A.T's
     rays_at_once = max(rows * columns, min(projector.rays_at_once, images))
     memory = int(
-        itemsize * (kind.held.volumes * projector.volume_geometry.n_voxels + (1 + kind.held.stacks) * images)
+        itemsize * (kind.held.volumes * projector.volume_geometry.n_voxels + (1 + stacks) * images)
         + itemsize * _BYTES_PER_RAY // 4 * rays_at_once
     )
     seconds = _try_out(projector) / processes.count if trial else None

@@ -50,6 +50,18 @@ class Method:
         """
         raise NotImplementedError
 
+    def check_mask(self) -> None:
+        """See that the method can leave out single pixels.
+
+        Raises:
+            ValueError: it cannot, as those that do not iterate.
+        """
+        if self.default_iterations is None:
+            raise ValueError(
+                f"Expected a method that iterates, since some pixels do not count. Got {self.name}, which needs all: "
+                "take another, or give those pixels values from around them."
+            )
+
     @property
     def unshareable(self) -> str | None:
         """Why processes cannot share the views, a clause for people; None if they can."""

@@ -15,7 +15,7 @@ from raygrad.geometry import UnknownGeometry, Views
 from raygrad.projector import Projector
 from raygrad.reconstruction._calibration.calibrate import calibrate as refine
 from raygrad.reconstruction._checkpoint import Resumption
-from raygrad.reconstruction._checks import check_dtype, check_images
+from raygrad.reconstruction._checks import check_dtype, check_images, check_mask
 from raygrad.reconstruction._estimate import check_memory, estimate
 from raygrad.reconstruction._iterate import iterate
 from raygrad.reconstruction._iterative_method import IterativeMethod
@@ -33,6 +33,7 @@ def reconstruct(
     *,
     method: Method | str = "os_sart",
     renderer: str = "joseph",
+    mask: Any = None,
     support: Any = None,
     start: Tensor | None = None,
     calibrate: UnknownGeometry | str | Iterable[str] | None = None,
@@ -53,6 +54,9 @@ def reconstruct(
             parallel beams), "sirt", "os_sart", "cgls", "osem", "tv" (few or noisy views), "adam" (any loss and
             regulariser).
         renderer: which projector the iterative methods invert: "joseph", "siddon" or "trilinear".
+        mask: (view, height, width), 0 or False for pixels that do not count (beyond a shutter, saturated, dead),
+            whatever they hold: the volume is the one that the other rays lead to alone. For methods that iterate, and
+            without `calibrate`. A loss of one's own sees 0 in such pixels, rendered and measured.
         support: (x, y, z) of the voxels that may differ from 0.
         start: (x, y, z) that an iterative method starts from; zeros by default.
         calibrate: what is not known well and refined first: "poses", or ("poses", ...) with intrinsics, or an
@@ -84,7 +88,11 @@ def reconstruct(
     say = (_print if progress else None) if say is None else say
     is_first = processes.rank == 0
 
-    whole = Projector(volume_geometry, views, renderer).to(device)
+    whole = Projector(volume_geometry, views, renderer, mask=check_mask(mask, views)).to(device)
+    if whole.mask is not None:
+        chosen.check_mask()
+        if unknowns is not None:
+            raise ValueError("Expected images without a mask to calibrate by. Got both: calibrate by all pixels first.")
     check_memory(whole, chosen, processes)
     projector, own = shard(whole, images, processes)
     own = check_images(projector, own.to(device))

@@ -125,6 +125,8 @@ def calibrate(
     views, wanted = _check_views(projector), UnknownGeometry.of(unknowns)
     if wanted.is_none:
         raise ValueError("Expected geometry that is unknown. Got none.")
+    if projector.mask is not None:
+        raise ValueError("Expected a projector without a mask to calibrate by. Got one with it.")
     images = check_images(projector, images)
     views = views.to(images.device)
     projector = projector.with_views(views)

@@ -114,7 +114,8 @@ class AdamSolver(Solver):
             square = inner_product(residual, residual)
             squares += square
             if self.loss is None:
-                pixels = projector.processes.sum(torch.tensor(images.numel())).item()
+                count = images.numel() if projector.mask is None else int(projector.mask.sum())
+                pixels = max(1, int(projector.processes.sum(torch.tensor(count))))
                 objective += projector.processes.sum(square) / pixels
                 by_image = residual.mul_(2 / pixels)
             else:

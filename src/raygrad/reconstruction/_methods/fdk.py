@@ -80,6 +80,8 @@ class Fdk(Method):
                 enough.
         """
         began = time.perf_counter()
+        if projector.mask is not None:
+            self.check_mask()
         images = check_images(projector, images)
         constraint = check_constraint(projector, images, self.nonnegative, support)
         # What turned is found on the CPU: few numbers, float64, which some GPUs do not have.

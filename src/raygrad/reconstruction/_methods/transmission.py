@@ -44,6 +44,8 @@ class TransmissionSolver(Solver):
             self.counts, images = images, torch.log(self.photons / images.clamp(min=LEAST_PHOTONS))
         else:
             self.counts = self.photons * torch.exp(-images)
+        if projector.mask is not None:  # there line integrals of 0 are expected
+            self.counts = torch.where(projector.mask, self.counts, self.photons)
         super().__init__(method, projector, images, nonnegative=True, **problem)
         self.name = f"{method.name} of transmission"
         self.subsets = make_subsets(self.projector, n_subsets)

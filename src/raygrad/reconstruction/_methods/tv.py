@@ -174,12 +174,17 @@ class TotalVariationSolver(Solver):
         if self.strength == 0:
             return 0.0
         bends = self.images.diff(n=2, dim=-1) * self.weights[..., 1:-1].sqrt() / 6**0.5
-        deviations = bends.abs_().flatten(1).median(dim=1).values.double() / NORMAL_QUARTILE
+        if self.projector.mask is not None:
+            whole = self.projector.mask.unfold(-1, 3, 1).all(dim=-1)
+            bends.masked_fill_(~whole, torch.nan)
+        deviations = bends.abs_().flatten(1).nanmedian(dim=1).values.double() / NORMAL_QUARTILE
+        deviations = deviations[deviations.isfinite()]
         signs = torch.randint(0, 2, self.volume.shape, generator=torch.Generator().manual_seed(0))
         projected = self.projector(signs.to(self.volume).mul_(2).sub_(1))
         squares = inner_product(projected, projected * self.weights)
         totals = torch.stack([deviations.sum(), torch.full_like(squares, len(deviations)), squares])
         deviation, views, squares = self.projector.processes.sum(totals).tolist()
+        views = max(views, 1)  # a mask may leave no three neighbours
         edge = (12 / gradient_bound(self.spacing)) ** 0.5
         return self.strength * SHARE_OF_NOISE * deviation / views * (squares / n_seen) ** 0.5 * edge
 
@@ -191,10 +196,10 @@ def _check_weights(projector: Projector, images: Tensor, weights: Tensor | None)
         ValueError: they do not fit the images, are not finite, below 0, or 0 altogether.
     """
     if weights is None:
-        return images.new_ones(()).expand(images.shape)
+        return images.new_ones(()).expand(images.shape) if projector.mask is None else projector.mask.to(images)
     weights = projector.processes.own(weights.detach()).to(images)
     if weights.shape != images.shape:
         raise ValueError(f"Expected weights of the images' shape {tuple(images.shape)}. Got {tuple(weights.shape)}.")
     if not (weights >= 0).all() or not weights.isfinite().all() or norm_over_views(projector, weights) == 0:
         raise ValueError("Expected finite weights of at least 0, and some above.")
-    return weights
+    return projector.masked(weights)
