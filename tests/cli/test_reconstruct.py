@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from cli_cases import save_lopsided_ct
+from dicom_xrays import save_dicom
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -444,3 +445,43 @@ def test_the_lopsided_ct_and_the_way_back(tmp_path):
     volume, true = read_volume(tmp_path / "v.nii.gz"), read_volume(tmp_path / "true.nii.gz")
     assert volume.has_grid_of(read_volume(ct))
     assert (volume.voxels - true.voxels).norm() < 0.2 * true.voxels.norm()
+
+
+# Pixels that do not count
+
+
+def test_masked_pixels_are_left_out(sweep, given, tmp_path):
+    stack = read_stack(given[0]).images
+    dead = torch.zeros(stack.shape[1:], dtype=torch.bool)
+    dead[4:7, 5:12] = True
+    write_stack(tmp_path / "dead.nii.gz", torch.where(dead, 9.0, stack), (10.0, 10.0))
+    np.save(tmp_path / "mask.npy", (~dead).numpy().astype(np.uint8))
+    said = succeed(
+        tmp_path / "dead.nii.gz", given[1], "-o", tmp_path / "a.nii.gz", "--mask", tmp_path / "mask.npy", *SHORT
+    )
+    assert "of 24 x 20 pixels, 4.4 % of which do not count" in said
+    succeed(*given, "-o", tmp_path / "b.nii.gz", "--mask", tmp_path / "mask.npy", *SHORT)
+    found, without = (read_volume(tmp_path / f"{name}.nii.gz").voxels for name in "ab")
+    assert torch.equal(found, without)
+    for option in (["--method", "fdk"], ["--calibrate", "poses"]):
+        refused = run(*given, "-o", tmp_path / "c.nii.gz", "--mask", tmp_path / "mask.npy", *GRID, *option)
+        assert refused.exit_code == 2
+        assert "--mask is for methods that iterate" in refused.output.replace("\n", " ")
+
+
+def test_what_a_header_hides_is_left_out_or_told(sweep, given, tmp_path):
+    counts = (4000 * torch.exp(-read_stack(given[0]).images)).round().numpy().astype(np.uint16)
+    counts[:, :3] = 0
+    edges = {"Left": 1, "Right": 24, "Upper": 4, "Lower": 20}
+    names = {"Left": "LeftVertical", "Right": "RightVertical", "Upper": "UpperHorizontal", "Lower": "LowerHorizontal"}
+    shutter = {f"Shutter{names[side]}Edge": edge for side, edge in edges.items()} | {"ShutterShape": "RECTANGULAR"}
+    linear = {"PixelIntensityRelationship": "LIN", "PixelIntensityRelationshipSign": 1}
+    save_dicom(tmp_path / "run.dcm", counts, "XA", **shutter, **linear)
+    said = succeed(tmp_path / "run.dcm", given[1], "-o", tmp_path / "a.nii.gz", "--air", 4000, *SHORT)
+    assert "15 % of which do not count" in said
+    whole = succeed(*given, "-o", tmp_path / "b.nii.gz", *SHORT)
+    found, right = (read_volume(tmp_path / f"{name}.nii.gz").voxels for name in "ab")
+    assert "count" not in whole
+    assert (found - right).norm() < 0.1 * right.norm()
+    with pytest.warns(UserWarning, match="some pixels do not count"):
+        run(tmp_path / "run.dcm", given[1], "-o", tmp_path / "c.nii.gz", "--air", 4000, "--method", "fdk", *GRID)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from dicom_xrays import save_dicom
 from radiographs import PIXELS, save_radiograph
 
-from raygrad.formats import InputError, check_stack_path, estimate_air, read_stack, write_stack
+from raygrad.formats import InputError, check_stack_path, estimate_air, read_stack, read_stack_mask, write_stack
 
 IMAGES = np.arange(4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5) / 10
 
@@ -63,6 +64,31 @@ def test_frames_of_a_dicom_file(tmp_path, photometric):
     assert stack.frames.spacing == (0.5, 0.25)
     integrals = read_stack(tmp_path / "a.dcm", air=4000).images  # the file says that it holds intensities
     np.testing.assert_allclose(integrals, -np.log(frames / 4000), rtol=1e-4, atol=1e-5)
+
+
+def test_what_headers_hide_comes_along(tmp_path):
+    """Of all frames of a run alike, and of each file of a folder its own."""
+    shutter = {"ShutterLeftVerticalEdge": 1, "ShutterRightVerticalEdge": 1}
+    shutter |= {"ShutterShape": "RECTANGULAR", "ShutterUpperHorizontalEdge": 2, "ShutterLowerHorizontalEdge": 3}
+    seen = np.array([[False, False], [True, False], [True, False]])
+    run = save_dicom(tmp_path / "run.dcm", np.stack([PIXELS, PIXELS + 1]), **shutter)
+    np.testing.assert_array_equal(read_stack(run).mask, [seen, seen])
+    (tmp_path / "folder").mkdir()
+    save_dicom(tmp_path / "folder" / "1.dcm", PIXELS)
+    assert read_stack(tmp_path / "folder").mask is None
+    save_dicom(tmp_path / "folder" / "2.dcm", PIXELS, **shutter)
+    np.testing.assert_array_equal(read_stack(tmp_path / "folder").mask, [np.ones_like(seen), seen])
+
+
+def test_masks_of_stacks(tmp_path):
+    weights = np.array([[[0, 1, 255], [3, 0, 0]]], dtype=np.uint8)
+    of_all = save(tmp_path / "all.tif", weights[0])
+    np.testing.assert_array_equal(read_stack_mask(of_all, (4, 2, 3)), np.repeat(weights > 0, 4, axis=0))
+    of_each = save(tmp_path / "each.nii.gz", np.concatenate([weights, weights[:, ::-1]]))
+    np.testing.assert_array_equal(read_stack_mask(of_each, (2, 2, 3))[1], weights[0, ::-1] > 0)
+    for shape in ((3, 2, 3), (2, 3, 2)):
+        with pytest.raises(InputError, match=r"Expected a mask of . x . pixels.*each\.nii\.gz', with 2 of 3 x 2"):
+            read_stack_mask(of_each, shape)
 
 
 def test_arrays_of_numpy(tmp_path):

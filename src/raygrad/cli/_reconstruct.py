@@ -95,6 +95,14 @@ def reconstruct(
             rich_help_panel=IMAGES,
         ),
     ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Images that are 0 where a pixel does not count: one for all views or one for each, beside what DICOM "
+            "headers hide. For methods that iterate.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
     like: Annotated[
         Path | None,
         typer.Option(
@@ -206,6 +214,7 @@ def reconstruct(
     from raygrad.cli._reconstruct_inputs import Grid, check_outputs, parse_unknowns, plan, read_problem
     from raygrad.cli._reconstruct_run import Outputs, reconstruct_to_files
     from raygrad.formats import beside
+    from raygrad.reconstruction import METHODS
 
     outputs = Outputs(output, beside(output, ".checkpoint") if checkpoint is None else checkpoint, history, preview)
     options |= {"iterations": iterations, "tolerance": tolerance, "residual": residual}
@@ -218,6 +227,8 @@ def reconstruct(
             geometry,
             values=values,
             air=air,
+            mask=mask,
+            can_mask=METHODS[method].default_iterations is not None and unknowns is None,
             grid=Grid(like, shape, spacing, centre),
             support=support,
             start=start,

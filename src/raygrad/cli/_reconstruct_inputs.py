@@ -1,6 +1,7 @@
 """What `raygrad reconstruct` is given, read and checked before anything is computed."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from raygrad._errors import InputError
 from raygrad.cli._method_options import flag_of, flags_of
 from raygrad.cli._parsing import parse_numbers
 from raygrad.data import Volume, VolumeGeometry, check_writable, read_volume, resample
-from raygrad.formats import Stack, has_centred_world, read_geometry, read_stack
+from raygrad.formats import Stack, has_centred_world, read_geometry, read_stack, read_stack_mask
 from raygrad.geometry import INTRINSICS, ConeViews, blind_views, choose_grid
 from raygrad.reconstruction import METHODS
 
@@ -37,6 +38,7 @@ class Problem:
         grid_is: what the grid was taken from, for people.
         world_to_file: moves the volume to the world of the file that its grid is from.
         support, start, truth: on that grid.
+        mask: False for pixels (view, height, width) that do not count.
     """
 
     images: Float[Tensor, "view height width"]
@@ -50,6 +52,7 @@ class Problem:
     support: Bool[Tensor, "x y z"] | None = None
     start: Float[Tensor, "x y z"] | None = None
     truth: Float[Tensor, "x y z"] | None = None
+    mask: Bool[Tensor, "view height width"] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ def read_problem(
     *,
     values: str | None = None,
     air: str | None = None,
+    mask: Path | None = None,
+    can_mask: bool = True,
     grid: Grid = Grid(),
     support: Path | None = None,
     start: Path | None = None,
@@ -81,6 +86,8 @@ def read_problem(
 
     Args:
         images, values, air: see `raygrad.formats.read_stack`; `air` as it was typed.
+        mask: see `raygrad.formats.read_stack_mask`; it is joined with what the images' files hide.
+        can_mask: whether pixels can be left out at all.
         geometry: see `raygrad.formats.read_geometry`.
         grid: where the voxels shall lie.
         support, start, truth: volumes that are brought to that grid.
@@ -88,14 +95,18 @@ def read_problem(
 
     Raises:
         ValueError, OSError: something is missing, damaged or does not fit the rest.
+
+    Warns:
+        UserWarning: the images' files hide pixels that cannot be left out.
     """
-    for path in (images, geometry, grid.like, support, start, truth):
+    for path in (images, geometry, mask, grid.like, support, start, truth):
         if path is not None and not path.exists():
             raise InputError(f"There is no file or folder '{path}'.")
     level = None if air is None else parse_numbers(air, "--air")
     stack = read_stack(images, values, level[0] if level is not None and len(level) == 1 else level)
     views = read_geometry(geometry, stack.frames)
     _check_pair(images, stack, geometry, views)
+    counts = _which_count(stack, images, mask, can_mask)
     used, kept = _split(len(views), held_out)
 
     like = None if grid.like is None else read_volume(grid.like)
@@ -127,7 +138,7 @@ def read_problem(
             raise InputError(f"'{path}' is 0 everywhere on the grid of the reconstruction.")
         return volume.voxels.float()
 
-    mask = on_grid(support, nearest=True)
+    within = on_grid(support, nearest=True)
     return Problem(
         stack.images,
         views,
@@ -137,9 +148,10 @@ def read_problem(
         chosen,
         grid_is,
         np.linalg.inv(file_to_world),
-        None if mask is None else mask > 0,
+        None if within is None else within > 0,
         on_grid(start),
         on_grid(truth, own_centre=True),
+        counts,
     )
 
 
@@ -201,6 +213,25 @@ def _check_pair(images: Path, stack: Stack, geometry: Path, views: ConeViews) ->
     empty = [name for name, image in zip(stack.names, stack.images, strict=True) if not image.any()]
     if len(empty) == len(stack.images):
         raise InputError(f"'{images}' shows nothing: all line integrals are 0.")
+
+
+def _which_count(stack: Stack, images: Path, mask: Path | None, can_mask: bool) -> Bool[Tensor, "view h w"] | None:
+    """The pixels that neither the images' files nor a mask hide."""
+    if not can_mask:
+        if mask is not None:
+            raise InputError("--mask is for methods that iterate, and without --calibrate: the others need all pixels.")
+        if stack.mask is not None:
+            warnings.warn(
+                f"'{images.name}' says that some pixels do not count (a shutter, a collimator, transparency). FDK and "
+                "--calibrate take them as they are: crop the images, or take a method that iterates.",
+                stacklevel=2,
+            )
+        return None
+    views, rows, columns = stack.images.shape
+    given = None if mask is None else read_stack_mask(mask, (views, rows, columns))
+    if stack.mask is None or given is None:
+        return stack.mask if given is None else given
+    return stack.mask & given
 
 
 def _split(count: int, held_out: int | None) -> tuple[list[int], list[int]]:

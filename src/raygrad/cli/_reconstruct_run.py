@@ -98,6 +98,7 @@ def reconstruct_to_files(
             problem.grid,
             method=method,
             renderer=renderer,
+            mask=None if problem.mask is None else select(problem.mask, problem.used),
             support=problem.support,
             calibrate=unknowns,
             device=device,
@@ -128,7 +129,10 @@ def _write_what_else(problem: Problem, outputs: Outputs, result: ReconstructionR
         say(f"{outputs.preview}: three slices")
     if problem.held_out:
         rendered = result.project(problem.views[problem.held_out]).cpu()
-        say(describe_novel_views(rendered, select(problem.images, problem.held_out), problem.held_out))
+        measured = select(problem.images, problem.held_out)
+        if problem.mask is not None:
+            rendered, measured = (each * select(problem.mask, problem.held_out) for each in (rendered, measured))
+        say(describe_novel_views(rendered, measured, problem.held_out))
     if problem.truth is not None:
         say(describe_truth(result.volume.cpu(), problem.truth))
 
@@ -139,8 +143,10 @@ def _describe(problem: Problem, output: Path) -> str:
     shape = " x ".join(map(str, grid.shape))
     spacing = " x ".join(f"{length:.4g}" for length in grid.spacing)
     kept = f" ({len(problem.held_out)} more held out)" if problem.held_out else ""
+    hidden = 0.0 if problem.mask is None else 100 - 100 * float(problem.mask.float().mean())
+    left_out = f", {hidden:.2g} % of which do not count" if hidden else ""
     return (
-        f"{len(problem.used)} views of {columns} x {rows} pixels{kept}\n"
+        f"{len(problem.used)} views of {columns} x {rows} pixels{left_out}{kept}\n"
         f"{output}: {shape} voxels of {spacing} mm, centre at {_centre(grid, problem)} mm: {problem.grid_is}"
     )
 

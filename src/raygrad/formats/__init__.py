@@ -45,6 +45,7 @@ from raygrad.formats._registry import Formats as Formats
 from raygrad.formats._slicer_scene import write_scene as write_scene
 from raygrad.formats._stacks import Stack as Stack
 from raygrad.formats._stacks import read_stack as read_stack
+from raygrad.formats._stacks import read_stack_mask as read_stack_mask
 from raygrad.formats._stacks import write_stack as write_stack
 from raygrad.formats._views import View as View
 from raygrad.formats._views import join_views as join_views
@@ -67,6 +68,7 @@ __all__ = [
     "find_hidden",
     "Hidden",
     "read_stack",
+    "read_stack_mask",
     "write_stack",
     "Stack",
     "read_geometry",

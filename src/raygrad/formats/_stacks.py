@@ -2,12 +2,14 @@
 
 import os
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from raygrad._errors import InputError
 from raygrad._files import folder_written_whole, suffix_of
@@ -16,6 +18,8 @@ from raygrad.formats._geometry import Frames
 from raygrad.formats._images import IMAGES, Pixels, check_parent, writable_suffixes, write_image, writer_of
 from raygrad.formats._line_integrals import Air, Images, choose_values, of_many_images
 from raygrad.formats._xrays import read_xray
+
+Mask = Bool[Tensor, "view height width"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Stack:
         values: one of `VALUES` if the files say what their numbers are, else None.
         full_scale: the greatest number that the files could hold, None for floating-point numbers.
         bone_is_low: of grey levels that show bone white, that these are the low ones.
+        mask: False (view, height, width) where a file hides a pixel (by a shutter, a collimator, transparency), as
+            `raygrad.reconstruct` takes it; None if they hide none.
     """
 
     images: Images
@@ -37,6 +43,7 @@ class Stack:
     values: str | None = None
     full_scale: float | None = None
     bone_is_low: bool = False
+    mask: Mask | None = None
 
 
 def read_stack(
@@ -62,9 +69,6 @@ def read_stack(
         InputError: images of several sizes or not `n_views` of them, numbers that are not finite, intensities that are
             negative or zero throughout, an unknown kind of values; which view is wrong is said.
         ImportError: SimpleITK is not installed.
-
-    Warns:
-        UserWarning: a header says that pixels do not count, which a stack cannot keep.
     """
     path = Path(path).expanduser()
     pixels, names = _read_folder(path) if path.is_dir() else _read_file(path)
@@ -73,16 +77,33 @@ def read_stack(
     for name, image in zip(names, pixels.images, strict=True):
         if not image.isfinite().all():
             raise InputError(f"Expected finite pixels. Got NaN or infinity in {name}.")
-    if pixels.mask is not None:
-        warnings.warn(
-            f"'{path.name}' says that some pixels do not count (a shutter, a collimator, transparency). A stack takes "
-            "them as they are: crop the images, or give those pixels the value of air.",
-            stacklevel=2,
-        )
     kind = choose_values(values, pixels.values)
     images = of_many_images(pixels.images, kind, pixels.bone_is_low, pixels.full_scale, air, names)
     frames = Frames((images.shape[1], images.shape[2]), pixels.spacing, pixels.origin)
-    return Stack(images, frames, names, pixels.values, pixels.full_scale, pixels.bone_is_low)
+    mask = None if pixels.mask is None else pixels.mask > 0
+    return Stack(images, frames, names, pixels.values, pixels.full_scale, pixels.bone_is_low, mask)
+
+
+def read_stack_mask(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> Mask:
+    """Read which pixels of a stack count: those above 0.
+
+    Args:
+        path: a stack, as for `read_stack`, or one image for all views.
+        shape: views, rows and columns of the stack.
+
+    Raises:
+        FileNotFoundError, ImportError: as for `read_stack`.
+        InputError: as for `read_stack`, or images of another size or number.
+    """
+    path = Path(path).expanduser()
+    images = (_read_folder(path) if path.is_dir() else _read_file(path))[0].images
+    if tuple(images.shape[1:]) != shape[1:] or len(images) not in (1, shape[0]):
+        sizes = [f"{columns} x {rows} pixels" for _, rows, columns in (shape, images.shape)]
+        raise InputError(
+            f"Expected a mask of {sizes[0]}, one for all views or one for each of {shape[0]}. Got '{path}', with "
+            f"{len(images)} of {sizes[1]}."
+        )
+    return (images > 0).expand(shape)
 
 
 def check_stack_path(path: str | os.PathLike[str]) -> Path:
@@ -147,6 +168,7 @@ def _read_folder(folder: Path) -> tuple[Pixels, tuple[str, ...]]:
         )
     first = read_xray(paths[0])
     images = first.pixels.new_empty(len(paths), *first.pixels.shape)
+    masks: list[Tensor | None] = []
     for number, (path, image) in enumerate(zip(paths, images, strict=True), start=1):
         xray = first if number == 1 else read_xray(path)
         if xray.pixels.shape != first.pixels.shape:
@@ -159,15 +181,22 @@ def _read_folder(folder: Path) -> tuple[Pixels, tuple[str, ...]]:
                     f"Expected the first view's {attribute} {expected}. Got {found} in view {number}, '{path}'."
                 )
         image.copy_(xray.pixels)
+        masks.append(xray.mask)
     of_all = Pixels(
         images,
         first.spacing,
         values=first.values,
         bone_is_low=first.bone_is_low,
         full_scale=first.full_scale,
-        mask=None if first.mask is None else first.mask.expand(images.shape),
+        mask=_stacked(masks, first.pixels),
     )
     return of_all, tuple(path.name for path in paths)
+
+
+def _stacked(masks: list[Tensor | None], like: Tensor) -> Tensor | None:
+    if all(mask is None for mask in masks):
+        return None
+    return torch.stack([torch.ones_like(like) if mask is None else mask for mask in masks])
 
 
 def _read_file(path: Path) -> tuple[Pixels, tuple[str, ...]]:
