@@ -1,7 +1,10 @@
 """X-rays as they come: shutters and collimators of every shape, burned-in text."""
 
+import io
+
 import numpy as np
 import torch
+from PIL import Image
 
 SHAPES = ("round", "rectangular", "rotated", "octagonal")
 
@@ -43,3 +46,10 @@ def write_text(image, value):
     for column in range(2 * width // 3, 15 * width // 16, 7):
         strokes[7 * height // 8 : 7 * height // 8 + 11, column : column + 4] = True
     return torch.where(strokes, torch.tensor(value), image), strokes
+
+
+def jpeg(grey, quality):
+    """Grey levels of 8 bits as they come out of a JPEG file."""
+    file = io.BytesIO()
+    Image.fromarray(grey.round().clamp(0, 255).numpy().astype(np.uint8)).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.asarray(Image.open(file)).astype(np.float32))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from apertures import SHAPES, counts_of, depth_within, write_text
+from apertures import SHAPES, counts_of, depth_within, jpeg, write_text
 from real_files import real_data
 
 from raygrad.data import load_example_ct
@@ -123,6 +123,39 @@ def test_of_ordinary_xrays_nothing_is_hidden(images, kind):
         assert found.nothing, f"{number}: {found}"
         assert found.weights.min() == 1
         assert str(found) == "nothing"
+
+
+@pytest.mark.parametrize("quality", [95, 70])
+def test_text_under_the_ripples_of_jpeg_is_hidden(images, quality):
+    """No pixel of it is at the end of the range, but it stands in lines."""
+    for image in images[:3]:
+        grey = 242 - (230 / image.max()) * image
+        text, strokes = write_text(grey.round(), 0.0)
+        found = find_hidden(taken(jpeg(text, quality), "inverted-display", full_scale=255.0))
+        hidden, seen = found.weights == 0, strokes & (grey > 60)
+        assert found.aperture is None
+        assert hidden[seen].float().mean() > 0.5
+        assert not hidden[~(torch.nn.functional.max_pool2d(strokes[None].float(), 9, 1, 4)[0] > 0)].any()
+        assert find_hidden(taken(jpeg(grey, quality), "inverted-display", full_scale=255.0)).text == 0
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("flat", [True, False])
+def test_apertures_with_a_penumbra_are_found(images, kind, flat):
+    """Blades fade out over some pixels, to darkness or to a tail of scatter."""
+    for number in range(2):
+        depth = depth_within(kind, (SIZE, SIZE), np.random.default_rng(SHAPES.index(kind) + 10 * number))
+        open_part = torch.from_numpy(1 / (1 + np.exp(-depth / 1.0))).float()
+        tail = 0.0 if flat else torch.from_numpy(0.03 * np.exp(-np.maximum(-depth, 0) / 25)).float()
+        passed = torch.exp(-images[number] * (4 / images[number].max())) + (0.0 if flat else 0.03)
+        counts = 20000 * (passed * open_part + tail * (1 - open_part)) + 2
+        found = find_hidden(taken(torch.poisson(counts, generator=torch.Generator().manual_seed(number))))
+        if not flat and found.aperture is None:
+            continue  # as the page says, such ones may be missed; but what is found is right
+        assert found.aperture is not None
+        shown = (found.weights > 0).numpy()
+        assert shown[depth < -4].mean() < 0.01  # at corners
+        assert shown[depth > 12].mean() > 0.99
 
 
 @pytest.mark.parametrize("value", [0.0, 65535.0])

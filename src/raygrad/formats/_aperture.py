@@ -22,6 +22,7 @@ _FLAT = 0.02  # what is flat scatters by less, of the range of the pixels
 _STEP = 0.05  # a step's least height, of the range of the line integrals within
 _STEEP = 2.5  # its least height, of the change over the next pixels inwards
 _SLOPE = 0.05  # of the picture's range in a pixel, at an edge
+_PENUMBRA = 0.04  # the farthest from a blurred edge to its foot, of the image
 _EDGE_PIXELS = 256  # the longer side of the image in which apertures without a flat outside are sought
 
 
@@ -85,11 +86,24 @@ def _around_flat(
     for allowed in (pixel, 2 * pixel)[: 2 if dark else 1]:  # image intensifiers distort circles a little
         shapes = fit_convex_shapes(points, middle, allowed)
         shape = _with_most_steps(shapes, integrals, 0.8 if dark else 0.75, either=not dark)
+        blur = 0.0
+        if shape is None and dark:
+            shape, blur = _behind_penumbra(shapes, integrals)
         if shape is not None:
             beyond = shape.depth_of_pixels(pixels.shape) < -allowed
             empty = beyond.any() and region[beyond].mean() <= 0.03
+            shape = shape.shrunk(2 * blur)
             return shape if empty and _hides_sensibly(shape, pixels.shape) else None
     return None
+
+
+def _behind_penumbra(shapes: Sequence[ConvexShape], integrals: Numbers) -> tuple[ConvexShape | None, float]:
+    """A shape around a blurred edge, whose steps are further in, and how far: as far again it fades out."""
+    for blur in np.arange(1, _PENUMBRA * max(integrals.shape), 1.0):
+        for shape in shapes:
+            if (_steps(integrals, shape.shrunk(blur), 2.0) > 0).mean() > 0.9:
+                return shape, float(blur)
+    return None, 0.0
 
 
 def _widest_gap(around: np.ndarray) -> float:
@@ -100,7 +114,14 @@ def _widest_gap(around: np.ndarray) -> float:
 
 def _in_dark_surroundings(integrals: Numbers) -> ConvexShape | None:
     """An aperture whose surroundings let some X-rays through, or scatter: darker all along its outline."""
-    factor = -(-max(integrals.shape) // _EDGE_PIXELS)
+    sharp = -(-max(integrals.shape) // _EDGE_PIXELS)
+    return _in_surroundings(integrals, sharp, 1.0) or _in_surroundings(integrals, 2 * sharp, 2.0)
+
+
+def _in_surroundings(integrals: Numbers, factor: int, width: float) -> ConvexShape | None:
+    """The same, with edges that are sharp in an image reduced by a factor, and so many times wider in the whole one."""
+    if min(integrals.shape) < _LEAST_PIXELS * factor:
+        return None
     rows, columns = (size // factor for size in integrals.shape)
     small = integrals[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor).mean(axis=(1, 3))
     low, high = np.quantile(small, (0.02, 0.98))
@@ -114,7 +135,8 @@ def _in_dark_surroundings(integrals: Numbers) -> ConvexShape | None:
     shapes = fit_convex_shapes(points, np.array([columns, rows]) / 2, 1.2, unexplained=0.2)
     shapes = [shape.scaled(factor) for shape in shapes]
     closing = [shape for shape in shapes if shape.closes(integrals.shape) and _hides_sensibly(shape, integrals.shape)]
-    return _with_most_steps(closing, integrals, 0.9)
+    shape = _with_most_steps(closing, integrals, 0.9, width=width)
+    return None if shape is None else shape.shrunk((width - 1) * _reach(integrals))
 
 
 def _steepest(image: Numbers, least: float, turned: bool, mirrored: bool) -> np.ndarray:
@@ -129,10 +151,10 @@ def _steepest(image: Numbers, least: float, turned: bool, mirrored: bool) -> np.
 
 
 def _with_most_steps(
-    shapes: Sequence[ConvexShape], integrals: Numbers, least: float, either: bool = False
+    shapes: Sequence[ConvexShape], integrals: Numbers, least: float, either: bool = False, width: float = 1.0
 ) -> ConvexShape | None:
     """The first shape along whose outline the picture steps up outwards (or either way) about as much as along any."""
-    found = [(_steps(integrals, shape), shape) for shape in shapes]
+    found = [(_steps(integrals, shape, width), shape) for shape in shapes]
     shares = [((steps != 0 if either else steps > 0).mean(), shape) for steps, shape in found]
     best = max((share for share, _ in shares), default=0.0)
     return next((shape for share, shape in shares if share >= best - 0.03 and share > least), None)
@@ -143,9 +165,17 @@ def _hides_sensibly(shape: ConvexShape, size: tuple[int, int]) -> bool:
     return bool(_LEAST_SHOWN <= shown <= 1 - _LEAST_HIDDEN)
 
 
-def _steps(integrals: Numbers, shape: ConvexShape) -> np.ndarray:
-    """Along the outline: 1 where the picture steps up outwards, to less X-rays, -1 where down, 0 where neither."""
-    reach = max(2.0, 0.006 * max(integrals.shape))
+def _reach(integrals: Numbers) -> float:
+    """How far from a sharp outline pixels are beyond its blur."""
+    return max(2.0, 0.006 * max(integrals.shape))
+
+
+def _steps(integrals: Numbers, shape: ConvexShape, width: float = 1.0) -> np.ndarray:
+    """Along the outline: 1 where the picture steps up outwards, to less X-rays, -1 where down, 0 where neither.
+
+    The edge may be so many times as wide as that of a sharp outline.
+    """
+    reach = width * _reach(integrals)
     points, normals = shape.outline(integrals.shape, 1.5 * reach)
 
     def at(depth: float) -> np.ndarray:

@@ -52,6 +52,12 @@ class ConvexShape:
         kept = ((along >= margin) & (along <= last - margin)).all(axis=-1) & (self.depth(along) > -1e-6)
         return along[kept], outwards[kept]
 
+    def shrunk(self, by: float) -> "ConvexShape":
+        """The shape with its outline so many pixels further in."""
+        sides = self.sides.copy()
+        sides[:, 2] -= by
+        return ConvexShape(None if self.disc is None else (*self.disc[:2], max(self.disc[2] - by, 1.0)), sides)
+
     def scaled(self, factor: int) -> "ConvexShape":
         """The shape in an image of which each pixel here is the mean of `factor` x `factor`."""
         shift = (factor - 1) / 2

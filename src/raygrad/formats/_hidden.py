@@ -9,6 +9,7 @@ from torch import Tensor
 
 from raygrad.formats._aperture import find_aperture, label
 from raygrad.formats._line_integrals import choose_values, of_one_image
+from raygrad.formats._text_lines import find_text_lines
 from raygrad.formats._xrays import XRay
 
 Region = Bool[np.ndarray, "height width"]
@@ -68,7 +69,8 @@ def find_hidden(xray: XRay, values: str | None = None) -> Hidden:
     """Find in the picture itself what of an X-ray does not count; what headers declare is not asked for.
 
     An aperture (of a shutter, collimator or image intensifier) is looked for as a round, rectangular or octagonal
-    outline that is a step all along; text and graphics as small pieces of the lowest or highest value with sharp edges;
+    outline that is a step all along, sharp or with a penumbra; text and graphics as small pieces of the lowest or
+    highest value with sharp edges, or near it if three or more of one height stand in a line;
     saturation as an end of the range that far more pixels have than the values beside it. When in doubt nothing is
     hidden: neither the air about a body nor its outline, be the air as bright as the file can say.
 
@@ -116,6 +118,9 @@ def _find_text(pixels: Numbers, integrals: Numbers, shown: Region) -> Region:
     found = np.zeros_like(shown)
     for end in (np.min, np.max):
         found |= _sharp_pieces(pixels, integrals, shown, end(pixels[shown]))
+    in_lines = find_text_lines(pixels, shown, label)
+    if in_lines.any() and found[in_lines].mean() < 0.8:  # else all of it is there, and sharper
+        found |= _grown(in_lines)
     if not found.any() or found.mean() > _LARGEST_TEXT:
         return np.zeros_like(shown)
     for _ in range(max(1, round(0.003 * max(shown.shape)))):
