@@ -15,7 +15,7 @@ from torch import Tensor
 from raygrad._errors import InputError
 from raygrad.cli._method_options import flag_of, flags_of
 from raygrad.cli._parsing import parse_numbers
-from raygrad.data import Volume, VolumeGeometry, check_writable, read_volume, resample
+from raygrad.data import Volume, VolumeGeometry, check_right_angles, check_writable, read_volume, resample
 from raygrad.formats import Stack, has_centred_world, read_geometry, read_stack, read_stack_mask
 from raygrad.geometry import INTRINSICS, ConeViews, blind_views, choose_grid
 from raygrad.reconstruction import METHODS
@@ -114,6 +114,7 @@ def read_problem(
         chosen = _chosen_grid(views, grid)
         grid_is = "as asked for" if grid.shape is not None else "the box about what all views see"
     elif (grid.shape, grid.spacing, grid.centre) == (None, None, None):
+        check_right_angles(like.affine)  # now, not when the volume is there and cannot be written
         chosen, grid_is = VolumeGeometry.of(like), f"the grid of '{grid.like}'"
     else:
         raise InputError("--like already is a grid; leave out --shape, --spacing and --centre, or --like.")

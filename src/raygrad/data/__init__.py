@@ -33,6 +33,7 @@ __all__ = [
 from raygrad.data._dicom import header_of as header_of
 from raygrad.data._dicom import headers_of as headers_of
 from raygrad.data._simpleitk import LPS_TO_RAS as LPS_TO_RAS
+from raygrad.data._write import check_right_angles as check_right_angles
 from raygrad.data._write import check_writable as check_writable
 from raygrad.pose import make_reorient as make_reorient
 

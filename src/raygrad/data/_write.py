@@ -30,6 +30,17 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def check_right_angles(affine: np.ndarray) -> None:
+    """Raise a ValueError unless a grid's axes are at right angles, as the files that are written say them."""
+    direction = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+        angles = np.degrees(np.arccos((direction.T @ direction)[[0, 0, 1], [1, 2, 2]].clip(-1, 1)))
+        raise ValueError(
+            "Expected voxel axes at right angles, which a volume's file can say. Got angles of "
+            f"{', '.join(f'{angle:.4g}' for angle in angles)} degrees, as of a tilted gantry."
+        )
+
+
 def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
     """Write a volume to a path that ends as NIfTI, NRRD or MetaImage; the file is whole or absent at any moment.
 
@@ -42,11 +53,10 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
     path = check_writable(path)
     suffix = suffix_of(path, _WRITTEN) or ""
     sitk = require("SimpleITK", "writing volumes")
+    check_right_angles(volume.affine)
     voxel_to_lps = LPS_TO_RAS @ volume.affine
     spacing = np.linalg.norm(voxel_to_lps[:3, :3], axis=0)
     direction = voxel_to_lps[:3, :3] / spacing
-    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
-        raise ValueError(f"Expected voxel axes at right angles. Got\n{volume.affine}")
     image = sitk.GetImageFromArray(volume.voxels.detach().cpu().permute(2, 1, 0).contiguous().numpy())
     image.SetSpacing(spacing.tolist())
     image.SetDirection(direction.ravel().tolist())
