@@ -5,7 +5,6 @@ from raygrad._progress import Status as Status
 from raygrad.geometry import UnknownGeometry as UnknownGeometry
 from raygrad.registration._displacements import Displacement as Displacement
 from raygrad.registration._displacements import displacements as displacements
-from raygrad.registration._inputs import PreparedXRay as PreparedXRay
 from raygrad.registration._inputs import prepare_xrays as prepare_xrays
 from raygrad.registration._inputs import to_line_integrals as to_line_integrals
 from raygrad.registration._inspection import RegistrationWarning as RegistrationWarning
@@ -18,6 +17,7 @@ from raygrad.registration._methods.registry import METHODS as METHODS
 from raygrad.registration._module import Registration as Registration
 from raygrad.registration._polarity import Polarity as Polarity
 from raygrad.registration._polarity import polarity as polarity
+from raygrad.registration._prepared import PreparedXRay as PreparedXRay
 from raygrad.registration._problem.similarity import FeatureSimilarity as FeatureSimilarity
 from raygrad.registration._problem.similarity import GlobalCorrelation as GlobalCorrelation
 from raygrad.registration._problem.similarity import GradientCorrelation as GradientCorrelation

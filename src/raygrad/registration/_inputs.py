@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,42 +11,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from raygrad.drr import DRR
-from raygrad.geometry import ConeViews
 from raygrad.kernels import sums_in
-from raygrad.march import Marching, march
+from raygrad.march import Marching
 from raygrad.pose import RigidTransform, make_matrix
 from raygrad.registration._inspection import RegistrationWarning, inspect_start
+from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.bodies import whole_body
-from raygrad.types import Images
+from raygrad.registration._problem.volumes import Volumes
 
 Image = Tensor | np.ndarray
 _LEAST_SHOWN, _LITTLE_SHOWN = 0.01, 0.05  # parts of the image that a mask must leave, and should
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedXRay:
-    """One X-ray of the patient, ready for registration. `prepare_xrays` makes it, and checks all of it.
-
-    Attributes:
-        image: line integrals, in the dtype of the DRR's images and on its device.
-        drr: renders what the X-ray is compared to.
-        weights: how much each pixel counts, from 0 to 1; like `image`. At least one is 1.
-        init: the starts as the poses (camera_to_world before `reorient`) that `drr(pose)` takes: float64, whatever
-            the DRR's dtype, so that what many small steps add up to is not rounded; and on its device (see
-            `finest_dtype`).
-    """
-
-    image: Float[Tensor, "1 1 height width"]
-    drr: DRR
-    weights: Float[Tensor, "height width"]
-    init: RigidTransform
-
-    def render(self, pose: RigidTransform) -> Images:
-        """The images (batch, 1, height, width) from these poses, whatever the DRR's `reshape` says."""
-        drr = self.drr
-        marching = Marching(drr.renderer, backend=drr.backend)
-        image = march(whole_body(drr), ConeViews(drr.detector, pose), marching)
-        return image.reshape(len(pose), 1, *self.weights.shape)
 
 
 def prepare_xrays(
@@ -105,9 +78,12 @@ def prepare_xrays(
             raise ValueError(f"Expected {starts} starts or one as initial poses{name}. Got {len(pose)}.")
         weights = _make_weights(shown, camera, name)
         values = _make_image(image, weights, camera, name)
-        prepared.append(PreparedXRay(values, camera, weights, _refine(pose, starts, camera)))
+        init = _refine(pose, starts, camera)
+        whole, marching = Volumes([whole_body(camera)]), Marching(camera.renderer, backend=camera.backend)
+        isocentre = camera.subject.volume.get_center()
+        prepared.append(PreparedXRay(values, weights, init, camera.detector, whole, marching, isocentre, camera))
     for one, name in zip(prepared, names, strict=True):
-        inspect_start(one.drr, one.init, one.image, one.weights, name)
+        inspect_start(one, name)
     return tuple(prepared)
 
 

@@ -81,7 +81,7 @@ ARGUMENTS = {"sdd": ("sdd",), "x0": ("x0",), "y0": ("y0",), "pixel_size": ("delx
 
 def _intrinsics(course: CoarseToFine, problem: PoseProblem, states: States, view: int) -> dict[str, Tensor]:
     """The intrinsics of a view that were unknown, by the names of `DRR`'s arguments."""
-    assumed = course.xrays[view].drr.detector.intrinsics
+    assumed = course.xrays[view].detector.intrinsics
     sdd, x0, y0, size = states.intrinsics[:, view].unbind(-1)
     found = {
         "sdd": assumed.sdd + sdd,

@@ -31,4 +31,4 @@ def estimate_uncertainty(problem: PoseProblem, states: States, at: Linearisation
     axes = problem.xrays[0].detector.camera_to_world(pose).rotation.cpu().double()
     zero = torch.zeros_like(axes)
     camera_to_world = torch.cat([torch.cat([axes, zero], dim=-1), torch.cat([zero, axes], dim=-1)], dim=-2)
-    return Uncertainty(camera_to_world.mT @ covariance @ camera_to_world, problem.radius)
+    return Uncertainty(camera_to_world.mT @ covariance @ camera_to_world, float(problem.radius))
