@@ -26,6 +26,8 @@ from raygrad.registration._problem.similarity import Similarity as Similarity
 from raygrad.registration._problem.similarity import WeightedSum as WeightedSum
 from raygrad.registration._register import register as register
 from raygrad.registration._result import AXES as AXES
+from raygrad.registration._result import BodyResult as BodyResult
+from raygrad.registration._result import BodyStatus as BodyStatus
 from raygrad.registration._result import RegistrationResult as RegistrationResult
 from raygrad.registration._result import Uncertainty as Uncertainty
 from raygrad.registration._schedule import Stage as Stage
@@ -40,6 +42,8 @@ __all__ = [
     "search",
     "SearchRanges",
     "RegistrationResult",
+    "BodyResult",
+    "BodyStatus",
     "Status",
     "Iteration",
     "Uncertainty",

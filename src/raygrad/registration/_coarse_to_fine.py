@@ -86,13 +86,14 @@ class CoarseToFine:
 
     def candidates(self, motions: Matrices) -> Candidates:
         """Every start moved by each of the motions (in the world, about its origin)."""
+        motions = motions if self.models.is_rigid else motions[:1]  # the first is none
         starts, views = len(self.xrays[0].init), len(self.xrays)
         count = starts * len(motions)
         number = torch.arange(count, device=motions.device)
         still = torch.eye(4, dtype=motions.dtype, device=motions.device)
         states = States(
             number,
-            self.model.motions(motions.repeat(starts, 1, 1)[:, None]),
+            self.model.begun(motions.repeat(starts, 1, 1)),
             still.expand(count, views, 4, 4).clone(),
             motions.new_zeros(count, views, 4),
         )
@@ -189,5 +190,8 @@ class CoarseToFine:
         if self.models.apart is None or self.model is self.models.apart:
             return candidates
         self.model = self.models.apart
-        states = candidates.states
-        return replace(candidates, states=replace(states, motions=self.model.motions(states.motions)))
+        states, bodies = candidates.states, len(self.model.names)
+        motions = states.motions
+        if motions.shape[1] < bodies:  # a CT so far, now its structures
+            motions = motions.repeat(1, bodies, 1, 1)
+        return replace(candidates, states=replace(states, motions=motions))

@@ -13,7 +13,7 @@ from raygrad.pose import RigidTransform
 from raygrad.types import Matrices
 
 Motions = Float[Tensor, "batch body 4 4"]
-Twists = Float[Tensor, "6 unknown"]
+Twists = Float[Tensor, "6 _"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +35,6 @@ class Linkage:
     def free(cls, bodies: int) -> "Linkage":
         """Every body by itself, in any way."""
         return cls((None,) * bodies, (None,) * bodies)
-
-    @classmethod
-    def together(cls, main: int, still: Sequence[bool]) -> "Linkage":
-        """One body in any way, the others along with it but those that stand still in the world."""
-        fixed = torch.zeros(6, 0, dtype=torch.float64)
-        ways = tuple(None if body == main else fixed for body in range(len(still)))
-        return cls(tuple(None if body == main or stays else main for body, stays in enumerate(still)), ways)
 
     @cached_property
     def counts(self) -> list[int]:
@@ -68,6 +61,11 @@ class Linkage:
             assert next_ones, "parents in a circle"
             order += next_ones
         return order
+
+    def moves(self, body: int) -> bool:
+        """Whether unknowns move a body, its own or those of what it goes along with."""
+        parent = self.parents[body]
+        return self.counts[body] > 0 or (parent is not None and self.moves(parent))
 
     def steps(self, step: Float[Tensor, "batch unknown"]) -> Float[Tensor, "batch body 6"]:
         """Every body's own twist."""
@@ -121,6 +119,32 @@ class Linkage:
         if parent is None:
             return motions[:, body]
         return motions[:, body] @ RigidTransform(motions[:, parent]).inverse().matrix
+
+
+def way_of(twists: Float[Tensor, "unknown 6"], pivot: Float[Tensor, " 3"]) -> Twists:
+    """The way of unknowns that move a body by twists [v | w] about the origin of its own frame.
+
+    A body that moves by exp(S) sees the camera move by exp(-S).
+    """
+    v, w = twists.split(3, dim=1)
+    return -torch.cat([v + torch.linalg.cross(w, pivot.to(w).expand_as(w)), w], dim=1).mT
+
+
+def seen_part(way: Twists, unseen: Twists, radius: float) -> tuple[Twists, Float[Tensor, "unknown seen"]]:
+    """What of a way is seen, where some twists leave a body as it is; and the unknowns that the seen ones stand for.
+
+    Args:
+        way: the twists of the unknowns, about the pivot.
+        unseen: twists about the same pivot that no image shows.
+        radius: mm that a radian is worth.
+    """
+    scale = torch.tensor([1.0] * 3 + [radius] * 3, dtype=way.dtype)[:, None]
+    hidden, _ = torch.linalg.qr(unseen * scale)
+    scaled = way * scale
+    left = scaled - hidden @ (hidden.mT @ scaled)
+    _, sizes, directions = torch.linalg.svd(left, full_matrices=False)
+    kept = directions[sizes > 1e-9 * scaled.norm()].mT
+    return way @ kept, kept
 
 
 def carry(motion: Matrices, before: Float[Tensor, " 3"], after: Float[Tensor, " 3"]) -> Float[Tensor, "batch 6 6"]:

@@ -1,13 +1,14 @@
 """What X-rays show and what of it moves, as a registration takes it: of a CT, its structures, or a scene."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from raygrad.march import Bodies, Prepared
+from raygrad.pose import RigidTransform
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.bodies import Structures, middle, reach, separate_bodies, whole_body
 from raygrad.registration._problem.linkage import Linkage
@@ -16,17 +17,34 @@ from raygrad.types import Matrices
 
 
 @dataclass(frozen=True, eq=False)
+class Reported:
+    """What is told of a body beside its poses.
+
+    Attributes:
+        unseen: twists in its own frame that no image shows (twist, 6).
+        values_of: from its pose in its parent's frame, or in the world, to the values of its joint; None without one.
+        directions: how these change with the body's own unknowns, (value, unknown).
+    """
+
+    unseen: Float[Tensor, "twist 6"] = field(default_factory=lambda: torch.zeros(0, 6, dtype=torch.float64))
+    values_of: Callable[[RigidTransform], Tensor] | None = None
+    directions: Float[Tensor, "value unknown"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
     """Bodies, and how they move.
 
     Attributes:
-        names: of the bodies.
+        names: of the bodies; "" for one that is not told of by itself.
         bodies: of every view, all of them.
         linkage: which of them move, and with what.
         pivots: the point that each turns about, (body, 3), in mm of its own frame, float64.
         radii: mm that a radian moves a typical point of each by.
         main: the number of the body that poses are of.
         at_rest: (body, 4, 4) from the world to the frame of each where it is at the start; None where all are the same.
+        still: which of them stay where they are while the others move as one.
+        reported: what is told of each.
     """
 
     names: tuple[str, ...]
@@ -36,10 +54,16 @@ class Model:
     radii: float | Float[Tensor, " body"]
     main: int = 0
     at_rest: Matrices | None = None
+    still: tuple[bool, ...] = ()
+    reported: tuple[Reported, ...] = ()
 
-    def motions(self, whole: Float[Tensor, "batch _ 4 4"]) -> Float[Tensor, "batch body 4 4"]:
-        """The bodies' motions where there was a motion of the whole (batch, 1, 4, 4) so far, or all of them."""
-        return whole if whole.shape[1] == len(self.names) else whole.repeat(1, len(self.names), 1, 1)
+    def begun(self, motions: Matrices) -> Float[Tensor, "batch body 4 4"]:
+        """The bodies' motions where the views begin at some motions of what moves, as one."""
+        if self.at_rest is None:
+            return motions[:, None].repeat(1, len(self.names), 1, 1)
+        at_rest = self.at_rest.to(motions)
+        stays = torch.tensor(self.still, device=motions.device)[:, None, None]
+        return torch.where(stays, at_rest, at_rest @ motions[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +75,14 @@ class Models:
         apart: from the first stage on whose bodies move apart; None if there is nothing but the whole.
         centre: of the main body, in mm of the world, in float64.
         radius: root mean square distance of the main body's points from there in mm.
+        is_rigid: whether what moves together may be moved in any way.
     """
 
     together: Model
     apart: Model | None
     centre: Float[Tensor, " 3"]
     radius: float
+    is_rigid: bool = True
 
 
 def models_of_cts(xrays: Sequence[PreparedXRay], structures: Structures) -> Models:
@@ -70,7 +96,7 @@ def models_of_cts(xrays: Sequence[PreparedXRay], structures: Structures) -> Mode
         raise ValueError("Expected X-rays with a DRR each, or the models of what they show. Got neither.")
     body = whole_body(drrs[0])
     centre, radius = middle(body).to(xrays[0].init.matrix), reach(body)
-    together = _of_volumes(("ct",), [xray.whole for xray in xrays], centre, [], radius)
+    together = _of_volumes(("",), [xray.whole for xray in xrays], centre, [], radius)
     if not structures:
         return Models(together, None, centre, radius)
     parts = [separate_bodies(drr, structures) for drr in drrs]

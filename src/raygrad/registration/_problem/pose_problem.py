@@ -175,6 +175,10 @@ class PoseProblem:
         """How bodies move with their unknowns."""
         return Linkage.free(len(self.pivots)) if self.linkage is None else self.linkage
 
+    def radius_of(self, body: int) -> float:
+        """The radius of a body."""
+        return float(self.radius[body] if isinstance(self.radius, Tensor) else self.radius)
+
     @cached_property
     def _centre(self) -> Float[Tensor, " 3"]:
         """What relative poses turn about."""
