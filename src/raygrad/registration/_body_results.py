@@ -55,18 +55,38 @@ def _result_of(
         if links.counts[body]:
             uncertainty = _unknown_where(~seen, uncertainty)
     ends = tuple(
-        _status_of(start, links.counts[body] == 0, bool(seen[start]), uncertainty, status[start])
-        for start in range(len(states))
+        _status_of(start, reported.asked, bool(seen[start]), uncertainty, status[start]) for start in range(len(states))
     )
     joint, deviations = torch.zeros(len(states), 0), torch.zeros(len(states), 0)
     if reported.values_of is not None:
         parent_to_child = links.relative(states.motions, body)
         joint = reported.values_of(RigidTransform(parent_to_child).inverse()).cpu().double()
-        variances = (reported.directions @ covariance[:, own, own] @ reported.directions.mT).diagonal(dim1=1, dim2=2)
-        deviations = variances.clamp_min(0).sqrt().masked_fill(~seen[:, None], torch.inf)
+        change = _change_of_values(reported, problem, states, body)
+        variances = (change @ covariance[:, own, own] @ change.mT).diagonal(dim1=1, dim2=2)
+        deviations = variances.clamp_min(0).sqrt()
+        if reported.asked:
+            deviations = deviations.masked_fill(~seen[:, None], torch.inf)
     return BodyResult(
         tuple(views), _to_world(body, model, problem, states), ends, uncertainty, joint, deviations, reported.unseen
     )
+
+
+def _change_of_values(
+    reported: Reported, problem: PoseProblem, states: States, body: int
+) -> Float[Tensor, "start value unknown"]:
+    """How the values of a joint change with the unknowns of its body, by differences."""
+    assert reported.values_of is not None
+    links, h = problem.links, 1e-6
+    columns = []
+    for number in range(links.counts[body]):
+        step = states.motions.new_zeros(len(states), sum(links.counts))
+        step[:, links.own(body).start + number] = h
+        ends = [links.moved(states.motions, sign * step, problem.pivots) for sign in (1, -1)]
+        poses = [RigidTransform(links.relative(end, body)).inverse() for end in ends]
+        after, before = (reported.values_of(pose).cpu().double() for pose in poses)
+        columns.append((after - before) / (2 * h))
+    values = reported.values_of(RigidTransform(links.relative(states.motions, body)).inverse()).cpu().double()
+    return torch.stack(columns, dim=2) if columns else values[:, :, None][:, :, :0]
 
 
 def _to_world(body: int, model: Model, problem: PoseProblem, states: States) -> RigidTransform:
@@ -84,8 +104,8 @@ def _unknown_where(hidden: Bool[Tensor, " start"], uncertainty: Uncertainty) -> 
     return Uncertainty(torch.where(hidden[:, None, None], nothing, uncertainty.covariance), uncertainty.radius)
 
 
-def _status_of(start: int, fixed: bool, seen: bool, uncertainty: Uncertainty | None, status: Status) -> BodyStatus:
-    if fixed:
+def _status_of(start: int, asked: bool, seen: bool, uncertainty: Uncertainty | None, status: Status) -> BodyStatus:
+    if not asked:
         return BodyStatus.FIXED
     if not seen:
         return BodyStatus.NOT_SEEN

@@ -17,6 +17,7 @@ from raygrad.registration._problem.model import models_of_cts
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.pyramid import shrink_factor, shrink_image
 from raygrad.registration._problem.robust import trusted_pixels
+from raygrad.registration._problem.subpixels import Subpixels
 from raygrad.registration._schedule import Stage
 from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.candidates import choose_distinct, distances, leaders, moved_by, rows_of_starts
@@ -181,7 +182,10 @@ class CoarseToFine:
         pixel = factor * float(min(detector.delx, detector.dely)) * min(1.0, distance / float(detector.sdd))
         shrunk = detector if factor == 1 else detector.with_intrinsics(detector.intrinsics.shrunk(factor))
         marching = xray.marching.replaced(renderer=stage.renderer or xray.marching.renderer)
-        bodies = bodies if factor == 1 else bodies.coarser(pixel)
+        if factor > 1:
+            bodies = bodies.coarser(pixel)
+            if (side := min(factor, self.model.subpixels)) > 1:
+                bodies = Subpixels(bodies, side)
         rig = xray.init.matrix[candidates.start]
         return ScaledXRay(shrunk, marching, bodies, rig, *shrink_image(xray.image, xray.weights[None, None], factor))
 

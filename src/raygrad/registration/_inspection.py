@@ -6,6 +6,7 @@ import warnings
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 from raygrad.drr import DRR
 from raygrad.geometry import ConeViews
@@ -72,6 +73,9 @@ def _warn(message: str) -> None:
 
 def _render_coarsely(xray: PreparedXRay, pose: RigidTransform) -> Images:
     """Images of the whole detector with at most `_SIDE` pixels a side."""
+    if xray.drr is None:  # what is thin is not to fall between coarse pixels
+        size = (min(xray.detector.height, _SIDE), min(xray.detector.width, _SIDE))
+        return functional.adaptive_avg_pool2d(xray.render(pose), size).float()
     full = xray.detector.intrinsics.detached()
     coarse = full.resampled(min(full.height, _SIDE), min(full.width, _SIDE))
     views = ConeViews(xray.detector.with_intrinsics(coarse), pose)

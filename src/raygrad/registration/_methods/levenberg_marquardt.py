@@ -44,7 +44,7 @@ class LevenbergMarquardt(Method):
     """
 
     name: ClassVar[str] = "lm"
-    finds: ClassVar[tuple[str, ...]] = ("structures", "unknowns")
+    finds: ClassVar[tuple[str, ...]] = ("structures", "unknowns", "bodies")
 
     stages: Sequence[Stage] | None = None
     similarity: Similarity | Metric | None = None

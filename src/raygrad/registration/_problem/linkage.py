@@ -13,7 +13,8 @@ from raygrad.pose import RigidTransform
 from raygrad.types import Matrices
 
 Motions = Float[Tensor, "batch body 4 4"]
-Twists = Float[Tensor, "6 _"]
+Ways = Float[Tensor, "6 _"]
+"""Ways [v | w] about a body's pivot, in its own frame, one for each of its unknowns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class Linkage:
     """
 
     parents: tuple[int | None, ...]
-    ways: tuple[Twists | None, ...]
+    ways: tuple[Ways | None, ...]
 
     @classmethod
     def free(cls, bodies: int) -> "Linkage":
@@ -121,7 +122,7 @@ class Linkage:
         return motions[:, body] @ RigidTransform(motions[:, parent]).inverse().matrix
 
 
-def way_of(twists: Float[Tensor, "unknown 6"], pivot: Float[Tensor, " 3"]) -> Twists:
+def way_of(twists: Float[Tensor, "unknown 6"], pivot: Float[Tensor, " 3"]) -> Ways:
     """The way of unknowns that move a body by twists [v | w] about the origin of its own frame.
 
     A body that moves by exp(S) sees the camera move by exp(-S).
@@ -130,7 +131,7 @@ def way_of(twists: Float[Tensor, "unknown 6"], pivot: Float[Tensor, " 3"]) -> Tw
     return -torch.cat([v + torch.linalg.cross(w, pivot.to(w).expand_as(w)), w], dim=1).mT
 
 
-def seen_part(way: Twists, unseen: Twists, radius: float) -> tuple[Twists, Float[Tensor, "unknown seen"]]:
+def seen_part(way: Ways, unseen: Ways, radius: float) -> tuple[Ways, Float[Tensor, "unknown seen"]]:
     """What of a way is seen, where some twists leave a body as it is; and the unknowns that the seen ones stand for.
 
     Args:

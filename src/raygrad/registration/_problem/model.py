@@ -1,7 +1,7 @@
 """What X-rays show and what of it moves, as a registration takes it: of a CT, its structures, or a scene."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -21,14 +21,14 @@ class Reported:
     """What is told of a body beside its poses.
 
     Attributes:
-        unseen: twists in its own frame that no image shows (twist, 6).
+        unseen: twists in its own frame that no image shows (twist, 6), and that were left out.
         values_of: from its pose in its parent's frame, or in the world, to the values of its joint; None without one.
-        directions: how these change with the body's own unknowns, (value, unknown).
+        asked: whether it was to move.
     """
 
     unseen: Float[Tensor, "twist 6"] = field(default_factory=lambda: torch.zeros(0, 6, dtype=torch.float64))
     values_of: Callable[[RigidTransform], Tensor] | None = None
-    directions: Float[Tensor, "value unknown"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
+    asked: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,7 @@ class Model:
         at_rest: (body, 4, 4) from the world to the frame of each where it is at the start; None where all are the same.
         still: which of them stay where they are while the others move as one.
         reported: what is told of each.
+        subpixels: rays along each side of a coarse pixel, at most: 1 for what can be averaged beforehand.
     """
 
     names: tuple[str, ...]
@@ -56,6 +57,13 @@ class Model:
     at_rest: Matrices | None = None
     still: tuple[bool, ...] = ()
     reported: tuple[Reported, ...] = ()
+    subpixels: int = 1
+
+    def on(self, device: torch.device, dtype: torch.dtype) -> "Model":
+        """With pivots and frames on a device."""
+        at_rest = None if self.at_rest is None else self.at_rest.to(device, dtype)
+        radii = self.radii.to(device, dtype) if isinstance(self.radii, Tensor) else self.radii
+        return replace(self, pivots=self.pivots.to(device, dtype), radii=radii, at_rest=at_rest)
 
     def begun(self, motions: Matrices) -> Float[Tensor, "batch body 4 4"]:
         """The bodies' motions where the views begin at some motions of what moves, as one."""
@@ -83,6 +91,12 @@ class Models:
     centre: Float[Tensor, " 3"]
     radius: float
     is_rigid: bool = True
+
+    def on(self, device: torch.device, dtype: torch.dtype) -> "Models":
+        """With centres, pivots and frames on a device."""
+        together, apart = (model and model.on(device, dtype) for model in (self.together, self.apart))
+        assert together is not None
+        return replace(self, together=together, apart=apart, centre=self.centre.to(device, dtype))
 
 
 def models_of_cts(xrays: Sequence[PreparedXRay], structures: Structures) -> Models:
