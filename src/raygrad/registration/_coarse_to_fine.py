@@ -142,7 +142,9 @@ class CoarseToFine:
             self.stopped = bool(self.task.watch(self.trace[-1]))
             return self.stopped
 
-        minimum = minimise(problem, states, stage.iterations, stage.tolerance, watch=watch)
+        # A structure's excess over the tissue about it is faint: its way along what is seen worst takes longer.
+        limit = stage.iterations * (2 if states.motions.shape[1] > 1 else 1)
+        minimum = minimise(problem, states, limit, stage.tolerance, watch=watch)
         return Refined(candidates.start, minimum.state, minimum.at, minimum.settled, minimum.stuck)
 
     def _poses(self, candidates: Candidates) -> Matrices:

@@ -15,7 +15,7 @@ class Stage:
         pixels: of the longer side of the image, at least, if the detector has as many.
         similarity: what images are compared by: features, such as `LocalCorrelation(9)` or a `FeatureSimilarity`, or a
             metric (fixed, moving) -> scores, such as those of `raygrad.metrics`.
-        iterations: at most so many.
+        iterations: at most so many; twice as many while structures move by themselves.
         tolerance: a pose has settled when it moves by less than this, in mm.
         keep: at most so many different poses of each start go on to the next stage.
         margin: and only those whose score lacks at most so many times as much to 1 as the best one's.
