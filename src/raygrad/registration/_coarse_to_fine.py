@@ -118,12 +118,12 @@ class CoarseToFine:
             refined = candidates = self._minimise(before, stage, number)
             if self.stopped or not stage.robust:
                 break
-            if moved_by(self._poses(before), self._poses(refined), self.centre, self.radius).max() < TRUSTED_MM:
+            if self._moved(before, refined) < TRUSTED_MM:
                 break
         if len(refined.start) == 1:
             return refined
         poses = self._poses(refined)
-        apart = distances(poses, poses, self.centre, self.radius)
+        apart = distances(poses, poses, self.model.pivots[self.model.main], self.radius)
         return refined[choose_distinct(refined.start, refined.at.score, apart, stage.keep, stage.margin)]
 
     def _minimise(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
@@ -147,10 +147,21 @@ class CoarseToFine:
         minimum = minimise(problem, states, limit, stage.tolerance, watch=watch)
         return Refined(candidates.start, minimum.state, minimum.at, minimum.settled, minimum.stuck)
 
-    def _poses(self, candidates: Candidates) -> Matrices:
-        """The first view's pose of each candidate."""
+    def _poses(self, candidates: Candidates, body: int | None = None) -> Matrices:
+        """The first view's pose of each candidate, as a body sees it: by default the main one."""
         rig = self.xrays[0].init.matrix[candidates.start]
-        return candidates.states.motions[:, self.model.main] @ candidates.states.offsets[:, 0] @ rig
+        body = self.model.main if body is None else body
+        return candidates.states.motions[:, body] @ candidates.states.offsets[:, 0] @ rig
+
+    def _moved(self, before: Candidates, after: Candidates) -> float:
+        """The farthest that a body of any candidate has moved, of a CT that of its rest."""
+        model = self.model
+        bodies = [model.main] if model.at_rest is None else range(len(model.names))
+        ways = [
+            moved_by(self._poses(before, body), self._poses(after, body), model.pivots[body], model.radius_of(body))
+            for body in bodies
+        ]
+        return torch.stack(ways).max().item()
 
     def problem(self, candidates: Candidates, stage: Stage) -> PoseProblem:
         """What the views see at a stage, and what of it is unknown."""

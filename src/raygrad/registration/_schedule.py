@@ -78,6 +78,16 @@ def default_schedule(keep: int = 1) -> tuple[Stage, ...]:
     )
 
 
+def scene_schedule() -> tuple[Stage, ...]:
+    """`default_schedule` for a scene: all of its bodies settle in the finest images before pixels are distrusted.
+
+    The pixels of a wire that is still off by its own width are those that fit least: a robust stage would leave them
+    out, and the wire where it is.
+    """
+    *others, last = default_schedule()
+    return (*others, replace(last, robust=False), last)
+
+
 def search_schedule(keep: int = 4) -> tuple[Stage, ...]:
     """`default_schedule` for a search: from the hundreds of poses that it begins with more go on at first."""
     first, second, *others = default_schedule(keep)

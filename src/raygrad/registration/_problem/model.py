@@ -59,6 +59,10 @@ class Model:
     reported: tuple[Reported, ...] = ()
     subpixels: int = 1
 
+    def radius_of(self, body: int) -> float:
+        """The radius of a body."""
+        return float(self.radii[body] if isinstance(self.radii, Tensor) else self.radii)
+
     def on(self, device: torch.device, dtype: torch.dtype) -> "Model":
         """With pivots and frames on a device."""
         at_rest = None if self.at_rest is None else self.at_rest.to(device, dtype)

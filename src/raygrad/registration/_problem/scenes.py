@@ -85,9 +85,9 @@ def models_of_scene(scene: Scene, free: tuple[int, ...], views: int) -> Models:
 def _subpixels(prepared: PreparedBodies) -> int:
     """Rays along each side of a coarse pixel: edges stay sharp however coarse the image is, and wires thin.
 
-    Measured on a stem, a wire and beads in two views of 200 x 200 pixels, from 20 mm and 17 degrees on every axis: of 10
-    starts of the stem 6 converged with one ray a pixel, one was lost and 3 ended as ambiguous; with 2 x 2 none was lost and
-    9 converged, in two thirds of the time. 4 x 4 help thin wires, and cost too much where there are volumes.
+    Measured on a stem, a wire and beads in two views of 200 x 200 pixels, from 20 mm and 17 degrees on every axis: of
+    10 starts of the stem 6 converged with one ray a pixel, one was lost and 3 ended as ambiguous; with 2 x 2 none was
+    lost and 9 converged, in two thirds of the time. 4 x 4 help thin wires, and cost too much where there are volumes.
     """
     if not prepared.solids:
         return 1
