@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from raygrad import projector as projector
     from raygrad import reconstruction as reconstruction
     from raygrad import registration as registration
+    from raygrad import scene as scene
     from raygrad import testing as testing
     from raygrad import types as types
     from raygrad import visualization as visualization
@@ -77,6 +78,13 @@ if TYPE_CHECKING:
     from raygrad.registration import register as register
     from raygrad.registration import search as search
     from raygrad.registration import to_line_integrals as to_line_integrals
+    from raygrad.scene import Body as Body
+    from raygrad.scene import Capsule as Capsule
+    from raygrad.scene import Cone as Cone
+    from raygrad.scene import Cylinder as Cylinder
+    from raygrad.scene import Mesh as Mesh
+    from raygrad.scene import Scene as Scene
+    from raygrad.scene import Spheres as Spheres
     from raygrad.visualization import plot_drr as plot_drr
 
 __version__ = "0.1.0"
@@ -96,6 +104,7 @@ _NAMES_BY_ROOM = {
     ),
     "drr": ("DRR",),
     "projector": ("Projector",),
+    "scene": ("Scene", "Body", "Mesh", "Capsule", "Cylinder", "Cone", "Spheres"),
     "march": ("Marching", "Prepared"),
     "registration": (
         "register",

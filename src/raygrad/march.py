@@ -12,9 +12,10 @@ one launch, and nothing is stored for each ray. Elsewhere, and for rays that are
 `DRR`, `Projector`, registration, calibration and landscapes all come here, so all of them gain what is gained here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,7 +25,7 @@ from raygrad import kernels
 from raygrad.geometry import RayViews, Views, motion_derivatives
 from raygrad.types import Affine, Labels, RayImages, RayJacobians, Sources, Targets, VoxelGrid
 
-__all__ = ["Prepared", "Marching", "march", "march_with_jacobian", "Derivatives", "spread"]
+__all__ = ["Prepared", "Marching", "march", "march_with_jacobian", "Derivatives", "Bodies", "spread"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,36 @@ class Derivatives:
             channel: the structure that is looked at.
         """
         return (self.by_ends[:, channel, :, None, 3:] * directions).sum(-1).mT
+
+
+@runtime_checkable
+class Bodies(Protocol):
+    """Several bodies that are seen in one image."""
+
+    def __len__(self) -> int:
+        """Number of bodies."""
+
+    def march(self, views: Sequence[Views], marching: Marching) -> RayImages:
+        """What every view sees of all bodies, (view, 1, ray).
+
+        Args:
+            views: for each body the same views, in the frame of that body.
+            marching: how rays are marched.
+        """
+
+    def march_with_jacobian(self, views: Sequence[Views], marching: Marching) -> tuple[RayImages, list[Derivatives]]:
+        """Images as from `march`, and their derivatives by the ends of the rays in the frame of each body.
+
+        Args:
+            views, marching: as for `march`.
+        """
+
+    def coarser(self, pixel: float) -> "Bodies":
+        """The bodies for coarse images: volumes averaged, solids as they are.
+
+        Args:
+            pixel: size of a pixel as it is seen at the bodies, in mm.
+        """
 
 
 def march(volume: Prepared, views: Views, marching: Marching = Marching()) -> RayImages:

@@ -4,7 +4,7 @@ Axis names: `batch` poses, `ray` X-rays of one image, `channel` structures of a 
 RAS+ order, `point` 3D points. The tests execute every annotation through jaxtyping's import hook.
 """
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 __all__ = [
@@ -20,6 +20,9 @@ __all__ = [
     "Targets",
     "RayImages",
     "RayJacobians",
+    "RayValues",
+    "MeshVertices",
+    "Faces",
     "Images",
     "Scores",
 ]
@@ -49,6 +52,13 @@ RayImages = Float[Tensor, "batch channel ray"]
 """Images as rows of rays: (batch, channel, ray)."""
 RayJacobians = Float[Tensor, "batch channel ray 6"]
 """The derivatives of images by both ends of every ray, source first: (batch, channel, ray, 6)."""
+RayValues = Float[Tensor, "batch ray"]
+"""One number for each ray: (batch, ray)."""
+
+MeshVertices = Float[Tensor, "*batch vertex 3"]
+"""The corners of one mesh (vertex, 3), or of one for each pose (batch, vertex, 3)."""
+Faces = Int[Tensor, "triangle 3"]
+"""The triangles of a mesh, by their vertices: (triangle, 3)."""
 
 Images = Float[Tensor, "batch channel height width"]
 """Images: (batch, channel, height, width)."""

@@ -13,6 +13,7 @@ from raygrad.phantoms._shapes import Gaussian, Phantom
 from raygrad.pose import RigidTransform, convert, se3_exp_map
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.similarity import GlobalCorrelation, LocalCorrelation
+from raygrad.registration._problem.volumes import Volumes
 from raygrad.registration._schedule import Stage
 
 DOUBLE = torch.float64
@@ -111,7 +112,7 @@ def make_problem(
         xray = xray + 0.02 * xray.max() * torch.randn(shape, generator=generator, dtype=DOUBLE)
         weights = torch.rand(shape, generator=generator, dtype=DOUBLE)
         weights[..., :2] = 0
-        xrays.append(ScaledXRay(detector, JOSEPH, tuple(solid), rig, xray, weights))
+        xrays.append(ScaledXRay(detector, JOSEPH, Volumes(solid), rig, xray, weights))
     noise = torch.full((entries,), noise, dtype=DOUBLE)
     return PoseProblem(tuple(xrays), similarity or GlobalCorrelation(), torch.stack(centres), 60.0, geometry, noise)
 

@@ -197,10 +197,10 @@ def test_spine_moves_by_itself(subject, monkeypatch):
     middle = case.spine_points.mean(dim=1, keepdim=True)
     assert (motion(middle) - middle).abs().max().item() <= conditions_module.SPINE_MM
 
-    # The law that a moved volume is a camera moved the other way, on the spine alone.
-    density = subject.density.data * spine[None]
+    # The law that a moved volume is a camera moved the other way, on the spine alone, which displaces water.
+    density = (subject.density.data - 0.4) * spine[None]
     moved = Subject(Volume(density, subject.volume.affine).moved(motion.matrix[0]), density)
-    rest = Subject(subject.volume, subject.density.data * ~spine[None])
+    rest = Subject(subject.volume, torch.where(spine[None], 0.4, subject.density.data))
     expected = sum(DRR(part, 1020.0, 40, 10.0)(case.poses[0]) for part in (moved, rest))
     torch.testing.assert_close(case.xrays[0], expected, atol=1e-3, rtol=1e-4)
     assert (case.xrays[0] - case.drr(case.poses[0])).abs().max().item() > 1

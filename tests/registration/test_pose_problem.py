@@ -118,7 +118,7 @@ def test_images_are_those_of_the_intrinsics_as_drr_takes_them():
     problem = make_problem(views=1, bodies=1)
     states = make_states(problem)
     xray = problem.xrays[0]
-    detector, (body,) = xray.detector, xray.bodies
+    detector, (body,) = xray.detector, xray.bodies.parts
     for entry, image in enumerate(problem.images(states, 0)):
         sdd, x0, y0, size = states.intrinsics[entry, 0].tolist()
         pixel = [float(side) * math.exp(size) for side in (detector.delx, detector.dely)]

@@ -18,6 +18,7 @@ from raygrad.registration._outcome import MATCH, UNDETERMINED_MM, _decide
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.similarity import GlobalCorrelation
 from raygrad.registration._problem.uncertainty import estimate_uncertainty
+from raygrad.registration._problem.volumes import Volumes
 from raygrad.registration._result import AXES
 from raygrad.registration._solver.levenberg_marquardt import Linearisation
 
@@ -182,7 +183,7 @@ def make_problem(pose):
     reorient = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
     detector = Detector(1020.0, 4, 4, 9.0, 9.0, 0.0, 0.0, reorient)
     body = Prepared.of(torch.ones(2, 2, 2), torch.eye(4, dtype=DOUBLE))
-    xray = ScaledXRay(detector, Marching(), (body,), pose, torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4))
+    xray = ScaledXRay(detector, Marching(), Volumes([body]), pose, torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4))
     still = torch.eye(4, dtype=DOUBLE).expand(1, 1, 4, 4)
     noise = torch.zeros(1, dtype=DOUBLE)
     problem = PoseProblem((xray,), GlobalCorrelation(), torch.zeros(1, 3, dtype=DOUBLE), 70.0, UnknownGeometry(), noise)

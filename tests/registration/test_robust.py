@@ -10,6 +10,7 @@ from raygrad.phantoms._shapes import Ellipsoid, Phantom
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.robust import TUKEY, trusted_pixels
 from raygrad.registration._problem.similarity import GlobalCorrelation, LocalCorrelation
+from raygrad.registration._problem.volumes import Volumes
 
 
 def make_problem(xray, weights=None, similarity=None):
@@ -28,7 +29,7 @@ def make_problem(xray, weights=None, similarity=None):
     pose[:, 1, 3] = 850.0
     clean = see(body, detector, pose).reshape(1, 1, 30, 30)
     weights = torch.ones_like(clean) if weights is None else weights
-    scaled = ScaledXRay(detector, JOSEPH, (body,), pose, xray(clean), weights)
+    scaled = ScaledXRay(detector, JOSEPH, Volumes([body]), pose, xray(clean), weights)
     pivots, noise = torch.zeros(1, 3, dtype=DOUBLE), torch.zeros(1, dtype=DOUBLE)
     still = torch.eye(4, dtype=DOUBLE).expand(1, 1, 4, 4)
     states = States(torch.arange(1), still, still, torch.zeros(1, 1, 4, dtype=DOUBLE))

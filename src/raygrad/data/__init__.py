@@ -30,8 +30,12 @@ __all__ = [
 ]
 
 # Lent to other rooms; not for users.
+from raygrad.data._density import interpolate_log_log as interpolate_log_log
+from raygrad.data._density import water_and_bone as water_and_bone
 from raygrad.data._dicom import header_of as header_of
 from raygrad.data._dicom import headers_of as headers_of
+from raygrad.data._filled_holes import Excess as Excess
+from raygrad.data._filled_holes import take_out as take_out
 from raygrad.data._simpleitk import LPS_TO_RAS as LPS_TO_RAS
 from raygrad.data._write import check_right_angles as check_right_angles
 from raygrad.data._write import check_writable as check_writable

@@ -88,8 +88,8 @@ def hu_to_attenuation(
             "Expected energy_kev from 20 to 150 and ct_energy_kev from 40 to 150. "
             f"Got {energy_kev} and {ct_energy_kev}."
         )
-    water, bone = _linear_attenuation(energy_kev)
-    ct_water, ct_bone = _linear_attenuation(ct_energy_kev)
+    water, bone = water_and_bone(energy_kev)
+    ct_water, ct_bone = water_and_bone(ct_energy_kev)
     bone_hu = 1000 * (ct_bone / ct_water - 1)
     soft_slope = water / 1000
     bone_slope = (bone - (1000 + _BONE_STARTS_AT_HU) * soft_slope) / (bone_hu - _BONE_STARTS_AT_HU)
@@ -101,16 +101,16 @@ def hu_to_attenuation(
     return _map_slabs(attenuation, hu)
 
 
-def _linear_attenuation(energy_kev: float | int) -> tuple[float, float]:
+def water_and_bone(energy_kev: float | int) -> tuple[float, float]:
     """Water and cortical bone, in 1/mm."""
-    water, bone = (_interpolate_log_log(energy_kev, table) for table in (_WATER, _BONE))
+    water, bone = (interpolate_log_log(energy_kev, _ENERGIES_KEV, table) for table in (_WATER, _BONE))
     return water / 10, bone * _BONE_DENSITY / 10
 
 
-def _interpolate_log_log(energy_kev: float | int, table: np.ndarray) -> float:
+def interpolate_log_log(energy_kev: float | int, energies: np.ndarray, table: np.ndarray) -> float:
     """The cubic through the four neighbouring energies: a straight line would be 4 % off at 25 keV."""
-    first = int(np.clip(np.searchsorted(_ENERGIES_KEV, energy_kev) - 2, 0, len(table) - 4))
-    nodes, values = np.log(_ENERGIES_KEV[first : first + 4]), np.log(table[first : first + 4])
+    first = int(np.clip(np.searchsorted(energies, energy_kev) - 2, 0, max(0, len(table) - 4)))
+    nodes, values = np.log(energies[first : first + 4]), np.log(table[first : first + 4])
     at = math.log(energy_kev)
     weights = [math.prod((at - other) / (node - other) for other in nodes if other != node) for node in nodes]
     return math.exp(float(np.dot(weights, values)))

@@ -65,7 +65,17 @@ def select_labels(subject: Subject, labels: list[int]) -> Bool[Tensor, "x y z"]:
     return torch.isin(subject.mask.voxels, torch.tensor(labels, dtype=subject.mask.data.dtype))
 
 
-def keep_voxels(subject: Subject, selected: Bool[Tensor, "x y z"]) -> Subject:
-    """The CT with a density of 0 wherever nothing is selected."""
-    density = Volume(subject.density.data * selected[None], subject.density.affine)
-    return Subject(subject.volume, density, orientation=subject.orientation, reorient=subject.reorient)
+def displaced(subject: Subject, selected: Bool[Tensor, "x y z"]) -> tuple[Subject, Subject]:
+    """The CT with one value of tissue wherever something is selected, and what the selected has more than that.
+
+    What moves displaces tissue. One value everywhere is not what registration fills holes with.
+    """
+    density = subject.density.voxels
+    tissue = density[~selected & (density > 0.5 * density[density > 0].mean())].median()
+    rest, excess = torch.where(selected, tissue, density), torch.where(selected, density - tissue, 0.0)
+    return _with_density(subject, rest), _with_density(subject, excess)
+
+
+def _with_density(subject: Subject, density: Tensor) -> Subject:
+    volume = Volume(density[None], subject.density.affine)
+    return Subject(subject.volume, volume, orientation=subject.orientation, reorient=subject.reorient)

@@ -8,6 +8,10 @@ from raygrad.kernels._cameras import backproject_cameras as backproject_cameras
 from raygrad.kernels._cameras import project_cameras as project_cameras
 from raygrad.kernels._cameras import project_cameras_with_jacobian as project_cameras_with_jacobian
 from raygrad.kernels._checks import REDUCTIONS as REDUCTIONS
+from raygrad.kernels._meshes import MeshHits as MeshHits
+from raygrad.kernels._meshes import mesh_hits as mesh_hits
+from raygrad.kernels._meshes import project_mesh as project_mesh
+from raygrad.kernels._meshes import project_mesh_with_jacobian as project_mesh_with_jacobian
 from raygrad.kernels._occupancy import Occupancy as Occupancy
 from raygrad.kernels._occupancy import prepare as prepare
 from raygrad.kernels._project import backproject as backproject
@@ -24,6 +28,10 @@ __all__ = [
     "project_cameras_with_jacobian",
     "backproject_cameras",
     "add_voxel_driven_",
+    "project_mesh",
+    "project_mesh_with_jacobian",
+    "mesh_hits",
+    "MeshHits",
     "prepare",
     "Occupancy",
     "RENDERERS",

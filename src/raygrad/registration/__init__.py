@@ -5,7 +5,6 @@ from raygrad._progress import Status as Status
 from raygrad.geometry import UnknownGeometry as UnknownGeometry
 from raygrad.registration._displacements import Displacement as Displacement
 from raygrad.registration._displacements import displacements as displacements
-from raygrad.registration._inputs import PreparedXRay as PreparedXRay
 from raygrad.registration._inputs import prepare_xrays as prepare_xrays
 from raygrad.registration._inputs import to_line_integrals as to_line_integrals
 from raygrad.registration._inspection import RegistrationWarning as RegistrationWarning
@@ -18,6 +17,7 @@ from raygrad.registration._methods.registry import METHODS as METHODS
 from raygrad.registration._module import Registration as Registration
 from raygrad.registration._polarity import Polarity as Polarity
 from raygrad.registration._polarity import polarity as polarity
+from raygrad.registration._prepared import PreparedXRay as PreparedXRay
 from raygrad.registration._problem.similarity import FeatureSimilarity as FeatureSimilarity
 from raygrad.registration._problem.similarity import GlobalCorrelation as GlobalCorrelation
 from raygrad.registration._problem.similarity import GradientCorrelation as GradientCorrelation
@@ -26,6 +26,8 @@ from raygrad.registration._problem.similarity import Similarity as Similarity
 from raygrad.registration._problem.similarity import WeightedSum as WeightedSum
 from raygrad.registration._register import register as register
 from raygrad.registration._result import AXES as AXES
+from raygrad.registration._result import BodyResult as BodyResult
+from raygrad.registration._result import BodyStatus as BodyStatus
 from raygrad.registration._result import RegistrationResult as RegistrationResult
 from raygrad.registration._result import Uncertainty as Uncertainty
 from raygrad.registration._schedule import Stage as Stage
@@ -40,6 +42,8 @@ __all__ = [
     "search",
     "SearchRanges",
     "RegistrationResult",
+    "BodyResult",
+    "BodyStatus",
     "Status",
     "Iteration",
     "Uncertainty",

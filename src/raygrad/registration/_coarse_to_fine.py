@@ -10,13 +10,14 @@ from torch import Tensor
 
 from raygrad._progress import Iteration
 from raygrad.geometry import UnknownGeometry
-from raygrad.march import Marching
+from raygrad.march import Bodies
 from raygrad.pose import RigidTransform
-from raygrad.registration._inputs import PreparedXRay
-from raygrad.registration._problem.bodies import middle, reach, separate_bodies, whole_body
+from raygrad.registration._prepared import PreparedXRay
+from raygrad.registration._problem.model import models_of_cts
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
-from raygrad.registration._problem.pyramid import Pyramid, shrink_factor, shrink_image
+from raygrad.registration._problem.pyramid import shrink_factor, shrink_image
 from raygrad.registration._problem.robust import trusted_pixels
+from raygrad.registration._problem.subpixels import Subpixels
 from raygrad.registration._schedule import Stage
 from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.candidates import choose_distinct, distances, leaders, moved_by, rows_of_starts
@@ -61,8 +62,10 @@ class CoarseToFine:
     """The views of a registration at every level, and the way from one to the next.
 
     Attributes:
-        centre: of the CT, in mm of the world: what poses turn about.
-        radius: root mean square distance of the CT's points from its centre in mm.
+        models: what moves, together and apart.
+        model: what moves by now.
+        centre: of the CT, or the main body of a scene, in mm of the world: what poses turn about.
+        radius: root mean square distance of its points from its centre in mm.
         distances: of every view's sources from there, typically, in mm.
         trace: all iterations so far.
         last_problem: that of the stage that came last.
@@ -73,15 +76,13 @@ class CoarseToFine:
     def __init__(self, task: Task) -> None:
         if task.unknowns.columns:
             for xray in task.xrays:
-                xray.drr.detector.intrinsics.check_cone(f"unknown intrinsics ({', '.join(task.unknowns.names)})")
+                xray.detector.intrinsics.check_cone(f"unknown intrinsics ({', '.join(task.unknowns.names)})")
         self.task = task
         self.xrays = task.xrays
-        self.whole = [Pyramid(whole_body(xray.drr)) for xray in self.xrays]
-        self.parts: list[list[Pyramid]] = []
-        if task.structures:
-            self._separate()  # now, so that what is wrong with them is said before anything iterates
-        body = self.whole[0].finest
-        self.centre, self.radius = middle(body).to(self.xrays[0].init.matrix), reach(body)
+        # Now, so that what is wrong with structures is said before anything iterates.
+        self.models = models_of_cts(task.xrays, task.structures) if task.models is None else task.models
+        self.model = self.models.together
+        self.centre, self.radius = self.models.centre, self.models.radius
         away = torch.stack([(xray.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for xray in self.xrays])
         self.distances: list[float] = away.tolist()
         self.trace: list[Iteration] = []
@@ -89,13 +90,14 @@ class CoarseToFine:
 
     def candidates(self, motions: Matrices) -> Candidates:
         """Every start moved by each of the motions (in the world, about its origin)."""
+        motions = motions if self.models.is_rigid else motions[:1]  # the first is none
         starts, views = len(self.xrays[0].init), len(self.xrays)
         count = starts * len(motions)
         number = torch.arange(count, device=motions.device)
         still = torch.eye(4, dtype=motions.dtype, device=motions.device)
         states = States(
             number,
-            motions.repeat(starts, 1, 1)[:, None],
+            self.model.begun(motions.repeat(starts, 1, 1)),
             still.expand(count, views, 4, 4).clone(),
             motions.new_zeros(count, views, 4),
         )
@@ -119,12 +121,12 @@ class CoarseToFine:
             refined = candidates = self._minimise(before, stage, number)
             if self.stopped or not stage.robust:
                 break
-            if moved_by(self._poses(before), self._poses(refined), self.centre, self.radius).max() < TRUSTED_MM:
+            if self._moved(before, refined) < TRUSTED_MM:
                 break
         if len(refined.start) == 1:
             return refined
         poses = self.last_problem.comparable(self._poses(refined))
-        apart = distances(poses, poses, self.centre, self.radius)
+        apart = distances(poses, poses, self.model.pivots[self.model.main], self.radius)
         return refined[choose_distinct(refined.start, refined.at.score, apart, stage.keep, stage.margin)]
 
     def _minimise(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
@@ -135,7 +137,7 @@ class CoarseToFine:
 
         def watch(iteration: int, states: States, at: Linearisation, dampings: Tensor) -> bool:
             best = leaders(rows, at.score)
-            pose = RigidTransform(problem.poses(states, 0)[best, 0])
+            pose = RigidTransform(problem.poses(states, 0)[best, self.model.main])
             seconds = time.perf_counter() - self.task.began
             score = problem.in_users_words(at.score[best])
             shape = problem.xrays[0].shape
@@ -143,27 +145,39 @@ class CoarseToFine:
             self.stopped = bool(self.task.watch(self.trace[-1]))
             return self.stopped
 
-        minimum = minimise(problem, states, stage.iterations, stage.tolerance, watch=watch)
+        # A structure's excess over the tissue about it is faint: its way along what is seen worst takes longer.
+        limit = stage.iterations * (2 if states.motions.shape[1] > 1 else 1)
+        minimum = minimise(problem, states, limit, stage.tolerance, watch=watch)
         return Refined(candidates.start, minimum.state, minimum.at, minimum.settled, minimum.stuck)
 
-    def _poses(self, candidates: Candidates) -> Matrices:
-        """The first view's pose of each candidate."""
+    def _poses(self, candidates: Candidates, body: int | None = None) -> Matrices:
+        """The first view's pose of each candidate, as a body sees it: by default the main one."""
         rig = self.xrays[0].init.matrix[candidates.start]
-        return candidates.states.motions[:, 0] @ candidates.states.offsets[:, 0] @ rig
+        body = self.model.main if body is None else body
+        return candidates.states.motions[:, body] @ candidates.states.offsets[:, 0] @ rig
+
+    def _moved(self, before: Candidates, after: Candidates) -> float:
+        """The farthest that a body of any candidate has moved, of a CT that of its rest."""
+        model = self.model
+        bodies = [model.main] if model.at_rest is None else range(len(model.names))
+        ways = [
+            moved_by(self._poses(before, body), self._poses(after, body), model.pivots[body], model.radius_of(body))
+            for body in bodies
+        ]
+        return torch.stack(ways).max().item()
 
     def problem(self, candidates: Candidates, stage: Stage) -> PoseProblem:
         """What the views see at a stage, and what of it is unknown."""
-        apart = candidates.states.motions.shape[1] > 1
-        pyramids = self._separate() if apart else [[pyramid] for pyramid in self.whole]
-        centres = [middle(part.finest).to(self.centre) for part in pyramids[0][1:]]
+        model = self.model
         xrays = [
-            self._scaled(xray, distance, candidates, stage, parts)
-            for xray, distance, parts in zip(self.xrays, self.distances, pyramids, strict=True)
+            self._scaled(xray, distance, candidates, stage, bodies)
+            for xray, distance, bodies in zip(self.xrays, self.distances, model.bodies, strict=True)
         ]
         noise = self.centre.new_zeros(len(candidates.start))
-        pivots = torch.stack([self.centre, *centres])
         geometry = self.task.unknowns if stage.calibrate else UnknownGeometry()
-        problem = PoseProblem(tuple(xrays), stage.similarity, pivots, self.radius, geometry, noise)
+        problem = PoseProblem(
+            tuple(xrays), stage.similarity, model.pivots, model.radii, geometry, noise, model.linkage, self.centre
+        )
         if stage.robust:
             weights = [trusted_pixels(problem, candidates.states, view) for view in range(len(xrays))]
             xrays = [replace(xray, weights=trusted) for xray, trusted in zip(xrays, weights, strict=True)]
@@ -176,29 +190,29 @@ class CoarseToFine:
         return problem
 
     def _scaled(
-        self, xray: PreparedXRay, distance: float, candidates: Candidates, stage: Stage, parts: Sequence[Pyramid]
+        self, xray: PreparedXRay, distance: float, candidates: Candidates, stage: Stage, bodies: Bodies
     ) -> ScaledXRay:
         """A view's X-ray at a stage."""
-        detector = xray.drr.detector
+        detector = xray.detector
         factor = shrink_factor(detector, stage.pixels)
         magnified = 1.0 if detector.parallel else min(1.0, distance / float(detector.sdd))
         pixel = factor * float(min(detector.delx, detector.dely)) * magnified
         shrunk = detector if factor == 1 else detector.with_intrinsics(detector.intrinsics.shrunk(factor))
-        marching = Marching(stage.renderer or xray.drr.renderer, backend=xray.drr.backend)
-        bodies = tuple(part.finest if factor == 1 else part.level(pixel) for part in parts)
+        marching = xray.marching.replaced(renderer=stage.renderer or xray.marching.renderer)
+        if factor > 1:
+            bodies = bodies.coarser(pixel)
+            if (side := min(factor, self.model.subpixels)) > 1:
+                bodies = Subpixels(bodies, side)
         rig = xray.init.matrix[candidates.start]
         return ScaledXRay(shrunk, marching, bodies, rig, *shrink_image(xray.image, xray.weights[None, None], factor))
 
     def _take_apart(self, candidates: Candidates) -> Candidates:
-        """Give every structure the motion that it has made with the rest so far."""
-        states = candidates.states
-        if not self.task.structures or states.motions.shape[1] > 1:
+        """Let every body move by itself from the motion that it has made with the others so far."""
+        if self.models.apart is None or self.model is self.models.apart:
             return candidates
-        motions = states.motions.repeat(1, 1 + len(self.task.structures), 1, 1)
+        self.model = self.models.apart
+        states, bodies = candidates.states, len(self.model.names)
+        motions = states.motions
+        if motions.shape[1] < bodies:  # a CT so far, now its structures
+            motions = motions.repeat(1, bodies, 1, 1)
         return replace(candidates, states=replace(states, motions=motions))
-
-    def _separate(self) -> list[list[Pyramid]]:
-        if not self.parts:
-            bodies = (separate_bodies(xray.drr, self.task.structures) for xray in self.xrays)
-            self.parts = [[Pyramid(body) for body in parts] for parts in bodies]
-        return self.parts

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,42 +11,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from raygrad.drr import DRR
-from raygrad.geometry import views_from
+from raygrad.geometry import Detector
 from raygrad.kernels import sums_in
-from raygrad.march import Marching, march
+from raygrad.march import Marching
 from raygrad.pose import RigidTransform, make_matrix
 from raygrad.registration._inspection import RegistrationWarning, inspect_start
+from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.bodies import whole_body
-from raygrad.types import Images
+from raygrad.registration._problem.volumes import Volumes
 
 Image = Tensor | np.ndarray
 _LEAST_SHOWN, _LITTLE_SHOWN = 0.01, 0.05  # parts of the image that a mask must leave, and should
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedXRay:
-    """One X-ray of the patient, ready for registration. `prepare_xrays` makes it, and checks all of it.
-
-    Attributes:
-        image: line integrals, in the dtype of the DRR's images and on its device.
-        drr: renders what the X-ray is compared to.
-        weights: how much each pixel counts, from 0 to 1; like `image`. At least one is 1.
-        init: the starts as the poses (camera_to_world before `reorient`) that `drr(pose)` takes: float64, whatever
-            the DRR's dtype, so that what many small steps add up to is not rounded; and on its device (see
-            `finest_dtype`).
-    """
-
-    image: Float[Tensor, "1 1 height width"]
-    drr: DRR
-    weights: Float[Tensor, "height width"]
-    init: RigidTransform
-
-    def render(self, pose: RigidTransform) -> Images:
-        """The images (batch, 1, height, width) from these poses, whatever the DRR's `reshape` says."""
-        drr = self.drr
-        marching = Marching(drr.renderer, backend=drr.backend)
-        image = march(whole_body(drr), views_from(drr.detector, pose), marching)
-        return image.reshape(len(pose), 1, *self.weights.shape)
 
 
 def prepare_xrays(
@@ -82,8 +56,8 @@ def prepare_xrays(
         RegistrationWarning: the mask leaves little; some of the starts do not see the CT, or put the source inside
             it; the X-ray looks like an intensity or an inverted image.
     """
-    xrays, drrs, inits = _as_list(xray), _as_list(drr), _as_list(init)
-    masks = [None] * len(xrays) if mask is None else _as_list(mask)
+    xrays, drrs, inits = as_list(xray), as_list(drr), as_list(init)
+    masks = [None] * len(xrays) if mask is None else as_list(mask)
     counts = {"X-ray(s)": len(xrays), "DRR(s)": len(drrs), "initial pose(s)": len(inits), "mask(s)": len(masks)}
     if len(set(counts.values())) > 1 or not xrays:
         got = ", ".join(f"{count} {what}" for what, count in counts.items() if what != "mask(s)" or mask is not None)
@@ -97,17 +71,21 @@ def prepare_xrays(
         _check_drr(camera, name)
     if len({camera.device for camera in drrs}) > 1:
         raise ValueError(f"Expected all DRRs on one device. Got {', '.join(str(camera.device) for camera in drrs)}.")
-    starts = max(len(_check_pose(pose, name)) for pose, name in zip(inits, names, strict=True))
+    starts = max(len(check_pose(pose, name)) for pose, name in zip(inits, names, strict=True))
 
     prepared = []
     for image, camera, pose, shown, name in zip(xrays, drrs, inits, masks, names, strict=True):
         if len(pose) not in (1, starts):
             raise ValueError(f"Expected {starts} starts or one as initial poses{name}. Got {len(pose)}.")
-        weights = _make_weights(shown, camera, name)
-        values = _make_image(image, weights, camera, name)
-        prepared.append(PreparedXRay(values, camera, weights, _refine(pose, starts, camera)))
+        like = torch.zeros((), dtype=sums_in(camera.dtype), device=camera.device)
+        weights = make_weights(shown, camera.detector, like, name)
+        values = make_image(image, weights, camera.detector, name)
+        init = refine(pose, starts, camera.device)
+        whole, marching = Volumes([whole_body(camera)]), Marching(camera.renderer, backend=camera.backend)
+        isocentre = camera.subject.volume.get_center()
+        prepared.append(PreparedXRay(values, weights, init, camera.detector, whole, marching, isocentre, camera))
     for one, name in zip(prepared, names, strict=True):
-        inspect_start(one.drr, one.init, one.image, one.weights, name)
+        inspect_start(one, name)
     return tuple(prepared)
 
 
@@ -137,7 +115,7 @@ def to_line_integrals(intensity: Image, air: float | int | Image | None = None) 
     return -(measured / unattenuated).clamp(1e-5, 1.0).log()
 
 
-def _as_list(value: Any) -> list:
+def as_list(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple, nn.ModuleList)) else [value]
 
 
@@ -161,7 +139,7 @@ def _check_drr(drr: Any, name: str) -> None:
         raise ValueError(f"Expected a DRR{name} of line integrals, reducefn='sum'. Got reducefn={drr.reducefn!r}.")
 
 
-def _check_pose(pose: Any, name: str) -> RigidTransform:
+def check_pose(pose: Any, name: str) -> RigidTransform:
     if not isinstance(pose, RigidTransform):
         raise TypeError(
             f"Expected the initial pose{name} as a raygrad.pose.RigidTransform, such as raygrad.pose.convert makes. "
@@ -188,18 +166,18 @@ def finest_dtype(device: torch.device) -> torch.dtype:
     return torch.float64
 
 
-def _refine(pose: RigidTransform, starts: int, drr: DRR) -> RigidTransform:
+def refine(pose: RigidTransform, starts: int, device: torch.device) -> RigidTransform:
     """The poses in float64, their rotations orthonormal to its precision."""
     matrix = pose.matrix.detach().cpu().double()
     rigid = make_matrix(roma.special_procrustes(matrix[:, :3, :3]), matrix[:, :3, 3])
-    return RigidTransform(rigid.expand(starts, 4, 4).contiguous().to(drr.device, finest_dtype(drr.device)))
+    return RigidTransform(rigid.expand(starts, 4, 4).contiguous().to(device, finest_dtype(device)))
 
 
-def _make_weights(mask: Image | None, drr: DRR, name: str) -> Float[Tensor, "height width"]:
-    """The mask as weights in the dtype of the DRR's images and on its device; ones without a mask."""
+def make_weights(mask: Image | None, detector: Detector, like: Tensor, name: str) -> Float[Tensor, "height width"]:
+    """The mask as weights in the dtype of rendered images and on their device; ones without a mask."""
     if mask is None:
-        return torch.ones(drr.detector.height, drr.detector.width, dtype=sums_in(drr.dtype), device=drr.device)
-    weights = _as_image(_as_tensor(mask, f"the mask{name}"), drr, f"the mask{name}")
+        return torch.ones(detector.height, detector.width).to(like)
+    weights = _as_image(_as_tensor(mask, f"the mask{name}"), detector, f"the mask{name}").to(like.device)
     if not weights.isfinite().all() or weights.min() < 0 or weights.max() > 1:
         raise ValueError(f"Expected the mask{name} as booleans, or finite weights from 0 (ignored) to 1 (counts).")
     shown = weights.mean().item()
@@ -211,12 +189,12 @@ def _make_weights(mask: Image | None, drr: DRR, name: str) -> Float[Tensor, "hei
     if shown < _LITTLE_SHOWN:
         message = f"The mask{name} leaves only {shown:.1%} of the image. If it marks what to leave out, give 1 - mask."
         warnings.warn(message, RegistrationWarning, stacklevel=3)
-    return (weights / weights.max()).to(sums_in(drr.dtype))
+    return (weights / weights.max()).to(like)
 
 
-def _make_image(xray: Image, weights: Tensor, drr: DRR, name: str) -> Float[Tensor, "1 1 height width"]:
-    """The X-ray in the dtype of the DRR's images and on its device; what the mask hides is finite."""
-    image = _as_image(_as_tensor(xray, f"the X-ray{name}"), drr, f"the X-ray{name}")
+def make_image(xray: Image, weights: Tensor, detector: Detector, name: str) -> Float[Tensor, "1 1 height width"]:
+    """The X-ray in the dtype of rendered images and on their device; what the mask hides is finite."""
+    image = _as_image(_as_tensor(xray, f"the X-ray{name}"), detector, f"the X-ray{name}").to(weights.device)
     visible = image[weights > 0]
     wrong = int((~visible.isfinite()).sum())
     if wrong:
@@ -231,12 +209,12 @@ def _make_image(xray: Image, weights: Tensor, drr: DRR, name: str) -> Float[Tens
             f"Expected an X-ray{name} with a patient on it. Got the same value, {low:g}, everywhere{where}."
         )
     filled = torch.where(image.isfinite(), image, visible.to(finest_dtype(image.device)).mean().to(image))
-    return filled.to(sums_in(drr.dtype))[None, None]
+    return filled.to(weights)[None, None]
 
 
-def _as_image(value: Tensor, drr: DRR, what: str) -> Float[Tensor, "height width"]:
-    """The image without leading axes of 1, on the DRR's device."""
-    height, width = drr.detector.height, drr.detector.width
+def _as_image(value: Tensor, detector: Detector, what: str) -> Float[Tensor, "height width"]:
+    """The image without leading axes of 1."""
+    height, width = detector.height, detector.width
     if value.ndim not in (2, 3, 4) or value.shape[-2:] != (height, width) or value.numel() != height * width:
         hint = ""
         if value.ndim in (3, 4) and value.shape[-2:] == (height, width):
@@ -249,4 +227,4 @@ def _as_image(value: Tensor, drr: DRR, what: str) -> Float[Tensor, "height width
             f"Expected {what} of shape ({height}, {width}), the detector's rows and columns, or with leading axes of "
             f"1. Got {tuple(value.shape)}.{hint}"
         )
-    return value.reshape(height, width).to(drr.device)
+    return value.reshape(height, width)

@@ -6,17 +6,18 @@ import warnings
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 from raygrad.drr import DRR
 from raygrad.geometry import Detector, views_from
-from raygrad.march import Marching, march
 from raygrad.pose import RigidTransform
 from raygrad.registration._polarity import polarity
-from raygrad.registration._problem.bodies import whole_body
+from raygrad.registration._prepared import PreparedXRay
 from raygrad.types import Images
 
 Image = Float[Tensor, "1 1 height width"]
 Weights = Float[Tensor, "height width"]
+NOTHING_SEEN = "Expected a start{} whose beam meets what the X-ray shows. Got an image of zeros: check poses and units."
 _STARTS, _SIDE = 8, 32  # at most so many starts are looked at, in images of so many pixels a side
 
 
@@ -24,14 +25,11 @@ class RegistrationWarning(UserWarning):
     """A registration goes on, though what it was given looks wrong."""
 
 
-def inspect_start(drr: DRR, init: RigidTransform, xray: Image, weights: Weights, name: str) -> None:
+def inspect_start(xray: PreparedXRay, name: str) -> None:
     """Render some of the starts coarsely, and compare them with the X-ray.
 
     Args:
-        drr: camera and CT.
-        init: the starts.
-        xray: (1, 1, height, width) of the detector, finite.
-        weights: (height, width), from 0 to 1.
+        xray: with its starts, and what it is compared to.
         name: which view it is, for messages: " of view 1", or nothing.
 
     Raises:
@@ -41,17 +39,18 @@ def inspect_start(drr: DRR, init: RigidTransform, xray: Image, weights: Weights,
         RegistrationWarning: some have not, or have the source inside the CT, or the X-ray looks like an intensity or
             an inverted image.
     """
+    init, drr = xray.init, xray.drr
     chosen = torch.linspace(0, len(init) - 1, min(_STARTS, len(init))).round().long()
     starts = RigidTransform(init.matrix[chosen.to(init.device)])
     with torch.no_grad():
-        moving = _render_coarsely(drr, starts)
+        moving = _render_coarsely(xray, starts)
         seen = moving.flatten(1).amax(1) > 0
         if not seen.any():
-            raise ValueError(_describe_miss(drr, starts, name))
+            raise ValueError(_describe_miss(drr, starts, name) if drr else NOTHING_SEEN.format(name))
         if not seen.all():
             missing = ", ".join(str(int(start)) for start in chosen[~seen.cpu()])
             _warn(f"The beam misses the CT at start(s) {missing}{name}: those cannot find it.")
-        inside = _source_is_inside(drr, starts)
+        inside = torch.zeros(len(starts), dtype=torch.bool) if drr is None else _source_is_inside(drr, starts)
         if inside.any():
             numbers = ", ".join(str(int(start)) for start in chosen[inside])
             what = "Where rays of the parallel beam begin" if drr.detector.parallel else "The X-ray source"
@@ -59,7 +58,7 @@ def inspect_start(drr: DRR, init: RigidTransform, xray: Image, weights: Weights,
                 f"{what} is inside the CT at start(s) {numbers}{name}. The translation puts it at its "
                 "distance from the isocentre, in mm: (0, 850, 0) with the usual orientation, not (0, 0, 0)."
             )
-        if _looks_inverted(xray, weights, moving[seen]):
+        if _looks_inverted(xray.image, xray.weights, moving[seen]):
             _warn(
                 f"The X-ray{name} looks inverted next to the image of the CT: bright where little is in the beam. "
                 "Registration needs line integrals, near 0 in air and high in bone. If it holds raw intensities "
@@ -73,17 +72,20 @@ def _warn(message: str) -> None:
     warnings.warn(message, RegistrationWarning, stacklevel=4)
 
 
-def _render_coarsely(drr: DRR, pose: RigidTransform) -> Images:
+def _render_coarsely(xray: PreparedXRay, pose: RigidTransform) -> Images:
     """Images of the whole detector with at most `_SIDE` pixels a side."""
-    coarse = _coarse_detector(drr)
-    image = march(whole_body(drr), views_from(coarse, pose), Marching(drr.renderer, backend=drr.backend))
+    if xray.drr is None:  # what is thin is not to fall between coarse pixels
+        size = (min(xray.detector.height, _SIDE), min(xray.detector.width, _SIDE))
+        return functional.adaptive_avg_pool2d(xray.render(pose), size).float()
+    coarse = _coarse_detector(xray.detector)
+    image = xray.whole.march([views_from(coarse, pose)], xray.marching)
     return image.reshape(len(pose), 1, coarse.height, coarse.width).float()
 
 
-def _coarse_detector(drr: DRR) -> Detector:
+def _coarse_detector(detector: Detector) -> Detector:
     """The whole detector in at most `_SIDE` pixels a side."""
-    full = drr.detector.intrinsics.detached()
-    return drr.detector.with_intrinsics(full.resampled(min(full.height, _SIDE), min(full.width, _SIDE)))
+    full = detector.intrinsics.detached()
+    return detector.with_intrinsics(full.resampled(min(full.height, _SIDE), min(full.width, _SIDE)))
 
 
 def _looks_inverted(xray: Image, weights: Weights, moving: Float[Tensor, "start 1 rows columns"]) -> bool:
@@ -93,7 +95,7 @@ def _looks_inverted(xray: Image, weights: Weights, moving: Float[Tensor, "start 
 
 def _source_is_inside(drr: DRR, pose: RigidTransform) -> Bool[Tensor, " start"]:
     """At which starts the source, or where a ray of a parallel beam begins, lies in the box of the CT's voxels."""
-    source, _ = _coarse_detector(drr)(pose)
+    source, _ = _coarse_detector(drr.detector)(pose)
     world_to_voxel = drr.world_to_voxel.cpu().double()
     voxel = source.cpu().double() @ world_to_voxel[:3, :3].T + world_to_voxel[:3, 3]
     size = torch.tensor(drr.density.shape[-3:], dtype=torch.float64)

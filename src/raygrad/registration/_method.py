@@ -15,7 +15,8 @@ class Method:
 
     Attributes:
         name: of the method, as a shorthand and in messages.
-        finds: what it can find beside poses: "structures" that move by themselves, "unknowns" of the geometry.
+        finds: what it can find beside poses: "structures" that move by themselves, "unknowns" of the geometry,
+            "bodies" of a scene.
     """
 
     name: ClassVar[str]

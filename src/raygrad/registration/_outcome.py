@@ -7,6 +7,7 @@ from torch import Tensor
 
 from raygrad._progress import Status
 from raygrad.pose import RigidTransform
+from raygrad.registration._body_results import UNDETERMINED_MM, results_of_bodies
 from raygrad.registration._coarse_to_fine import CoarseToFine, Refined
 from raygrad.registration._problem.pose_problem import PoseProblem, States
 from raygrad.registration._problem.similarity import GradientCorrelation
@@ -25,8 +26,6 @@ than 0.76, and 0.81 for a view from behind, mirrored.
 """
 EQUAL = 1.1
 """A pose is as good as another whose score lacks at most so many times less to 1."""
-UNDETERMINED_MM = 20.0
-"""The image leaves a direction undetermined whose standard deviation is larger."""
 
 
 def conclude(course: CoarseToFine, candidates: Refined) -> RegistrationResult:
@@ -40,7 +39,8 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     """A result with an entry for every candidate."""
     match = course.problem(candidates, LOOK).score(candidates.states.renumbered())
     problem, states = course.last_problem, candidates.states
-    uncertainty = estimate_uncertainty(problem, states, candidates.at)
+    main = course.model.main
+    uncertainty = estimate_uncertainty(problem, states, candidates.at, main)
     vague = torch.tensor([uncertainty.weakest(entry)[1] > UNDETERMINED_MM for entry in range(len(states))])
     if problem.is_flat:
         uncertainty = uncertainty.without_depth()
@@ -48,20 +48,18 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     interrupted = (moving | course.cut_short) & course.stopped
     ends = (match, candidates.settled, candidates.stuck, rivalled.cpu() | vague, interrupted)
     views = range(len(problem.xrays))
-    poses = [problem.found(states, view) for view in views]
+    status = tuple(_decide(*end) for end in zip(*(values.tolist() for values in ends), strict=True))
+    bodies = results_of_bodies(course.model, problem, states, candidates.at, status)
     return RegistrationResult(
-        tuple(RigidTransform(pose[:, 0]) for pose in poses),
+        tuple(RigidTransform(problem.found(states, view)[:, main]) for view in views),
         problem.in_users_words(candidates.at.score),
-        tuple(_decide(*end) for end in zip(*(values.tolist() for values in ends), strict=True)),
+        status,
         tuple(course.trace),
         time.perf_counter() - course.task.began,
         uncertainty,
         tuple(_intrinsics(course, problem, states, view) for view in views) if problem.geometry.columns else (),
-        {
-            name: tuple(RigidTransform(pose[:, number]) for pose in poses)
-            for number, name in enumerate(course.task.structures, start=1)
-            if number < len(problem.pivots)
-        },
+        {name: bodies[name].poses for name in course.task.structures if name in bodies},
+        bodies,
     )
 
 
@@ -83,7 +81,7 @@ ARGUMENTS = {"sdd": ("sdd",), "x0": ("x0",), "y0": ("y0",), "pixel_size": ("delx
 
 def _intrinsics(course: CoarseToFine, problem: PoseProblem, states: States, view: int) -> dict[str, Tensor]:
     """The intrinsics of a view that were unknown, by the names of `DRR`'s arguments."""
-    assumed = course.xrays[view].drr.detector.intrinsics
+    assumed = course.xrays[view].detector.intrinsics
     sdd, x0, y0, size = states.intrinsics[:, view].unbind(-1)
     found = {
         "sdd": assumed.sdd + sdd,

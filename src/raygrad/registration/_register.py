@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast, overload
 
 from raygrad.drr import DRR
-from raygrad.geometry import UnknownGeometry
+from raygrad.geometry import ConeViews, UnknownGeometry
 from raygrad.pose import RigidTransform
 from raygrad.registration._inputs import Image, prepare_xrays
 from raygrad.registration._method import Method
@@ -15,16 +15,39 @@ from raygrad.registration._options import make_method
 from raygrad.registration._problem.bodies import Structures
 from raygrad.registration._progress import Callback, watched
 from raygrad.registration._result import RegistrationResult
+from raygrad.registration._scene_inputs import prepare_scene
 from raygrad.registration._search import search
 from raygrad.registration._solver.candidates import SearchRanges
 from raygrad.registration._task import Task
+from raygrad.scene import Scene
 
 
+@overload
 def register(
     xray: Image | Sequence[Image],
     drr: DRR | Sequence[DRR],
     init: RigidTransform | Sequence[RigidTransform] | None = None,
+    **options: Any,
+) -> RegistrationResult: ...
+
+
+@overload
+def register(
+    xray: Image | Sequence[Image],
+    drr: ConeViews | Sequence[ConeViews],
+    init: Scene,
     *,
+    free: Iterable[str] | str | None = None,
+    **options: Any,
+) -> RegistrationResult: ...
+
+
+def register(
+    xray: Image | Sequence[Image],
+    drr: DRR | ConeViews | Sequence[DRR] | Sequence[ConeViews],
+    init: RigidTransform | Sequence[RigidTransform] | Scene | None = None,
+    *,
+    free: Iterable[str] | str | None = None,
     ranges: SearchRanges | None = None,
     mask: Image | Sequence[Image | None] | None = None,
     method: Method | str = "lm",
@@ -35,7 +58,10 @@ def register(
     seed: int = 0,
     **options: Any,
 ) -> RegistrationResult:
-    """Find the pose that an X-ray was taken from.
+    """Find the pose that an X-ray was taken from, or the poses of all bodies of a scene.
+
+    `register(xray, drr, init)` finds from where a DRR's CT looks like the X-ray, `register(xray, views, scene)` where
+    the bodies of a `raygrad.scene.Scene` are.
 
     The default method compares normalised images, from coarse to fine, by Levenberg and Marquardt's least squares with
     the exact Jacobian of the images; it needs neither training nor learning rates.
@@ -46,9 +72,13 @@ def register(
     Args:
         xray: line integrals (height, width) or (1, 1, height, width) on the DRR's detector: -log(I / I0), as
             `to_line_integrals` makes them. Any unit, brightness and contrast will do.
-        drr: the camera and the CT, for each view.
+        drr: the camera and the CT, for each view; of a scene the view of each X-ray as `ConeViews`, whose poses are the
+            starts. Where the views are in the world, and to each other, stays as it is: bodies move.
         init: where to start: poses as `drr(pose)` takes them, one or a batch, for each view. Without, the best of
-            `search` is returned.
+            `search` is returned. Or the scene: its bodies start at their own poses.
+        free: names of the scene's bodies that move, with joints in the way of these; by default all that have neither
+            parent nor joint. The others stay where they are in the world, or to their parents. At first what is free
+            moves as one, about the largest body; from the first stage that is `apart` on each moves by itself.
         ranges: search so far about `init`, see `search`.
         mask: weights of the pixels, 0 for those that do not count: beyond the collimator, a table, metal.
         method: an object with its options, `LevenbergMarquardt(stages=...)`, `Adam(metric=...)` or
@@ -63,22 +93,30 @@ def register(
 
     Returns:
         Poses, scores, a status for each start and the way there. Look at the status: a start outside the capture range
-        ends as `Status.NO_MATCH`, one from which two poses fit alike as `Status.AMBIGUOUS`. No status tells of a wrong
-        sdd or pixel size: a pose at another depth makes up for them, and the images match all the same. Along one
-        parallel beam no image tells a depth: that of the start stays, `uncertainty` has it as unknown, and the status
-        speaks of the other five motions.
+        ends as `Status.NO_MATCH`, one from which two poses fit alike as `Status.AMBIGUOUS`; `bodies` has the poses,
+        joints, uncertainty and status of each body of a scene. No status tells of a wrong sdd or pixel size: a pose at
+        another depth makes up for them, and the images match all the same. Along one parallel beam no image tells a
+        depth: that of the start stays, `uncertainty` has it as unknown, and the status speaks of the other five
+        motions.
 
     Raises:
         TypeError, ValueError: what `prepare_xrays` refuses; unknown methods, options or structures, and what the method
-            cannot find.
+            cannot find; of a scene: free bodies that are not in it, or cannot move; ranges or structures, which are a
+            DRR's.
 
     Warns:
         RegistrationWarning: the X-ray looks inverted, or a start does not see the CT; see `prepare_xrays`.
     """
     began = time.perf_counter()
     chosen = make_method(method, options)
+    scene, cameras = _scene_of(drr, init, ranges, structures, free)
     geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
-    _check_that_it_finds(chosen, structures, geometry)
+    _check_that_it_finds(chosen, structures, geometry, bodies=scene is not None)
+    if scene is not None:
+        seen, models = prepare_scene(xray, cameras, scene, free, mask)
+        with watched(callback, progress, f"register ({chosen.name})") as watch:
+            return chosen(Task(seen, {}, geometry, seed, watch, began, models))
+    drr, init = cast(DRR | Sequence[DRR], drr), cast(RigidTransform | Sequence[RigidTransform] | None, init)
     if init is None or ranges is not None:
         found = search(
             xray,
@@ -99,8 +137,32 @@ def register(
         return chosen(Task(xrays, structures or {}, geometry, seed, watch, began))
 
 
-def _check_that_it_finds(method: Method, structures: Structures | None, geometry: UnknownGeometry) -> None:
-    asked = {"structures": bool(structures), "unknowns": not geometry.is_none}
+def _scene_of(
+    views: Any, init: Any, ranges: SearchRanges | None, structures: Structures | None, free: Any
+) -> tuple[Scene | None, Any]:
+    """The scene and its views, if it is one that is to be registered."""
+    first = views[0] if isinstance(views, list | tuple) and views else views
+    if not isinstance(first, ConeViews) and not isinstance(init, Scene):
+        if free is not None:
+            raise ValueError("Expected free bodies of a scene, register(xray, views, scene, free=...). Got a DRR.")
+        return None, None
+    if not isinstance(first, ConeViews) or not isinstance(init, Scene):
+        kinds = f"{type(first).__name__} and {type(init).__name__}"
+        raise TypeError(
+            "Expected X-rays, their ConeViews and a raygrad.scene.Scene, or X-rays, DRRs and poses. "
+            f"Got {kinds} as second and third."
+        )
+    given = {"ranges": ranges, "structures": structures}
+    if wrong := [name for name, value in given.items() if value]:
+        hint = "Body(ct, labels=...) is a structure of a scene; a search needs a DRR."
+        raise ValueError(f"Expected no {' or '.join(wrong)} beside a scene. Got {given[wrong[0]]}: {hint}")
+    return init, views
+
+
+def _check_that_it_finds(
+    method: Method, structures: Structures | None, geometry: UnknownGeometry, bodies: bool = False
+) -> None:
+    asked = {"structures": bool(structures), "unknowns": not geometry.is_none, "bodies": bodies}
     if missing := [name for name, wanted in asked.items() if wanted and name not in method.finds]:
         able = [name for name, kind in METHODS.items() if set(missing) <= set(kind.finds)]
         raise ValueError(f"Expected method {' or '.join(able)} for {' and '.join(missing)}. Got {method.name!r}.")

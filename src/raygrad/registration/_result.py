@@ -3,6 +3,7 @@
 import csv
 import math
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from os import PathLike
 from typing import Any
 
@@ -13,6 +14,25 @@ from torch import Tensor
 from raygrad._progress import Iteration, Status
 from raygrad.pose import RigidTransform
 from raygrad.types import Scores
+
+
+class BodyStatus(str, Enum):
+    """How it ended for one body of several."""
+
+    CONVERGED = "converged"
+    """The registration converged, and the images determine where the body is."""
+    NOT_CONVERGED = "not converged"
+    """The registration did not, see its own status."""
+    UNDETERMINED = "undetermined"
+    """The images leave a direction of it undetermined."""
+    NOT_SEEN = "not seen"
+    """No pixel that counts changes when it moves: it is outside the beam, hidden, or inside another body."""
+    FIXED = "fixed"
+    """It was not to move, in the world or against its parent."""
+
+    def __str__(self) -> str:
+        return self.value
+
 
 AXES = ("x", "y", "depth", "about x", "about y", "about depth")
 """The six motions of a camera: along and about its own axes, of which the third is the beam."""
@@ -25,10 +45,10 @@ class Uncertainty:
     """How well the image determines the pose, of every start.
 
     Motions are small: a translation in mm along, and a rotation in radians about, the axes of the (first) camera
-    through the CT's isocentre, in the order of `AXES`.
+    through the CT's isocentre, or through a body's own middle, in the order of `AXES`.
 
     Attributes:
-        covariance: of the six motions (start, 6, 6), in float64 on the CPU.
+        covariance: of the six motions (start, 6, 6), in float64 on the CPU. Infinite where nothing is seen.
         radius: what makes rotations comparable to translations: mm that a radian moves a typical point of the CT.
     """
 
@@ -53,9 +73,100 @@ class Uncertainty:
         The motion has length 1 and its largest component is positive.
         """
         scale = torch.tensor([1.0] * 3 + [self.radius] * 3).to(self.covariance)
+        if not self.covariance[start].isfinite().all():
+            least = self.covariance[start].diagonal().argmax()
+            return torch.eye(6).to(scale)[least], math.inf
         variances, motions = torch.linalg.eigh(self.covariance[start] * scale[:, None] * scale)
         motion = motions[:, -1]
         return motion * motion[motion.abs().argmax()].sign(), variances[-1].clamp_min(0).sqrt().item()
+
+
+@dataclass(frozen=True)
+class BodyResult:
+    """Where one body of several is, of every start.
+
+    Attributes:
+        poses: camera_to_body of every view, each with one pose per start: what `RegistrationResult.poses` are of the
+            main body.
+        body_to_world: where it is, one per start: of a scene in the world that the views were given in, of a structure
+            in the CT's world.
+        status: what became of it at each start.
+        uncertainty: of its motions about its own middle, whatever else was found beside it.
+        joint: the values of its joint (start, value), as the joint counts them; none for bodies that move freely.
+        joint_deviations: the standard deviations of these.
+        unseen: twists [v | w] in its own frame that change no image, and were left as they were (twist, 6): of a wire
+            the turn about its own axis.
+    """
+
+    poses: tuple[RigidTransform, ...]
+    body_to_world: RigidTransform
+    status: tuple[BodyStatus, ...]
+    uncertainty: Uncertainty | None
+    joint: Float[Tensor, "start value"]
+    joint_deviations: Float[Tensor, "start value"]
+    unseen: Float[Tensor, "twist 6"]
+
+    def relative_to(self, other: "BodyResult") -> RigidTransform:
+        """The map from this body's frame to another's, of every start: a cup in the pelvis.
+
+        Args:
+            other: of the same result.
+        """
+        return self.body_to_world.compose(other.body_to_world.inverse())
+
+    def only(self, start: int) -> "BodyResult":
+        """The result of one start alone.
+
+        Args:
+            start: its number.
+        """
+        one = slice(start, start + 1)
+        uncertainty = self.uncertainty
+        return BodyResult(
+            tuple(RigidTransform(pose[one]) for pose in self.poses),
+            RigidTransform(self.body_to_world[one]),
+            self.status[one],
+            uncertainty and Uncertainty(uncertainty.covariance[one], uncertainty.radius),
+            self.joint[one],
+            self.joint_deviations[one],
+            self.unseen,
+        )
+
+    def summary(self, start: int = 0) -> str:
+        """What became of it, in one line.
+
+        Args:
+            start: of which start.
+        """
+        parts = [str(self.status[start])]
+        if self.uncertainty is not None and self.status[start] is not BodyStatus.NOT_SEEN:
+            parts.append(_precision(self.uncertainty, start))
+        if self.joint.shape[1]:
+            pairs = zip(self.joint[start].tolist(), self.joint_deviations[start].tolist(), strict=True)
+            parts.append("joint " + ", ".join(f"{value:.5g} +- {deviation:.2g}" for value, deviation in pairs))
+        if len(self.unseen):
+            parts.append(f"{len(self.unseen)} motion(s) that no image shows left as they were")
+        return "; ".join(parts)
+
+    def outcome(self, start: int = 0) -> dict[str, Any]:
+        """What became of it, in numbers and texts; poses row by row.
+
+        Args:
+            start: of which start.
+        """
+        outcome: dict[str, Any] = {
+            "status": str(self.status[start]),
+            "poses": [_rows(pose.matrix[start]) for pose in self.poses],
+            "body_to_world": _rows(self.body_to_world.matrix[start]),
+        }
+        if self.uncertainty is not None:
+            outcome["standard_deviations"] = _deviations(self.uncertainty, start, "the body's own middle")
+        if self.joint.shape[1]:
+            outcome["joint"] = [_finite(value) for value in self.joint[start].tolist()]
+            outcome["joint_deviations"] = [_finite(value) for value in self.joint_deviations[start].tolist()]
+        if len(self.unseen):
+            outcome["unseen"] = [[_finite(value) for value in twist] for twist in self.unseen.tolist()]
+        return outcome
 
 
 @dataclass(frozen=True)
@@ -63,7 +174,8 @@ class RegistrationResult:
     """Where the X-rays were taken from, of every start.
 
     Attributes:
-        poses: camera_to_world of every view, each with one pose per start; `pose` is the first view's.
+        poses: camera_to_world of every view, each with one pose per start; `pose` is the first view's. Of a scene they
+            are in the frame of its main body, the largest of those that move: for a CT that is its world.
         score: similarity at the end (start,): the correlation of what the last stage compares, at most 1, or what the
             user's own metric says.
         status: how each start ended.
@@ -73,6 +185,7 @@ class RegistrationResult:
         intrinsics: of every view, those that were unknown (start,) by the names of `DRR`'s arguments; empty where all
             were known.
         structures: the poses of every view for each structure that moved by itself, by its name.
+        bodies: what became of each body of a scene, or of each structure, by its name.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -83,6 +196,7 @@ class RegistrationResult:
     uncertainty: Uncertainty | None = None
     intrinsics: tuple[dict[str, Tensor], ...] = ()
     structures: dict[str, tuple[RigidTransform, ...]] = field(default_factory=dict)
+    bodies: dict[str, BodyResult] = field(default_factory=dict)
 
     @property
     def pose(self) -> RigidTransform:
@@ -113,6 +227,7 @@ class RegistrationResult:
             uncertainty=uncertainty and Uncertainty(uncertainty.covariance[one], uncertainty.radius),
             intrinsics=tuple({name: values[one] for name, values in view.items()} for view in self.intrinsics),
             structures={n: tuple(RigidTransform(p[one]) for p in poses) for n, poses in self.structures.items()},
+            bodies={name: body.only(start) for name, body in self.bodies.items()},
         )
 
     def summary(self, start: int | None = None) -> str:
@@ -120,12 +235,10 @@ class RegistrationResult:
         start = self.best if start is None else start
         lines = [f"{self.status[start]}, score {self.score[start].item():.4f}, {self.seconds:.2f} s"]
         if self.uncertainty is not None:
-            deviations = self.uncertainty.standard_deviations[start].tolist()
-            across, depth = max(deviations[:2]), deviations[2]
-            turn = torch.rad2deg(torch.tensor(max(deviations[3:]))).item()
-            lines.append(f"standard deviation {across:.2g} mm in plane, {depth:.2g} mm in depth, {turn:.2g} degrees")
+            lines.append(_precision(self.uncertainty, start))
             motion, deviation = self.uncertainty.weakest(start)
             lines.append(f"least determined: {_describe(motion)} ({deviation:.2g} mm)")
+        lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
         return "\n".join(lines)
 
     def outcome(self, start: int | None = None) -> dict[str, Any]:
@@ -141,18 +254,14 @@ class RegistrationResult:
             "seconds": round(self.seconds, 3),
         }
         if self.uncertainty is not None:
-            deviations = self.uncertainty.standard_deviations[start].tolist()
-            shifts, turns = zip(AXES[:3], deviations[:3], strict=True), zip(AXES[3:], deviations[3:], strict=True)
-            outcome["standard_deviations"] = {
-                "of": "small motions along (mm) and about (degrees) the first camera's axes through the isocentre",
-                **{f"{axis} (mm)": _finite(mm) for axis, mm in shifts},
-                **{f"{axis} (degrees)": _finite(math.degrees(turn)) for axis, turn in turns},
-            }
+            outcome["standard_deviations"] = _deviations(self.uncertainty, start, "the isocentre")
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}
                 for name, poses in self.structures.items()
             }
+        if self.bodies:
+            outcome["bodies"] = {name: body.outcome(start) for name, body in self.bodies.items()}
         return outcome
 
     # --- the way there ---
@@ -210,6 +319,23 @@ class RegistrationResult:
     def __repr__(self) -> str:
         ends = ", ".join(f"{self.status.count(status)} {status}" for status in Status if status in self.status)
         return f"RegistrationResult({len(self.status)} start(s): {ends}; {self.seconds:.2f} s)"
+
+
+def _precision(uncertainty: Uncertainty, start: int) -> str:
+    deviations = uncertainty.standard_deviations[start].tolist()
+    across, depth = max(deviations[:2]), deviations[2]
+    turn = torch.rad2deg(torch.tensor(max(deviations[3:]))).item()
+    return f"standard deviation {across:.2g} mm in plane, {depth:.2g} mm in depth, {turn:.2g} degrees"
+
+
+def _deviations(uncertainty: Uncertainty, start: int, middle: str) -> dict[str, Any]:
+    deviations = uncertainty.standard_deviations[start].tolist()
+    shifts, turns = zip(AXES[:3], deviations[:3], strict=True), zip(AXES[3:], deviations[3:], strict=True)
+    return {
+        "of": f"small motions along (mm) and about (degrees) the first camera's axes through {middle}",
+        **{f"{axis} (mm)": _finite(mm) for axis, mm in shifts},
+        **{f"{axis} (degrees)": _finite(math.degrees(turn)) for axis, turn in turns},
+    }
 
 
 def _describe(motion: Tensor) -> str:

@@ -15,7 +15,7 @@ class Stage:
         pixels: of the longer side of the image, at least, if the detector has as many.
         similarity: what images are compared by: features, such as `LocalCorrelation(9)` or a `FeatureSimilarity`, or a
             metric (fixed, moving) -> scores, such as those of `raygrad.metrics`.
-        iterations: at most so many.
+        iterations: at most so many; twice as many while structures move by themselves.
         tolerance: a pose has settled when it moves by less than this, in mm.
         keep: at most so many different poses of each start go on to the next stage.
         margin: and only those whose score lacks at most so many times as much to 1 as the best one's.
@@ -76,6 +76,16 @@ def default_schedule(keep: int = 1) -> tuple[Stage, ...]:
             200, LocalCorrelation(9), iterations=10, tolerance=0.01, keep=few, margin=1.1, robust=True, calibrate=True
         ),
     )
+
+
+def scene_schedule() -> tuple[Stage, ...]:
+    """`default_schedule` for a scene: all of its bodies settle in the finest images before pixels are distrusted.
+
+    The pixels of a wire that is still off by its own width are those that fit least: a robust stage would leave them
+    out, and the wire where it is.
+    """
+    *others, last = default_schedule()
+    return (*others, replace(last, robust=False), last)
 
 
 def search_schedule(keep: int = 4) -> tuple[Stage, ...]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from raygrad._progress import Iteration
 from raygrad.geometry import UnknownGeometry
-from raygrad.registration._inputs import PreparedXRay
+from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.bodies import Structures
+from raygrad.registration._problem.model import Models
 from raygrad.registration._progress import Callback
 
 
@@ -25,6 +26,7 @@ class Task:
         seed: of random numbers.
         watch: to be called after every iteration; True ends the run.
         began: when the run began, by `time.perf_counter`.
+        models: what the X-rays show, of a scene; None where each has a DRR, which says so.
     """
 
     xrays: tuple[PreparedXRay, ...]
@@ -33,3 +35,4 @@ class Task:
     seed: int = 0
     watch: Callback = _go_on
     began: float = field(default_factory=time.perf_counter)
+    models: Models | None = None

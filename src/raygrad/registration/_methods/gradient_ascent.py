@@ -11,8 +11,8 @@ from torch import Tensor
 from raygrad._progress import Iteration, Status
 from raygrad.metrics import MultiscaleNormalizedCrossCorrelation2d
 from raygrad.pose import RigidTransform, convert, se3_exp_map
-from raygrad.registration._inputs import PreparedXRay
 from raygrad.registration._method import Method
+from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.similarity import Metric, hide, measure
 from raygrad.registration._result import RegistrationResult
 from raygrad.registration._solver.batches import iterations_together
@@ -161,7 +161,7 @@ class _Problem:
         self.fixed = [_hide(xray.image.clone(), weights) for xray, weights in zip(xrays, self.weights, strict=True)]
         self.pixels = (int(xrays[0].weights.shape[0]), int(xrays[0].weights.shape[1]))
         first = self.init[0]
-        self.isocentre = first.new_tensor(xrays[0].drr.subject.volume.get_center())
+        self.isocentre = first.new_tensor(xrays[0].isocentre)
         if parameterization is None:
             rotation = translation = torch.zeros_like(first[:, :3, 3])
         else:

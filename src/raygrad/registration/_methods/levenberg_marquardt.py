@@ -12,7 +12,7 @@ from raygrad.registration._method import Method
 from raygrad.registration._outcome import conclude
 from raygrad.registration._problem.similarity import Metric, Similarity
 from raygrad.registration._result import RegistrationResult
-from raygrad.registration._schedule import Stage, check_stages, default_schedule
+from raygrad.registration._schedule import Stage, check_stages, default_schedule, scene_schedule
 from raygrad.registration._solver.candidates import SearchRanges, spread
 from raygrad.registration._task import Task
 
@@ -30,7 +30,8 @@ class LevenbergMarquardt(Method):
     smoothly with the pose.
 
     Attributes:
-        stages: what is compared from coarse to fine; None for `default_schedule()`.
+        stages: what is compared from coarse to fine; None for `default_schedule()`, and of a scene for the same with a
+            stage before the last that is not robust.
         similarity: compared in all stages in place of their own: features, such as `LocalCorrelation(9)` or a
             `FeatureSimilarity` of a function of one's own, whose residuals are what is squared; or any metric
             (fixed, moving) -> scores (batch,), higher for more alike, such as those of `raygrad.metrics`, which is
@@ -44,7 +45,7 @@ class LevenbergMarquardt(Method):
     """
 
     name: ClassVar[str] = "lm"
-    finds: ClassVar[tuple[str, ...]] = ("structures", "unknowns")
+    finds: ClassVar[tuple[str, ...]] = ("structures", "unknowns", "bodies")
 
     stages: Sequence[Stage] | None = None
     similarity: Similarity | Metric | None = None
@@ -70,5 +71,6 @@ class LevenbergMarquardt(Method):
         motions = spread(self.neighbourhood, self.candidates, task.seed)
         with torch.no_grad():
             course = CoarseToFine(task)
+            default = default_schedule() if task.models is None else scene_schedule()
             around = course.candidates(about(course.centre, motions.to(course.centre)))
-            return conclude(course, course.run(around, self.schedule(default_schedule())))
+            return conclude(course, course.run(around, self.schedule(default)))

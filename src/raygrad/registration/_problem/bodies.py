@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
+from raygrad.data import Excess, take_out
 from raygrad.drr import DRR
 from raygrad.march import Prepared
 from raygrad.types import Affine
@@ -19,7 +20,9 @@ def whole_body(drr: DRR) -> Prepared:
 
 
 def separate_bodies(drr: DRR, structures: Structures) -> tuple[Prepared, ...]:
-    """What is in none of the structures, then each structure, cut out along the labels of the DRR's mask.
+    """What is left without the structures, then each structure, cut out along the labels of the DRR's mask.
+
+    Holes are filled, and structures are what they have more than that, as `take_out` does it.
 
     Raises:
         ValueError: the DRR has no mask, or the labels are not as `check_structures` wants them.
@@ -32,10 +35,11 @@ def separate_bodies(drr: DRR, structures: Structures) -> tuple[Prepared, ...]:
     for name, chosen in inside.items():
         if not bool((chosen & (drr.density != 0)).any()):
             raise ValueError(f"Expected voxels of the structure {name!r} in the mask. Got none: {structures[name]}.")
-    rest = drr.density.masked_fill(torch.stack(list(inside.values())).any(0), 0.0)
+    # A body displaces tissue: what moves is its excess over what fills its hole.
+    rest, excesses = take_out(drr.density, list(inside.values()), whole_body(drr).spacing, claimed=mask != 0)
     return (
         Prepared.of(rest, drr.world_to_voxel),
-        *(_cut_out(drr.density, chosen, drr.world_to_voxel) for chosen in inside.values()),
+        *(_in_its_box(excess, drr.world_to_voxel) for excess in excesses),
     )
 
 
@@ -71,15 +75,7 @@ def _in_kind_of(mask: Tensor, labels: Sequence[int]) -> Tensor:
     return wanted[wanted.to(mask.dtype) == wanted].to(mask)
 
 
-def _cut_out(density: Float[Tensor, "x y z"], chosen: Bool[Tensor, "x y z"], world_to_voxel: Affine) -> Prepared:
-    """The chosen voxels in the box about them."""
-    box = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        occupied = torch.nonzero(chosen.any(others[1]).any(others[0]))
-        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
+def _in_its_box(excess: Excess, world_to_voxel: Affine) -> Prepared:
     world_to_box = world_to_voxel.clone()
-    world_to_box[:3, 3] -= torch.tensor([float(part.start) for part in box]).to(world_to_box)
-    part, kept = density[tuple(box)], chosen[tuple(box)]
-    # x stays contiguous: cloning keeps the order of the axes in memory.
-    return Prepared.of(part.masked_fill(~kept, 0.0).clone(memory_format=torch.preserve_format), world_to_box)
+    world_to_box[:3, 3] -= torch.tensor([float(side.start) for side in excess.box]).to(world_to_box)
+    return Prepared.of(excess.values, world_to_box)

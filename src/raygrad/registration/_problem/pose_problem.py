@@ -1,6 +1,5 @@
 """What a registration moves, what it sees of that, and how what it sees changes: one least-squares problem."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import add
@@ -21,14 +20,15 @@ from raygrad.geometry import (
     turned,
     views_from,
 )
-from raygrad.march import Derivatives, Marching, Prepared, march, march_with_jacobian
+from raygrad.march import Bodies, Derivatives, Marching
 from raygrad.pose import RigidTransform, se3_log_map
 from raygrad.registration._problem.comparison import ByFeatures, Comparison, compare_by
 from raygrad.registration._problem.depth import Beams, Poses, at_depth, depth_of, without_depth
+from raygrad.registration._problem.linkage import Linkage, carry
 from raygrad.registration._problem.similarity import Features, Metric, Similarity, XRayFeatures
 from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.levenberg_marquardt import Linearisation
-from raygrad.types import Images, Matrices
+from raygrad.types import Images
 
 RAYS_AT_ONCE = 1 << 20
 """Entries are taken in groups of so many rays, which bounds the memory: each needs about 300 bytes."""
@@ -80,7 +80,7 @@ class ScaledXRay:
 
     detector: Detector
     marching: Marching
-    bodies: tuple[Prepared, ...]
+    bodies: Bodies
     rig: Float[Tensor, "entry 4 4"]
     image: Float[Tensor, "1 1 height width"]
     weights: Float[Tensor, "#entry 1 height width"]
@@ -95,25 +95,29 @@ class ScaledXRay:
 class PoseProblem:
     """All views at one level of the pyramid, and what of them is unknown.
 
-    The unknowns are, in this order: a twist [v | w] (mm, radians) for each body, which moves it from the left, about
-    its pivot; one for each view but the first, where relative poses are unknown; then the intrinsics that are, view by
-    view.
+    The unknowns are, in this order: those of each body, by default a twist [v | w] (mm, radians) that moves it from the
+    left, about its pivot; a twist for each view but the first, where relative poses are unknown; then the intrinsics
+    that are, view by view.
 
     Attributes:
         xrays: of the views.
         similarity: what images are compared by.
-        pivots: the point that each body turns about, (body, 3), in mm of the world, float64.
-        radius: mm that one radian moves a typical point by: makes lengths of steps.
+        pivots: the point that each body turns about, (body, 3), in mm of its own frame, float64.
+        radius: mm that one radian moves a typical point by, of all bodies or of each: makes lengths of steps.
         geometry: which of it is unknown beside the motions, and how well it is known.
         noise: the variance of a residual (entry,), by which what is known weighs against the images.
+        linkage: how bodies move with their unknowns; None for each by itself in any way.
+        centre: the point that relative poses turn about, in mm of the world; None for the first pivot.
     """
 
     xrays: tuple[ScaledXRay, ...]
     similarity: Similarity | Metric
     pivots: Float[Tensor, "body 3"]
-    radius: float
+    radius: float | Float[Tensor, " body"]
     geometry: UnknownGeometry
     noise: Float[Tensor, " entry"]
+    linkage: Linkage | None = None
+    centre: Float[Tensor, " 3"] | None = None
 
     # --- the least-squares problem ---
 
@@ -126,10 +130,10 @@ class PoseProblem:
         """The states after a step."""
         batch, views = len(states), len(self.xrays)
         turn, relative, intrinsic = step.split(self._block_sizes, dim=1)
-        motions = turned(states.motions, turn.reshape(batch, -1, 6), self.pivots)
+        motions = self.links.moved(states.motions, turn, self.pivots)
         offsets, intrinsics = states.offsets, states.intrinsics
         if relative.shape[1]:
-            others = turned(offsets[:, 1:], relative.reshape(batch, -1, 6), self.pivots[:1].expand(views - 1, 3))
+            others = turned(offsets[:, 1:], relative.reshape(batch, -1, 6), self._centre.expand(views - 1, 3))
             offsets = torch.cat([offsets[:, :1], others], dim=1)
         if intrinsic.shape[1]:
             intrinsics = intrinsics.index_add(2, self._columns, intrinsic.reshape(batch, views, -1))
@@ -137,7 +141,7 @@ class PoseProblem:
 
     def step_length(self, step: Steps) -> Float[Tensor, " batch"]:
         """The longest translation or arc of a step's motions in mm."""
-        shift, angle = step[:, : self._block_sizes[0]].unflatten(1, (-1, 2, 3)).norm(dim=-1).unbind(-1)
+        shift, angle = self.links.steps(step[:, : self._block_sizes[0]]).unflatten(2, (2, 3)).norm(dim=-1).unbind(-1)
         return torch.maximum(shift, self.radius * angle).amax(-1)
 
     # --- what the views see ---
@@ -164,9 +168,8 @@ class PoseProblem:
     def images(self, states: States, view: int) -> Images:
         """What a view sees, (batch, 1, height, width)."""
         xray = self.xrays[view]
-        cameras = self._cameras(states, view)
-        parts = [march(body, seen, xray.marching)[:, 0] for body, seen in zip(xray.bodies, cameras, strict=True)]
-        return reduce(add, parts).reshape(len(states), 1, *xray.shape)
+        image = xray.bodies.march(self._cameras(states, view), xray.marching)
+        return image.reshape(len(states), 1, *xray.shape)
 
     def stack(self, states: States, view: int) -> Float[Tensor, "batch stack height width"]:
         """What a view sees, and its derivatives by every unknown."""
@@ -193,6 +196,20 @@ class PoseProblem:
         return self.comparison.in_users_words(score)
 
     # --- what stays the same at this level ---
+
+    @cached_property
+    def links(self) -> Linkage:
+        """How bodies move with their unknowns."""
+        return Linkage.free(len(self.pivots)) if self.linkage is None else self.linkage
+
+    def radius_of(self, body: int) -> float:
+        """The radius of a body."""
+        return float(self.radius[body] if isinstance(self.radius, Tensor) else self.radius)
+
+    @cached_property
+    def _centre(self) -> Float[Tensor, " 3"]:
+        """What relative poses turn about."""
+        return self.pivots[0] if self.centre is None else self.centre
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -242,7 +259,7 @@ class PoseProblem:
         """How many of the unknowns are motions, relative poses, intrinsics."""
         views = len(self.xrays)
         relative = 6 * (views - 1) if self.geometry.has_poses else 0
-        return [6 * len(self.pivots), relative, views * len(self.geometry.columns)]
+        return [sum(self.links.counts), relative, views * len(self.geometry.columns)]
 
     # --- how ---
 
@@ -289,8 +306,8 @@ class PoseProblem:
         bodies, relative, _ = self._block_sizes
         departures = []
         if relative:
-            # Steps are taken about the first pivot, and there the derivative of the logarithm is 1 to first order.
-            offsets = about(-self.pivots[0], states.offsets[:, 1:].flatten(0, 1))
+            # Steps are taken about the centre, and there the derivative of the logarithm is 1 to first order.
+            offsets = about(-self._centre, states.offsets[:, 1:].flatten(0, 1))
             departures.append(se3_log_map(offsets).reshape(len(states), -1))
         departures.append(states.intrinsics.index_select(2, self._columns).flatten(1))
         departure, precision = torch.cat(departures, dim=1), self._precision[states.entry]
@@ -304,19 +321,18 @@ class PoseProblem:
     def _image_and_tangents(self, states: States, view: int) -> Float[Tensor, "batch stack ray"]:
         """A view's line integrals, and their derivatives by every unknown."""
         xray = self.xrays[view]
-        images, by_motion, by_offset, by_intrinsic = [], [], [], []
-        for number, (body, cameras) in enumerate(zip(xray.bodies, self._cameras(states, view), strict=True)):
-            line_integrals, derivatives = march_with_jacobian(body, cameras, xray.marching)
-            images.append(line_integrals[:, 0])
+        cameras = self._cameras(states, view)
+        image, of_bodies = xray.bodies.march_with_jacobian(cameras, xray.marching)
+        by_motion, by_offset, by_intrinsic = [], [], []
+        for number, (seen, derivatives) in enumerate(zip(cameras, of_bodies, strict=True)):
             by_motion.append(derivatives.by_motion(self.pivots[number]))
             if self.geometry.has_poses and view > 0:
-                carried = _carry(states.motions[:, number], self.pivots[0], self.pivots[number])
+                carried = carry(states.motions[:, number], self._centre, self.pivots[number])
                 by_offset.append(carried.to(by_motion[-1]).mT @ by_motion[-1])
             if self.geometry.columns:
-                by_intrinsic.append(self._by_intrinsics(cameras, derivatives))
-        image = reduce(add, images)[:, None]
+                by_intrinsic.append(self._by_intrinsics(seen, derivatives))
         _, relative, intrinsic = self._block_sizes
-        blocks = [image, *by_motion]
+        blocks = [image, *self.links.tangents(by_motion, states.motions, self.pivots)]
         if relative:
             blocks.append(_placed(by_offset, view - 1, relative, image))
         if intrinsic:
@@ -328,13 +344,12 @@ class PoseProblem:
         camera_to_pose = self.xrays[view].detector.reorient.matrix[0].to(poses)
         return functional.normalize((poses @ camera_to_pose)[..., :3, 2], dim=-1)
 
-    def _cameras(self, states: States, view: int) -> Iterator[Views]:
-        """A view's cameras in the world of every body, one for each state."""
+    def _cameras(self, states: States, view: int) -> list[Views]:
+        """A view's cameras in the frame of every body, one for each state."""
         detector, calibration = self.xrays[view].detector, None
         if self.geometry.columns:
             calibration = adjusted(self._calibrations[view], states.intrinsics[:, view])
-        for pose in self.poses(states, view).unbind(1):
-            yield views_from(detector, RigidTransform(pose), calibration)
+        return [views_from(detector, RigidTransform(pose), calibration) for pose in self.poses(states, view).unbind(1)]
 
     def _by_intrinsics(self, cameras: Views, derivatives: Derivatives) -> Tangents:
         """Derivatives by the intrinsics that are unknown."""
@@ -351,14 +366,3 @@ def _placed(derivatives: list[Tensor], place: int, size: int, image: Tensor) -> 
     mine = reduce(add, derivatives)
     before = place * mine.shape[1]
     return functional.pad(mine, (0, 0, before, size - before - mine.shape[1]))
-
-
-def _carry(motion: Matrices, before: Float[Tensor, " 3"], after: Float[Tensor, " 3"]) -> Float[Tensor, "batch 6 6"]:
-    """The matrix that takes a twist about `before`, made before a motion, to the one about `after`, made after it."""
-    rotation = motion[:, :3, :3]
-    moved = rotation @ before + motion[:, :3, 3]
-    x, y, z = (after - moved).unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
-    top = torch.cat([rotation, -cross @ rotation], dim=-1)
-    return torch.cat([top, torch.cat([torch.zeros_like(rotation), rotation], dim=-1)], dim=-2)

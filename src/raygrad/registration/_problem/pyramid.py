@@ -1,60 +1,17 @@
 """Coarse X-rays of a coarse CT: each level of the pyramid costs a fraction of the next finer one."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 from raygrad.geometry import Detector
-from raygrad.march import Prepared
+from raygrad.scene import VOXELS_PER_PIXEL as VOXELS_PER_PIXEL
+from raygrad.scene import Pyramid as Pyramid
+from raygrad.scene import reduce_body as reduce_body
 from raygrad.types import Images
 
 CoarseImages = Float[Tensor, "batch channel coarse_height coarse_width"]
-
-VOXELS_PER_PIXEL = 2
-"""A volume is reduced while so many of its voxels still fit into a pixel, as it is seen at the isocentre."""
-
-
-def reduce_body(body: Prepared, factors: tuple[int, ...]) -> Prepared:
-    """Average blocks of `factors` voxels; what a block lacks at the far faces counts as empty.
-
-    Line integrals of the result are those of the body, blurred by a block.
-    """
-    # Pooling is quick where the last axis is the contiguous one, and files have x contiguous.
-    flipped = body.values.stride(0) == 1
-    voxels, blocks = (body.values.permute(2, 1, 0), factors[::-1]) if flipped else (body.values, factors)
-    pooled = functional.avg_pool3d(voxels[None, None], blocks, ceil_mode=True, divisor_override=math.prod(blocks))[0, 0]
-    fine_to_coarse = torch.eye(4, dtype=body.world_to_voxel.dtype)
-    for axis, factor in enumerate(factors):
-        fine_to_coarse[axis, axis] = 1 / factor
-        fine_to_coarse[axis, 3] = (1 - factor) / (2 * factor)
-    world_to_coarse = fine_to_coarse.to(body.world_to_voxel.device) @ body.world_to_voxel
-    return Prepared.of(pooled.permute(2, 1, 0) if flipped else pooled, world_to_coarse)
-
-
-class Pyramid:
-    """A body and its reductions, each made when it is first asked for, of the finest one that will do."""
-
-    def __init__(self, finest: Prepared) -> None:
-        self.finest = finest
-        self._levels: dict[tuple[int, ...], Prepared] = {(1, 1, 1): finest}
-
-    def level(self, pixel: float) -> Prepared:
-        """The body with its voxels averaged in blocks as large as a pixel of that size (mm, at the body) allows."""
-        blocks = tuple(_block(spacing, pixel / VOXELS_PER_PIXEL) for spacing in self.finest.spacing)
-        if blocks not in self._levels:
-            finer = [made for made in self._levels if all(a % b == 0 for a, b in zip(blocks, made, strict=True))]
-            nearest = max(finer, key=math.prod)
-            factors = tuple(a // b for a, b in zip(blocks, nearest, strict=True))
-            self._levels[blocks] = reduce_body(self._levels[nearest], factors)
-        return self._levels[blocks]
-
-
-def _block(spacing: float, largest: float) -> int:
-    """The greatest power of two that keeps `spacing` times itself within `largest`, at least 1."""
-    return 2 ** max(0, math.floor(math.log2(max(largest, spacing) / spacing) + 1e-6))
 
 
 def shrink_factor(detector: Detector, pixels: int) -> int:

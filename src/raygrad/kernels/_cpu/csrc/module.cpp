@@ -1,7 +1,5 @@
 // The Python module: checks nothing but what memory safety needs (the public functions check the rest), chooses the
 // instruction set, releases the GIL.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
@@ -9,22 +7,21 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
-#include <stdexcept>
 #include <string>
 
-#include "problem.hpp"
+#include "arrays.hpp"
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
 
-namespace nb = nanobind;
-
 namespace raygrad {
 
-#define RAYGRAD_DECLARE(isa)               \
-  namespace isa {                          \
-  extern const Kernels<float> float32;     \
-  extern const Kernels<double> float64;    \
+#define RAYGRAD_DECLARE(isa)                     \
+  namespace isa {                                \
+  extern const Kernels<float> float32;           \
+  extern const Kernels<double> float64;          \
+  extern const MeshKernels<float> mesh_float32;  \
+  extern const MeshKernels<double> mesh_float64; \
   }
 RAYGRAD_DECLARE(baseline)
 #ifdef RAYGRAD_HAS_AVX2
@@ -43,16 +40,18 @@ const InstructionSet INSTRUCTION_SETS[] = {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");
      },
-     &avx512::float32, &avx512::float64},
+     &avx512::float32, &avx512::float64, &avx512::mesh_float32, &avx512::mesh_float64},
 #endif
 #ifdef RAYGRAD_HAS_AVX2
     {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, &avx2::float32,
-     &avx2::float64},
+     &avx2::float64, &avx2::mesh_float32, &avx2::mesh_float64},
 #endif
-    {"baseline", [] { return true; }, &baseline::float32, &baseline::float64},
+    {"baseline", [] { return true; }, &baseline::float32, &baseline::float64, &baseline::mesh_float32,
+     &baseline::mesh_float64},
 };
 
-// The widest instruction set that this machine has, or the one that RAYGRAD_INSTRUCTION_SET names (for tests).
+}  // namespace
+
 const InstructionSet& instruction_set() {
   static const InstructionSet& chosen = []() -> const InstructionSet& {
     const char* wanted = std::getenv("RAYGRAD_INSTRUCTION_SET");
@@ -63,6 +62,8 @@ const InstructionSet& instruction_set() {
   }();
   return chosen;
 }
+
+namespace {
 
 template <class T>
 const Kernels<T>& kernels() {
@@ -82,18 +83,6 @@ nb::tuple renderers() {
   nb::list names;
   for (int i = 0; i < kernels<float>().renderer_count; i++) names.append(kernels<float>().renderers[i].name);
   return nb::tuple(names);
-}
-
-using Array = nb::ndarray<nb::device::cpu>;
-using ConstArray = nb::ndarray<nb::ro, nb::device::cpu>;
-
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
-template <class A>
-bool holds(const A& array, size_t dimensions, nb::dlpack::dtype dtype) {
-  return array.ndim() == dimensions && array.dtype() == dtype;
 }
 
 // Whether each element has memory of its own, as in every view of a tensor but those that repeat elements. What is left
@@ -119,14 +108,6 @@ void require_own_memory(const Array& output) {
   }
   throw std::invalid_argument("Expected an output with memory of its own for every voxel. Got strides (" + strides +
                               ") for a volume of shape (" + shape + ").");
-}
-
-template <class A>
-bool is_contiguous(const A& array) {
-  int64_t size = 1;
-  for (size_t i = array.ndim(); i-- > 0; size *= int64_t(array.shape(i)))
-    if (array.shape(i) != 1 && array.stride(i) != size) return array.size() == 0;
-  return true;
 }
 
 // Everything but the outputs, with pointers into the arrays that the caller holds.
@@ -196,20 +177,6 @@ Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, cons
   p.n_points = n_points;
   p.threads = threads > 0 ? threads : 1;
   return p;
-}
-
-void raise(Status status) {
-  if (status == LABEL_OUTSIDE_CHANNELS)
-    throw std::invalid_argument("Expected labels from 0 to n_channels - 1. Got others on the rays' way.");
-  if (status == OUT_OF_MEMORY) throw std::bad_alloc();
-}
-
-// Calls f(T{}) with the image's dtype.
-template <class A, class F>
-void with_dtype(const A& image, F f) {
-  if (image.dtype() == nb::dtype<float>()) f(float{});
-  else if (image.dtype() == nb::dtype<double>()) f(double{});
-  else throw std::invalid_argument("expected float32 or float64");
 }
 
 void march_with_jacobian(Array image, std::optional<Array> jacobian, ConstArray volume, ConstArray source,
@@ -362,4 +329,5 @@ NB_MODULE(_march, m) {
   m.def("march_adjoint", &march_adjoint, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
   m.def("add_voxel_driven", &add_voxel_driven);
+  define_meshes(m);
 }

@@ -70,11 +70,4 @@ struct Kernels {
   Status (*add_voxel_driven)(const VoxelDriven<T>&);
 };
 
-struct InstructionSet {
-  const char* name;
-  bool (*supported)();
-  const Kernels<float>* float32;
-  const Kernels<double>* float64;
-};
-
 }  // namespace raygrad

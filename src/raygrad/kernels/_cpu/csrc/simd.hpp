@@ -22,6 +22,7 @@ RAYGRAD_INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 RAYGRAD_INLINE int64_t clamp_to(int64_t x, int64_t low, int64_t high) { return most(low, least(x, high)); }
 RAYGRAD_INLINE double least(double a, double b) { return a < b ? a : b; }
 RAYGRAD_INLINE double most(double a, double b) { return a > b ? a : b; }
+RAYGRAD_INLINE double within(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
 #if defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64;

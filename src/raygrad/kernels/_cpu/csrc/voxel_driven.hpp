@@ -21,7 +21,6 @@ constexpr int64_t COPIED_BYTES = int64_t(16) << 20;               // images at a
 constexpr int64_t CHUNK = 64;                                     // voxels of a run that share a base in double
 constexpr double LONGEST_PERMUTED_STEP = 1.9;                     // pixels per voxel for which two vectors suffice
 
-RAYGRAD_INLINE double within(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
 // floor for numbers that fit an index
 RAYGRAD_INLINE int64_t floor_of(double x) {

@@ -1,0 +1,124 @@
+"""Where rays cross the surfaces of solids, and to which solid each piece of a ray belongs.
+
+Positions on a ray are fractions: 0 at the source, 1 at the target. Rays are numbered across views: view * rays + ray.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Each = Float[Tensor, " crossing"]
+Rows = Int[Tensor, " crossing"]
+
+
+class Rays(NamedTuple):
+    """Rays as solids meet them, in a solid's own frame.
+
+    Attributes:
+        source, target: (view, ray, 3) in mm.
+        backend: which kernels look for crossings of meshes.
+    """
+
+    source: Float[Tensor, "view ray 3"]
+    target: Float[Tensor, "view ray 3"]
+    backend: str = "auto"
+
+    @property
+    def rows(self) -> tuple[Float[Tensor, "row 3"], Float[Tensor, "row 3"]]:
+        """Sources and targets of all views, one below the other."""
+        return self.source.flatten(0, 1), self.target.flatten(0, 1)
+
+
+class Crossings(NamedTuple):
+    """Where rays enter and leave a solid. What lies beyond an end of a ray counts as at that end.
+
+    Attributes:
+        row: which ray.
+        fraction: where on it, from 0 to 1; differentiable.
+        entering: 1 into the solid, -1 out of it. Those of a ray add up to 0.
+    """
+
+    row: Rows
+    fraction: Each
+    entering: Rows
+
+
+class Pieces(NamedTuple):
+    """Pieces of rays that belong to one solid each.
+
+    Attributes:
+        row: which ray.
+        owner: which solid.
+        start, end: from where to where, as fractions; differentiable.
+    """
+
+    row: Rows
+    owner: Rows
+    start: Each
+    end: Each
+
+
+def owned_pieces(crossings: Sequence[Crossings]) -> tuple[Pieces, Pieces]:
+    """Who owns what of each ray, where of all solids that a point is in the last one does.
+
+    Args:
+        crossings: of every solid; the last is the one that displaces all others.
+
+    Returns:
+        The pieces of every solid, and those of all solids as one (their owner is 0).
+    """
+    row = torch.cat([one.row for one in crossings])
+    fraction = torch.cat([one.fraction for one in crossings])
+    solids = len(crossings)
+    solid = torch.repeat_interleave(
+        torch.arange(solids, device=row.device), torch.tensor([len(one.row) for one in crossings], device=row.device)
+    )
+    entering = torch.cat([one.entering for one in crossings])
+
+    along = fraction.detach().argsort(stable=True)
+    order = along[row[along].argsort(stable=True)]
+    row, fraction, solid, entering = row[order], fraction[order], solid[order], entering[order]
+    if len(row) == 0:
+        none = Pieces(row, row, fraction, fraction)
+        return none, none
+
+    depth = torch.zeros(len(row), solids, dtype=torch.int32, device=row.device)
+    depth[torch.arange(len(row), device=row.device), solid] = entering.to(torch.int32)
+    depth = depth.cumsum(0)
+    # Rows begin from nothing, whatever rounding left open in one before.
+    first = torch.ones_like(row, dtype=torch.bool)
+    first[1:] = row[1:] != row[:-1]
+    before = torch.cat([depth.new_zeros(1, solids), depth[:-1]])[first]
+    depth = depth - before[first.cumsum(0) - 1]
+
+    owner = torch.where(depth > 0, torch.arange(solids, device=row.device), -1).amax(1)
+    last = torch.cat([first[1:], first.new_ones(1)])
+    owner = torch.where(last, -1, owner)
+    return _pieces(row, owner, fraction), _pieces(row, owner.clamp(max=0), fraction)
+
+
+def _pieces(row: Tensor, owner: Tensor, fraction: Tensor) -> Pieces:
+    """Runs of neighbouring crossings after which the owner stays the same; -1 is nobody, as at the end of rows."""
+    previous = torch.cat([owner.new_full((1,), -1), owner[:-1]])
+    changes = owner != previous
+    begins = (changes & (owner >= 0)).nonzero()[:, 0]
+    ends = (changes & (previous >= 0)).nonzero()[:, 0]
+    start, end = fraction[begins], fraction[ends]
+    proper = (end > start).detach()
+    return Pieces(row[begins][proper], owner[begins][proper], start[proper], end[proper])
+
+
+def lengths(pieces: Pieces, rays: Rays) -> Float[Tensor, "view ray"]:
+    """How much of every ray the pieces are together, in mm."""
+    source, target = rays.rows
+    length = torch.linalg.vector_norm((target - source)[pieces.row], dim=-1)
+    total = length.new_zeros(len(source)).index_add(0, pieces.row, (pieces.end - pieces.start) * length)
+    return total.reshape(rays.source.shape[:2])
+
+
+def whole_pieces(crossings: Crossings) -> Pieces:
+    """What of every ray is in a solid that is alone."""
+    return owned_pieces([crossings])[0]

@@ -1,0 +1,104 @@
+"""Bodies that have a surface and are of one material inside."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from raygrad.pose import RigidTransform
+from raygrad.scene._crossings import Crossings, Rays
+from raygrad.scene._joints import Joint
+from raygrad.scene._materials import Material, attenuation_of
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Placed:
+    """What all bodies have: a name and a place.
+
+    Attributes:
+        name: by which the scene knows the body; made of its kind if None.
+        pose: body_to_world, one rigid transform; where the body is before anything moves. Its own frame is the world's
+            if None. May carry a gradient.
+        parent: the name of the body that it moves along with.
+        joint: how it may move against its parent, or in the world; freely if None.
+
+    Raises:
+        ValueError, TypeError: a pose or a joint that is none.
+    """
+
+    name: str | None = None
+    pose: RigidTransform | None = None
+    parent: str | None = None
+    joint: Joint | None = None
+
+    def __post_init__(self) -> None:
+        if self.pose is not None:
+            if not isinstance(self.pose, RigidTransform):
+                raise TypeError(f"Expected a body's pose as a RigidTransform. Got {type(self.pose).__name__}.")
+            if len(self.pose) != 1 or not bool(torch.isfinite(self.pose.matrix).all()):
+                raise ValueError(f"Expected one finite pose of a body. Got {self.pose.matrix}.")
+        if self.joint is not None and not isinstance(self.joint, Joint):
+            raise TypeError(f"Expected a joint such as Hinge(point, axis). Got {type(self.joint).__name__}.")
+
+    @property
+    def kind(self) -> str:
+        """What it is called if it has no name."""
+        return type(self).__name__.lower()
+
+    @property
+    def unseen(self) -> Float[Tensor, "twist 6"]:
+        """Twists [v | w] in the body's own frame that leave it as it is, so that no image shows them; float64."""
+        return torch.zeros(0, 6, dtype=torch.float64)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Solid(Placed, ABC):
+    """A body of one material.
+
+    Attributes:
+        material: a name, see `attenuation_of`; or its attenuation in 1/mm, which may carry a gradient.
+        name, pose, parent, joint: as for all bodies.
+    """
+
+    material: Material = "titanium"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        attenuation_of(self.material)
+
+    @abstractmethod
+    def crossings(self, rays: Rays) -> Crossings:
+        """Where rays in the solid's frame enter and leave it."""
+
+    @property
+    @abstractmethod
+    def ball(self) -> tuple[Float[Tensor, " 3"], Float[Tensor, ""]]:
+        """Centre and radius of a ball about the solid, in its own frame, in float64."""
+
+    @property
+    @abstractmethod
+    def tensors(self) -> list[Tensor]:
+        """The tensors that make its shape."""
+
+
+def near(rays: Rays, centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The rays that come within a ball: their numbers, sources and targets; the latter two differentiable."""
+    source, target = rays.rows
+    with torch.no_grad():
+        step, away = target - source, centre.to(source) - source
+        squared = step.square().sum(-1)
+        at = ((away * step).sum(-1) / torch.where(squared > 0, squared, 1)).clamp(0, 1)
+        close = (away - at[:, None] * step).square().sum(-1) <= (radius.to(source) * (1 + 1e-6)).square()
+        row = (close & (squared > 0)).nonzero()[:, 0]
+    return row, source[row], target[row]
+
+
+def between(row: Tensor, enter: Tensor, leave: Tensor) -> Crossings:
+    """The crossings of rays that enter a solid once and leave it once, at fractions that may be beyond their ends."""
+    enter, leave = enter.clamp(0, 1), leave.clamp(0, 1)
+    proper = (leave > enter).detach()
+    row, enter, leave = row[proper], enter[proper], leave[proper]
+    entering = torch.ones_like(row)
+    return Crossings(torch.cat([row, row]), torch.cat([enter, leave]), torch.cat([entering, -entering]))
