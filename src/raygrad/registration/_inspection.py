@@ -53,7 +53,7 @@ def inspect_start(xray: PreparedXRay, name: str) -> None:
         inside = torch.zeros(len(starts), dtype=torch.bool) if drr is None else _source_is_inside(drr, starts)
         if inside.any():
             numbers = ", ".join(str(int(start)) for start in chosen[inside])
-            what = "Where rays of the parallel beam begin" if drr.detector.parallel else "The X-ray source"
+            what = "Where rays of the parallel beam begin" if xray.detector.parallel else "The X-ray source"
             _warn(
                 f"{what} is inside the CT at start(s) {numbers}{name}. The translation puts it at its "
                 "distance from the isocentre, in mm: (0, 850, 0) with the usual orientation, not (0, 0, 0)."

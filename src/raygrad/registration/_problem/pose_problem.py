@@ -28,7 +28,7 @@ from raygrad.registration._problem.linkage import Linkage, carry
 from raygrad.registration._problem.similarity import Features, Metric, Similarity, XRayFeatures
 from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.levenberg_marquardt import Linearisation
-from raygrad.types import Images
+from raygrad.types import Images, Matrices
 
 RAYS_AT_ONCE = 1 << 20
 """Entries are taken in groups of so many rays, which bounds the memory: each needs about 300 bytes."""
