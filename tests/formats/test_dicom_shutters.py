@@ -105,14 +105,18 @@ def test_edges_that_are_no_pixels_are_left_out_and_told(tmp_path):
         assert mask_of(path) is None
 
 
-def test_stacks_say_that_they_take_what_is_hidden(tmp_path):
+def test_stacks_keep_what_is_hidden(tmp_path):
     run = save_dicom(tmp_path / "run.dcm", np.stack([PIXELS] * 3), "XA", **shutter(["CIRCULAR"]))
     (tmp_path / "views").mkdir()
     for number in (1, 2):
         save_dicom(tmp_path / "views" / f"{number}.dcm", PIXELS, "XA", **shutter(["CIRCULAR"]))
-    for path in (run, tmp_path / "views"):
-        with pytest.warns(UserWarning, match=f"'{path.name}' says that some pixels do not count"):
-            read_stack(path)
+    alone = mask_of(tmp_path / "views" / "1.dcm")
+    for path, frames in ((run, 3), (tmp_path / "views", 2)):
+        stack = read_stack(path)
+        assert stack.mask is not None
+        assert len(stack.mask) == frames
+        for mask in stack.mask:
+            np.testing.assert_array_equal(mask, alone)
 
 
 def test_the_command_multiplies_masks(tmp_path):
