@@ -50,8 +50,8 @@ class Crossing(NamedTuple):
         fraction: of the way from source to target.
         sign: 1.0 where the ray leaves, -1.0 where it enters.
         wa, wb, wc: weights of the corners, not divided by their sum.
-        area: that sum.
-        slope: normal . step, or 1 where there is no crossing.
+        area: that sum, or 1 where there is no crossing.
+        slope: normal . step, or 1 likewise.
     """
 
     exists: Any
@@ -218,7 +218,7 @@ def cross(ray: MeshRays, triangle: Triangle) -> Crossing:
     slope = tl.where(exists, slope, 1.0)
     fraction = (wa * a.z + wb * b.z + wc * c.z) / slope
     sign = tl.where(above == (ray.along > 0), 1.0, -1.0)
-    return Crossing(exists, fraction, sign, wa, wb, wc, area * 1.0 + tl.where(exists, 0.0, 1.0), slope)
+    return Crossing(exists, fraction, sign, wa, wb, wc, tl.where(exists, area, 1.0), slope)
 
 
 @triton.jit
