@@ -233,10 +233,9 @@ class Scene:
 @torch.no_grad()
 def _first(solid: Solid, views: Views) -> Float[Tensor, "view ray"]:
     """How far from the source each ray first is in a solid, in mm; infinite where it never is."""
-    source, target = views.rays()
-    rays = Rays(source.double().expand(target.shape), target.double())
+    rays = Rays.of(views)
     pieces = whole_pieces(solid.crossings(rays))
-    first = torch.full(target.shape[:2], torch.inf, dtype=torch.float64, device=target.device).flatten()
+    first = torch.full(rays.shape, torch.inf, dtype=torch.float64, device=rays.target.device).flatten()
     first = first.scatter_reduce(0, pieces.row, pieces.start, "amin")
     length = torch.linalg.vector_norm(rays.target - rays.source, dim=-1)
     return first.reshape(length.shape) * length
