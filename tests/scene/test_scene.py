@@ -231,6 +231,11 @@ def test_what_makes_no_scene_is_refused(bodies, message):
         Scene(bodies())
 
 
+def test_a_ct_is_what_read_makes():
+    with pytest.raises(TypeError, match=r"as raygrad.read makes it. Got str"):
+        Body("ct.nii.gz")
+
+
 def test_bodies_of_one_ct_agree():
     ct = halves()
     with pytest.raises(ValueError, match=r"each label in one body of a CT. Got \[2\]"):

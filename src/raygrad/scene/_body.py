@@ -39,6 +39,8 @@ class Body(Placed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.ct, Subject) and not hasattr(self.ct, "get_images_dict"):
+            raise TypeError(f"Expected a CT as raygrad.read makes it. Got {type(self.ct).__name__}.")
         if self.values not in VALUES:
             raise ValueError(f"Expected values as one of {', '.join(VALUES)}. Got {self.values!r}.")
         if self.labels is None:

@@ -8,16 +8,18 @@ nothing is approximated. A piece begins and ends where its ray crosses a surface
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import combinations
+from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from raygrad import kernels
 from raygrad.geometry import ConeViews, ParallelViews, RayViews, Views
 from raygrad.kernels import sums_in
 from raygrad.march import Derivatives, Marching, Prepared, march, march_with_jacobian
+from raygrad.pose import RigidTransform
 from raygrad.scene._crossings import Pieces, Rays, lengths, owned_pieces, whole_pieces
 from raygrad.scene._materials import attenuation_of
 from raygrad.scene._mesh import Mesh
@@ -156,22 +158,39 @@ class PreparedBodies:
         """What solids add to the image, each by itself, and what they take from each volume: (view, ray)."""
         thickness: dict[int, Tensor] = {}
         changes: dict[int, Tensor] = {}
-        if self.displace and (self.volumes or len(self.solids) > 1):
-            owned, of_any = owned_pieces([solid.crossings(rays[place]) for place, solid in self.solids.items()])
-            for number, place in enumerate(self.solids):
+        sorted_out = self._displacing(views)
+        if sorted_out:
+            owned, of_any = owned_pieces([self.solids[place].crossings(rays[place]) for place in sorted_out])
+            for number, place in enumerate(sorted_out):
                 mine = Pieces(*(column[owned.owner == number] for column in owned))
                 thickness[place] = lengths(mine, rays[place])
             for place, volume in self.volumes.items():
                 changes[place] = -_along(of_any, volume, rays[place], marching)
-        else:
-            for place, solid in self.solids.items():
-                thickness[place] = self._alone(solid, rays[place], views[place])
         for place, solid in self.solids.items():
+            if place not in thickness:
+                thickness[place] = self._alone(solid, rays[place], views[place])
             attenuation = attenuation_of(solid.material, self.energy_kev)
             if isinstance(attenuation, Tensor):
                 attenuation = attenuation.to(thickness[place])
             changes[place] = thickness[place] * attenuation
         return changes
+
+    def _displacing(self, views: list[Views]) -> list[int]:
+        """The solids of which one may take another's place, or a volume's; their crossings have to be put in order."""
+        if not self.displace or self.volumes:
+            return list(self.solids) if self.displace else []
+        if not all(isinstance(seen, ConeViews) for seen in views):
+            return list(self.solids) if len(self.solids) > 1 else []
+        balls = {}
+        for place, solid in self.solids.items():
+            seen, (centre, radius) = views[place], solid.ball
+            body_to_camera = RigidTransform(cast(ConeViews, seen).pose.matrix.detach().double()).inverse()
+            balls[place] = body_to_camera(centre.detach().to(body_to_camera.matrix)[None, None])[:, 0], radius.detach()
+        meets = set()
+        for (one, (here, a)), (other, (there, b)) in combinations(balls.items(), 2):
+            if bool((torch.linalg.vector_norm(here - there, dim=-1) < (a + b) * (1 + 1e-6) + 1e-3).any()):
+                meets |= {one, other}
+        return [place for place in self.solids if place in meets]
 
     def _alone(self, solid: Solid, rays: Rays, views: Views) -> Tensor:
         """How much of every ray is in a solid that nothing displaces."""
@@ -182,6 +201,15 @@ class PreparedBodies:
             hints = {"world_to_pixel": views.world_to_pixel.detach(), "image_width": views.image_shape[1]}
         vertices, faces = solid.vertices.to(rays.source), solid.faces.to(rays.source.device)
         return kernels.project_mesh(vertices, faces, rays.source, rays.target, backend=rays.backend, **hints)
+
+    @torch.no_grad()
+    def silhouette(self, place: int, views: Views) -> Bool[Tensor, "view ray"]:
+        """Which rays of the views, which are in the frame of the body at this place, meet it, whatever hides it."""
+        part = self.parts[place]
+        if isinstance(part, Solid):
+            return self._alone(part, Rays.of(views), views) > 0
+        there = Prepared((part.values != 0).to(torch.float32), part.world_to_voxel)
+        return march(there, views, Marching("siddon"))[:, 0] > 0
 
     @torch.no_grad()
     def is_met(self, place: int, views: Views) -> bool:

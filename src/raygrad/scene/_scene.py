@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raygrad.geometry import Views
 from raygrad.kernels import can_read
-from raygrad.march import Derivatives, Marching, Prepared, march
+from raygrad.march import Derivatives, Marching, Prepared
 from raygrad.pose import RigidTransform
 from raygrad.scene._body import Body, prepare_volumes
 from raygrad.scene._crossings import Rays, whole_pieces
@@ -177,13 +177,8 @@ class Scene:
 
         Arguments and errors are those of `render`.
         """
-        found = []
-        for part, seen in zip(self.prepared.parts, self._seen(views, poses, joints), strict=True):
-            if isinstance(part, Solid):
-                found.append(_first(part, seen) < torch.inf)
-            else:
-                there = Prepared((part.values != 0).to(torch.float32), part.world_to_voxel)
-                found.append(march(there, seen, Marching("siddon"))[:, 0] > 0)
+        prepared = self.prepared
+        found = [prepared.silhouette(place, seen) for place, seen in enumerate(self._seen(views, poses, joints))]
         return torch.stack(found, dim=1).reshape(len(views), -1, *views.image_shape)
 
     def depth(
