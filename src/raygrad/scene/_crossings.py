@@ -3,6 +3,7 @@
 Positions on a ray are fractions: 0 at the source, 1 at the target. Rays are numbered across views: view * rays + ray.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from raygrad.geometry import Views
+from raygrad.kernels import can_read
 
 Each = Float[Tensor, " crossing"]
 Rows = Int[Tensor, " crossing"]
@@ -31,8 +33,16 @@ class Rays(NamedTuple):
 
     @classmethod
     def of(cls, views: Views, backend: str = "auto") -> "Rays":
-        """Those of views, in float64."""
+        """Those of views, in float64.
+
+        Raises:
+            ValueError: an end is not finite; on a GPU, where looking would wait for all that it has to do, none is.
+        """
         source, target = views.rays()
+        if target.device.type == "cpu" and can_read():
+            sums = source.detach().sum() + target.detach().sum()
+            if not math.isfinite(sums.item()):
+                raise ValueError("Expected finite rays. Got NaN or infinite values in poses or views.")
         return cls(source.double(), target.double(), backend)
 
     @property

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad.scene._crossings import Crossings, Rays
-from raygrad.scene._solid import Solid, between, near
+from raygrad.scene._solid import Solid, between, near, near_each
 
 Triple = Any
 """Three numbers in mm, which are kept as a tensor in float64."""
@@ -275,8 +275,8 @@ class Spheres(Solid):
     def crossings(self, rays: Rays) -> Crossings:
         """Where rays enter and leave each of the balls."""
         parts = []
-        for centre, radius in zip(self.centres, self.radii, strict=True):
-            row, source, target = near(rays, centre.detach(), radius.detach())
+        balls = list(zip(self.centres, self.radii, strict=True))
+        for (centre, radius), (row, source, target) in zip(balls, near_each(rays, balls), strict=True):
             way = _tube(source - centre.to(source), target - source, radius.to(source))
             parts.append(between(row, *way))
         return Crossings(*(torch.cat(column) for column in zip(*parts, strict=True)))

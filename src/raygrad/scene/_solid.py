@@ -1,6 +1,7 @@
 """Bodies that have a surface and are of one material inside."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -83,17 +84,26 @@ class Solid(Placed, ABC):
         """The tensors that make its shape."""
 
 
-def near(rays: Rays, centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The rays that come within a ball: their numbers, sources and targets; the latter two differentiable."""
+def near_each(rays: Rays, balls: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """For each ball the rays that come within it: their numbers, sources and targets; the latter two differentiable."""
     with torch.no_grad():
-        step, away = rays.target - rays.source, centre.to(rays.source) - rays.source
+        step = rays.target - rays.source
         squared = torch.einsum("vrx,vrx->vr", step, step)
-        along = (step @ away.mT)[..., 0] if away.shape[1] == 1 else torch.einsum("vrx,vrx->vr", step, away)
-        at = (along / torch.where(squared > 0, squared, 1)).clamp(0, 1)
-        distance = away.square().sum(-1) - (2 * along - at * squared) * at
-        close = distance <= (radius.to(distance) * (1 + 1e-6)).square() + 1e-6
-        row = (close & (squared > 0)).flatten().nonzero()[:, 0]
-    return row, *rays.at(row)
+        proper = torch.where(squared > 0, squared, 1)
+    for centre, radius in balls:
+        with torch.no_grad():
+            away = centre.to(rays.source) - rays.source
+            along = (step @ away.mT)[..., 0] if away.shape[1] == 1 else torch.einsum("vrx,vrx->vr", step, away)
+            at = (along / proper).clamp(0, 1)
+            distance = away.square().sum(-1) - (2 * along - at * squared) * at
+            close = distance <= (radius.to(distance) * (1 + 1e-6)).square() + 1e-6
+            row = (close & (squared > 0)).flatten().nonzero()[:, 0]
+        yield row, *rays.at(row)
+
+
+def near(rays: Rays, centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As `near_each`, of one ball."""
+    return next(near_each(rays, [(centre, radius)]))
 
 
 def between(row: Tensor, enter: Tensor, leave: Tensor) -> Crossings:
