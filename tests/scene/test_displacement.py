@@ -253,6 +253,18 @@ def test_rays_that_are_not_finite_are_refused():
         Scene([marker()]).render(ray((0, 0, math.nan), (0, 0, 1)))
 
 
+def test_views_that_are_marched_one_after_another_are_the_same(monkeypatch):
+    views = cone_views(10, delx=4.0, angles=((0.3, 0.4, 0.1), (0.0, 0.0, 0.0), (1.0, 0.0, 0.2)))
+    scene = Scene([block(), *solids()])
+    moved = RigidTransform(torch.cat([shifted(x=float(x)).matrix for x in range(3)]))
+    image, derivatives = scene.render_with_jacobian(views, poses={"cube": moved})
+    monkeypatch.setattr(prepared_module, "RAYS_AT_ONCE", 100)
+    again, same = scene.render_with_jacobian(views, poses={"cube": moved})
+    torch.testing.assert_close(again, image)
+    for name, one in derivatives.items():
+        torch.testing.assert_close(same[name].by_ends, one.by_ends)
+
+
 def test_maxima_are_refused():
     with pytest.raises(ValueError, match="Expected sums along rays"):
         Scene([block()]).render(cone_views(4), marching=Marching(reducefn="max"))

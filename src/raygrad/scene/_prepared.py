@@ -136,7 +136,7 @@ class PreparedBodies:
             by_ends[place] = derivatives.by_ends.to(dtype)
         if self.solids:
             with torch.enable_grad():
-                rays = self._leaves(views, marching)
+                rays = [Rays.of(one, marching.backend).with_ends_of_their_own() for one in views]
                 changes = torch.stack([change.double() for change in self._changes(rays, views, marching).values()])
                 ends = [end for one in rays for end in (one.source, one.target)]
                 found = torch.autograd.grad(changes.sum(), ends, allow_unused=True, materialize_grads=True)
@@ -145,14 +145,6 @@ class PreparedBodies:
                 gradient = torch.cat(found[2 * place : 2 * place + 2], dim=-1)[:, None].to(dtype)
                 by_ends[place] = by_ends[place] + gradient if place in by_ends else gradient
         return torch.stack(total).sum(0), [by_ends[place] for place in range(len(self))]
-
-    def _leaves(self, views: list[Views], marching: Marching) -> list[Rays]:
-        """The rays in the frame of every body, each with both ends of its own, to be differentiated by."""
-        leaves = []
-        for rays in (Rays.of(seen, marching.backend) for seen in views):
-            source, target = rays.source.detach().expand(rays.target.shape), rays.target.detach()
-            leaves.append(rays._replace(source=source.clone().requires_grad_(), target=target.requires_grad_()))
-        return leaves
 
     def _changes(self, rays: list[Rays], views: list[Views], marching: Marching) -> dict[int, Tensor]:
         """What solids add to the image, each by itself, and what they take from each volume: (view, ray)."""
