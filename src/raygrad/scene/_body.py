@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from raygrad._precision import WITHOUT_FLOAT64
 from raygrad.data import Excess, Subject, hu_to_attenuation, take_out
 from raygrad.march import Prepared
 from raygrad.scene._solid import Placed
@@ -91,8 +92,10 @@ class Body(Placed):
         return hu_to_attenuation(self.subject.volume.data[0], energy_kev)
 
 
-def prepare_volumes(bodies: Sequence[Body], energy_kev: float | int) -> list[Prepared]:
-    """The volumes of bodies, cut out of one another where they are of one CT.
+def prepare_volumes(
+    bodies: Sequence[Body], energy_kev: float | int, device: torch.device | str | None = None
+) -> list[Prepared]:
+    """The volumes of bodies on a device, by default their own; cut out of one another where they are of one CT.
 
     Raises:
         ValueError: a label is in two bodies of one CT, or these want different values of it.
@@ -102,7 +105,11 @@ def prepare_volumes(bodies: Sequence[Body], energy_kev: float | int) -> list[Pre
         family = [place for place, body in enumerate(bodies) if body.ct is ct]
         _check_family([bodies[place] for place in family])
         first = bodies[family[0]]
-        values, world_to_voxel = first.voxels(energy_kev), first.subject.volume.world_to_voxel
+        values = first.voxels(energy_kev)
+        values = values if device is None else values.to(device)
+        world_to_voxel = first.subject.volume.world_to_voxel
+        if values.device.type not in WITHOUT_FLOAT64:
+            world_to_voxel = world_to_voxel.to(values.device)
         parts = [place for place in family if bodies[place].labels is not None]
         whole = [place for place in family if bodies[place].labels is None]
         chosen = [bodies[place].chosen.to(values.device) for place in parts]

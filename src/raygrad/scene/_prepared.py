@@ -39,11 +39,13 @@ class PreparedBodies:
         parts: volumes in 1/mm, and solids; of solids, later ones take the place of earlier ones.
         energy_kev: for materials by name.
         displace: whether solids take the place of others, or are added to them.
+        where: the device that images are made on; by default that of the volumes, without any that of the views.
     """
 
     parts: Sequence[Part]
     energy_kev: float | int = 60.0
     displace: bool = True
+    where: torch.device | str | None = None
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -73,7 +75,7 @@ class PreparedBodies:
     def coarser(self, pixel: float) -> "PreparedBodies":
         """For pixels of that size in mm at the bodies: volumes averaged, solids as they are."""
         parts = [self._pyramids[place].level(pixel) if place in self._pyramids else part for place, part in self._each]
-        return PreparedBodies(parts, self.energy_kev, self.displace)
+        return PreparedBodies(parts, self.energy_kev, self.displace, self.where)
 
     @property
     def volumes(self) -> Mapping[int, Prepared]:
@@ -103,7 +105,9 @@ class PreparedBodies:
         return [list(some) for some in zip(*(seen.split(RAYS_AT_ONCE) for seen in moved), strict=True)]
 
     def device(self, views: Sequence[Views]) -> torch.device:
-        """Where the volumes are; without any, where rays are made."""
+        """Where images are made."""
+        if self.where is not None:
+            return torch.device(self.where)
         for volume in self.volumes.values():
             return volume.values.device
         return views[0].device
