@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raygrad.geometry import Views
 from raygrad.kernels import can_read
-from raygrad.march import Derivatives, Marching, Prepared, march
+from raygrad.march import Derivatives, Marching, Prepared
 from raygrad.pose import RigidTransform
 from raygrad.scene._body import Body, prepare_volumes
 from raygrad.scene._crossings import Rays, whole_pieces
@@ -39,6 +39,7 @@ class Scene:
         bodies: `Body`, `Mesh`, `Capsule`, `Cylinder`, `Cone` and `Spheres`.
         energy_kev: the photon energy of the image, from 20 to 150, for materials by name and for HU.
         displace: False to add all bodies up instead.
+        device: where images are made and volumes are; by default where the CTs are, without any where the views are.
 
     Attributes:
         names: of the bodies: those that they were given, or made of their kind: "ct", "mesh", "mesh 2".
@@ -53,6 +54,7 @@ class Scene:
     bodies: Sequence[Placed]
     energy_kev: float | int = 60.0
     displace: bool = True
+    device: torch.device | str | None = None
     names: tuple[str, ...] = field(init=False)
     parents: tuple[int | None, ...] = field(init=False)
 
@@ -85,9 +87,10 @@ class Scene:
         return not any(one.volume.data.requires_grad or one.density.data.requires_grad for one in subjects)
 
     def _prepare(self) -> PreparedBodies:
-        volumes = iter(prepare_volumes([body for body in self.bodies if isinstance(body, Body)], self.energy_kev))
+        bodies = [body for body in self.bodies if isinstance(body, Body)]
+        volumes = iter(prepare_volumes(bodies, self.energy_kev, self.device))
         parts: list[Prepared | Solid] = [body if isinstance(body, Solid) else next(volumes) for body in self.bodies]
-        return PreparedBodies(parts, self.energy_kev, self.displace)
+        return PreparedBodies(parts, self.energy_kev, self.displace, self.device)
 
     def joint(self, name: str) -> Joint:
         """The joint of a body: its own, or that of a body that moves freely."""
@@ -177,13 +180,8 @@ class Scene:
 
         Arguments and errors are those of `render`.
         """
-        found = []
-        for part, seen in zip(self.prepared.parts, self._seen(views, poses, joints), strict=True):
-            if isinstance(part, Solid):
-                found.append(_first(part, seen) < torch.inf)
-            else:
-                there = Prepared((part.values != 0).to(torch.float32), part.world_to_voxel)
-                found.append(march(there, seen, Marching("siddon"))[:, 0] > 0)
+        prepared = self.prepared
+        found = [prepared.silhouette(place, seen) for place, seen in enumerate(self._seen(views, poses, joints))]
         return torch.stack(found, dim=1).reshape(len(views), -1, *views.image_shape)
 
     def depth(
@@ -204,14 +202,15 @@ class Scene:
         return placed(self.bodies, self.names, self.parents, poses or {}, joints or {})
 
     def _seen(self, views: Views, poses: Poses | None, joints: Joints | None) -> list[Views]:
-        """The views in the frame of every body."""
+        """The views in the frame of every body, where images are made."""
         if not isinstance(views, Views):
             raise TypeError(f"Expected views, such as ConeViews. Got {type(views).__name__}.")
-        seen = []
+        seen, device = [], self.prepared.device([views])
+        views = views.to(device)
         for name, pose in zip(self.names, self._placed(poses, joints), strict=True):
             if pose is not None and len(pose) not in (1, len(views)):
                 raise ValueError(f"Expected one pose of {name!r}, or {len(views)} for the views. Got {len(pose)}.")
-            seen.append(views if pose is None else views.moved(pose.inverse().to(views.device)))
+            seen.append(views if pose is None else views.moved(pose.inverse().to(device)))
         return seen
 
     def _say_what_is_missed(self, prepared: PreparedBodies, seen: Sequence[Views], shown: Sequence[Tensor]) -> None:
@@ -233,10 +232,9 @@ class Scene:
 @torch.no_grad()
 def _first(solid: Solid, views: Views) -> Float[Tensor, "view ray"]:
     """How far from the source each ray first is in a solid, in mm; infinite where it never is."""
-    source, target = views.rays()
-    rays = Rays(source.double().expand(target.shape), target.double())
+    rays = Rays.of(views)
     pieces = whole_pieces(solid.crossings(rays))
-    first = torch.full(target.shape[:2], torch.inf, dtype=torch.float64, device=target.device).flatten()
+    first = torch.full(rays.shape, torch.inf, dtype=torch.float64, device=rays.target.device).flatten()
     first = first.scatter_reduce(0, pieces.row, pieces.start, "amin")
     length = torch.linalg.vector_norm(rays.target - rays.source, dim=-1)
     return first.reshape(length.shape) * length
