@@ -12,6 +12,7 @@ from raygrad.march import Marching
 from raygrad.phantoms import Box, Ellipsoid
 from raygrad.pose import RigidTransform, se3_exp_map
 from raygrad.scene import Body, Capsule, Cone, Cylinder, Hinge, Mesh, Scene, Spheres
+from raygrad.scene import _prepared as prepared_module
 
 WATER, METAL = 0.02, 0.3
 BACKENDS = [name for name in ("cpu", "reference") if available_backends()[name][0]]
@@ -65,6 +66,25 @@ def test_the_later_of_two_balls_displaces_the_first():
     assert Scene([second, first]).render(along, channels=True).flatten().tolist() == pytest.approx([50.0, 10.0])
     added = Scene([first, second], displace=False).render(along, channels=True)
     assert added.flatten().tolist() == pytest.approx([10.0, 80.0])
+
+
+@pytest.mark.parametrize("x", [3.0, 6.9, 7.1, 30.0])
+def test_solids_that_cannot_meet_need_no_order(x, monkeypatch):
+    views = cone_views(30, delx=4.0, angles=((0.3, 0.4, 0.1), (0.0, 0.0, 0.0)))
+    rays = RayViews(*views.rays(), views.image_shape)  # no cameras: their crossings are always put in order
+    scene = Scene([metal_cube(name="cube", pose=shifted(x=-40.0)), Mesh(icosphere(4.0), material=0.5), marker()])
+    poses = {"spheres": shifted(x=x)}
+    ordered = []
+    counted = prepared_module.owned_pieces
+    monkeypatch.setattr(prepared_module, "owned_pieces", lambda found: (ordered.append(len(found)), counted(found))[1])
+    image = scene.render(views, poses=poses, channels=True)
+    assert ordered == ([2] if x < 7 else [])
+    torch.testing.assert_close(image, scene.render(rays, poses=poses, channels=True), atol=1e-9, rtol=0)
+    assert ordered[-1] == 3
+
+
+def marker():
+    return Spheres([[0, 0, 0]], 3.0, material=1.0)
 
 
 def solids():

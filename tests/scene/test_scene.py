@@ -170,6 +170,26 @@ def test_a_ct_and_its_parts_are_the_ct_until_they_move():
     assert alone.item() == pytest.approx(16 * 0.02059, rel=1e-5)
 
 
+def test_a_part_of_one_tissue_leaves_it_and_adds_nothing_where_it_goes():
+    mask = torch.zeros(20, 20, 20, dtype=torch.uint8)
+    mask[8:13, 6:12, 7:14] = 2
+    ct = water(mask=mask)
+    views = cone_views(20, delx=3.0, angles=((0.2, 0.3, 0.1),))
+    moved = Scene([Body(ct), Body(ct, labels=2, name="two")]).render(views, poses={"two": shifted(0, 0, 8)})
+    torch.testing.assert_close(moved, Scene([Body(ct)]).render(views), atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_reach_the_voxels_of_a_ct_and_of_its_parts():
+    ct = halves()
+    density = (torch.rand(20, 20, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    ct = type(ct)(ct.volume, density=density, mask=ct.mask)
+    views = cone_views(20, delx=3.0, angles=((0.2, 0.3, 0.1),))
+    (whole,) = torch.autograd.grad(Scene([Body(ct, values="density")]).render(views).square().sum(), density)
+    parts = [Body(ct, values="density"), *(Body(ct, labels=label, values="density") for label in (1, 2))]
+    (cut,) = torch.autograd.grad(Scene(parts).render(views).square().sum(), density)
+    torch.testing.assert_close(cut, whole)
+
+
 def test_a_body_of_density_is_the_subjects_density():
     subject = water(value=0.3)
     along = ray((0.5, 0.5, -100), (0.5, 0.5, 100))
@@ -209,6 +229,11 @@ def test_coarser_bodies_have_coarser_volumes_and_the_same_solids():
 def test_what_makes_no_scene_is_refused(bodies, message):
     with pytest.raises(ValueError, match=message):
         Scene(bodies())
+
+
+def test_a_ct_is_what_read_makes():
+    with pytest.raises(TypeError, match=r"as raygrad.read makes it. Got str"):
+        Body("ct.nii.gz")
 
 
 def test_bodies_of_one_ct_agree():

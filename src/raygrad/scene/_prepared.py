@@ -8,16 +8,18 @@ nothing is approximated. A piece begins and ends where its ray crosses a surface
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import combinations
+from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from raygrad import kernels
 from raygrad.geometry import ConeViews, ParallelViews, RayViews, Views
 from raygrad.kernels import sums_in
 from raygrad.march import Derivatives, Marching, Prepared, march, march_with_jacobian
+from raygrad.pose import RigidTransform
 from raygrad.scene._crossings import Pieces, Rays, lengths, owned_pieces, whole_pieces
 from raygrad.scene._materials import attenuation_of
 from raygrad.scene._mesh import Mesh
@@ -118,7 +120,8 @@ class PreparedBodies:
         dtype = self._dtype(views[0].parameters()[0].dtype)
         seen = {place: march(volume, views[place], marching)[:, 0] for place, volume in self.volumes.items()}
         if self.solids:
-            for place, change in self._changes(self._rays(views, marching), views, marching).items():
+            rays = [Rays.of(one, marching.backend) for one in views]
+            for place, change in self._changes(rays, views, marching).items():
                 seen[place] = seen[place] + change.to(seen[place]) if place in seen else change
         return torch.stack([seen[place].to(dtype) for place in range(len(self))], dim=1)
 
@@ -133,13 +136,8 @@ class PreparedBodies:
             by_ends[place] = derivatives.by_ends.to(dtype)
         if self.solids:
             with torch.enable_grad():
-                rays = [
-                    one._replace(
-                        source=one.source.detach().requires_grad_(), target=one.target.detach().requires_grad_()
-                    )
-                    for one in self._rays(views, marching)
-                ]
-                changes = torch.stack([change.double() for change in self._changes(rays, None, marching).values()])
+                rays = self._leaves(views, marching)
+                changes = torch.stack([change.double() for change in self._changes(rays, views, marching).values()])
                 ends = [end for one in rays for end in (one.source, one.target)]
                 found = torch.autograd.grad(changes.sum(), ends, allow_unused=True, materialize_grads=True)
             total.append(changes.detach().sum(0)[:, None].to(dtype))
@@ -148,36 +146,53 @@ class PreparedBodies:
                 by_ends[place] = by_ends[place] + gradient if place in by_ends else gradient
         return torch.stack(total).sum(0), [by_ends[place] for place in range(len(self))]
 
-    def _rays(self, views: list[Views], marching: Marching) -> list[Rays]:
-        """The rays in the frame of every body, in float64."""
-        rays = []
-        for seen in views:
-            source, target = seen.rays()
-            rays.append(Rays(source.double().expand(target.shape), target.double(), marching.backend))
-        return rays
+    def _leaves(self, views: list[Views], marching: Marching) -> list[Rays]:
+        """The rays in the frame of every body, each with both ends of its own, to be differentiated by."""
+        leaves = []
+        for rays in (Rays.of(seen, marching.backend) for seen in views):
+            source, target = rays.source.detach().expand(rays.target.shape), rays.target.detach()
+            leaves.append(rays._replace(source=source.clone().requires_grad_(), target=target.requires_grad_()))
+        return leaves
 
-    def _changes(self, rays: list[Rays], views: list[Views] | None, marching: Marching) -> dict[int, Tensor]:
+    def _changes(self, rays: list[Rays], views: list[Views], marching: Marching) -> dict[int, Tensor]:
         """What solids add to the image, each by itself, and what they take from each volume: (view, ray)."""
         thickness: dict[int, Tensor] = {}
         changes: dict[int, Tensor] = {}
-        if self.displace and (self.volumes or len(self.solids) > 1):
-            owned, of_any = owned_pieces([solid.crossings(rays[place]) for place, solid in self.solids.items()])
-            for number, place in enumerate(self.solids):
+        sorted_out = self._displacing(views)
+        if sorted_out:
+            owned, of_any = owned_pieces([self.solids[place].crossings(rays[place]) for place in sorted_out])
+            for number, place in enumerate(sorted_out):
                 mine = Pieces(*(column[owned.owner == number] for column in owned))
                 thickness[place] = lengths(mine, rays[place])
             for place, volume in self.volumes.items():
                 changes[place] = -_along(of_any, volume, rays[place], marching)
-        else:
-            for place, solid in self.solids.items():
-                thickness[place] = self._alone(solid, rays[place], None if views is None else views[place])
         for place, solid in self.solids.items():
+            if place not in thickness:
+                thickness[place] = self._alone(solid, rays[place], views[place])
             attenuation = attenuation_of(solid.material, self.energy_kev)
             if isinstance(attenuation, Tensor):
                 attenuation = attenuation.to(thickness[place])
             changes[place] = thickness[place] * attenuation
         return changes
 
-    def _alone(self, solid: Solid, rays: Rays, views: Views | None) -> Tensor:
+    def _displacing(self, views: list[Views]) -> list[int]:
+        """The solids of which one may take another's place, or a volume's; their crossings have to be put in order."""
+        if not self.displace or self.volumes:
+            return list(self.solids) if self.displace else []
+        if not all(isinstance(seen, ConeViews) for seen in views):
+            return list(self.solids) if len(self.solids) > 1 else []
+        balls = {}
+        for place, solid in self.solids.items():
+            seen, (centre, radius) = views[place], solid.ball
+            body_to_camera = RigidTransform(cast(ConeViews, seen).pose.matrix.detach().double()).inverse()
+            balls[place] = body_to_camera(centre.detach().to(body_to_camera.matrix)[None, None])[:, 0], radius.detach()
+        meets = set()
+        for (one, (here, a)), (other, (there, b)) in combinations(balls.items(), 2):
+            if bool((torch.linalg.vector_norm(here - there, dim=-1) < (a + b) * (1 + 1e-6) + 1e-3).any()):
+                meets |= {one, other}
+        return [place for place in self.solids if place in meets]
+
+    def _alone(self, solid: Solid, rays: Rays, views: Views) -> Tensor:
         """How much of every ray is in a solid that nothing displaces."""
         if not isinstance(solid, Mesh) or solid.n_parts > 1:
             return lengths(whole_pieces(solid.crossings(rays)), rays)
@@ -188,14 +203,22 @@ class PreparedBodies:
         return kernels.project_mesh(vertices, faces, rays.source, rays.target, backend=rays.backend, **hints)
 
     @torch.no_grad()
+    def silhouette(self, place: int, views: Views) -> Bool[Tensor, "view ray"]:
+        """Which rays of the views, which are in the frame of the body at this place, meet it, whatever hides it."""
+        part = self.parts[place]
+        if isinstance(part, Solid):
+            return self._alone(part, Rays.of(views), views) > 0
+        there = Prepared((part.values != 0).to(torch.float32), part.world_to_voxel)
+        return march(there, views, Marching("siddon"))[:, 0] > 0
+
+    @torch.no_grad()
     def is_met(self, place: int, views: Views) -> bool:
         """Whether any ray of the views, which are in the frame of the body at this place, meets it or its voxels."""
         part = self.parts[place]
-        source, target = views.rays()
-        rays = Rays(source.double().expand(target.shape), target.double())
+        rays = Rays.of(views)
         if isinstance(part, Solid):
             return len(part.crossings(rays).row) > 0
-        voxels = torch.tensor(part.values.shape, dtype=torch.float64, device=target.device)
+        voxels = torch.tensor(part.values.shape, dtype=torch.float64, device=rays.target.device)
         to_voxel = part.world_to_voxel.to(voxels)
         start, end = (points @ to_voxel[:3, :3].mT + to_voxel[:3, 3] for points in (rays.source, rays.target))
         step = end - start
@@ -207,11 +230,11 @@ class PreparedBodies:
 
 def _along(pieces: Pieces, volume: Prepared, rays: Rays, marching: Marching) -> Float[Tensor, "view ray"]:
     """The line integrals of a volume along pieces of rays, added up for every ray."""
-    source, target = rays.rows
-    total = torch.zeros(len(source), dtype=sums_in(volume.values.dtype), device=source.device)
+    dtype, device = sums_in(volume.values.dtype), rays.target.device
+    total = torch.zeros(rays.shape.numel(), dtype=dtype, device=device)
     if len(pieces.row):
-        start, step = source[pieces.row], (target - source)[pieces.row]
-        begin, end = ((start + share[:, None] * step)[None] for share in (pieces.start, pieces.end))
-        part = march(volume, RayViews(begin, end), marching)[0, 0]
+        source, target = rays.at(pieces.row)
+        begin, end = (source + share[:, None] * (target - source) for share in (pieces.start, pieces.end))
+        part = march(volume, RayViews(begin[None], end[None]), marching)[0, 0]
         total = total.index_add(0, pieces.row, part.to(total))
-    return total.reshape(rays.source.shape[:2])
+    return total.reshape(rays.shape)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raygrad.geometry import Views
 from raygrad.kernels import can_read
-from raygrad.march import Derivatives, Marching, Prepared, march
+from raygrad.march import Derivatives, Marching, Prepared
 from raygrad.pose import RigidTransform
 from raygrad.scene._body import Body, prepare_volumes
 from raygrad.scene._crossings import Rays, whole_pieces
@@ -177,13 +177,8 @@ class Scene:
 
         Arguments and errors are those of `render`.
         """
-        found = []
-        for part, seen in zip(self.prepared.parts, self._seen(views, poses, joints), strict=True):
-            if isinstance(part, Solid):
-                found.append(_first(part, seen) < torch.inf)
-            else:
-                there = Prepared((part.values != 0).to(torch.float32), part.world_to_voxel)
-                found.append(march(there, seen, Marching("siddon"))[:, 0] > 0)
+        prepared = self.prepared
+        found = [prepared.silhouette(place, seen) for place, seen in enumerate(self._seen(views, poses, joints))]
         return torch.stack(found, dim=1).reshape(len(views), -1, *views.image_shape)
 
     def depth(
@@ -233,10 +228,9 @@ class Scene:
 @torch.no_grad()
 def _first(solid: Solid, views: Views) -> Float[Tensor, "view ray"]:
     """How far from the source each ray first is in a solid, in mm; infinite where it never is."""
-    source, target = views.rays()
-    rays = Rays(source.double().expand(target.shape), target.double())
+    rays = Rays.of(views)
     pieces = whole_pieces(solid.crossings(rays))
-    first = torch.full(target.shape[:2], torch.inf, dtype=torch.float64, device=target.device).flatten()
+    first = torch.full(rays.shape, torch.inf, dtype=torch.float64, device=rays.target.device).flatten()
     first = first.scatter_reduce(0, pieces.row, pieces.start, "amin")
     length = torch.linalg.vector_norm(rays.target - rays.source, dim=-1)
     return first.reshape(length.shape) * length

@@ -85,14 +85,15 @@ class Solid(Placed, ABC):
 
 def near(rays: Rays, centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The rays that come within a ball: their numbers, sources and targets; the latter two differentiable."""
-    source, target = rays.rows
     with torch.no_grad():
-        step, away = target - source, centre.to(source) - source
-        squared = step.square().sum(-1)
-        at = ((away * step).sum(-1) / torch.where(squared > 0, squared, 1)).clamp(0, 1)
-        close = (away - at[:, None] * step).square().sum(-1) <= (radius.to(source) * (1 + 1e-6)).square()
-        row = (close & (squared > 0)).nonzero()[:, 0]
-    return row, source[row], target[row]
+        step, away = rays.target - rays.source, centre.to(rays.source) - rays.source
+        squared = torch.einsum("vrx,vrx->vr", step, step)
+        along = (step @ away.mT)[..., 0] if away.shape[1] == 1 else torch.einsum("vrx,vrx->vr", step, away)
+        at = (along / torch.where(squared > 0, squared, 1)).clamp(0, 1)
+        distance = away.square().sum(-1) - (2 * along - at * squared) * at
+        close = distance <= (radius.to(distance) * (1 + 1e-6)).square() + 1e-6
+        row = (close & (squared > 0)).flatten().nonzero()[:, 0]
+    return row, *rays.at(row)
 
 
 def between(row: Tensor, enter: Tensor, leave: Tensor) -> Crossings:
