@@ -16,7 +16,7 @@ LEAST_DAMPING, MOST_DAMPING = 1e-6, 1e8  # of the least, J' J in single precisio
 LONG = 10.0
 """A step of so many tolerances is long."""
 LONGEST = 1e3
-"""No step is longer: where an image shows next to nothing of what moves, the normal equations would send it anywhere."""
+"""No step is longer: where an image shows next to nothing of what moves, the equations would send it anywhere."""
 
 
 @dataclass(frozen=True)
