@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from raygrad._errors import InputError
 from raygrad.cli import _options as given
 from raygrad.cli._options import CAMERA, CT_PART, HOW, POSE, XRAY
 
@@ -160,6 +161,24 @@ def register(
             rich_help_panel=UNKNOWN,
         ),
     ] = None,
+    mesh: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE:MATERIAL",
+            help="An implant or instrument that is found with the CT: cup=cup.stl:titanium, as STL, PLY or OBJ in mm, "
+            "RAS+. Once for every mesh. Tissue is attenuation at 60 keV then.",
+            rich_help_panel=UNKNOWN,
+        ),
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=POSE.JSON",
+            help="Look for that mesh where this registration found it. Else it is where its own coordinates say, in "
+            "the world of the CT's file.",
+            rich_help_panel=UNKNOWN,
+        ),
+    ] = None,
     calibrate: Annotated[
         str | None,
         typer.Option(
@@ -200,12 +219,17 @@ def register(
     A DICOM X-ray whose header has the angles or a view position, which `raygrad geometry run.dcm` shows:
 
     raygrad register ct.nii.gz run.dcm -o found
+
+    An implant with the CT, from where it was planned in the CT:
+
+    raygrad register ct.nii.gz xray.dcm --mesh cup=cup.stl:titanium -o found
     """
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels
     from raygrad.cli._register_headers import describe_relation, ranges_of, unknowns_of, warnings_of
     from raygrad.cli._register_inputs import Starts, parse_search, parse_structures, parse_unknowns, prepare
     from raygrad.cli._register_run import describe, passing_on_warnings, register_to_folder
+    from raygrad.cli._register_scene import parse_meshes
 
     starts = Starts(rotation or (), translation or (), pose or (), parameterization, convention, init or (), relative)
     camera = {"sdd": sdd, "height": height, "width": width, "delx": delx, "dely": dely, "x0": x0, "y0": y0}
@@ -216,6 +240,11 @@ def register(
     with passing_on_warnings(warn):
         tasks = prepare(xrays, starts, camera, orientation, values, mask or (), frame or (), auto_mask, parallel)
     reach, structures, unknowns = parse_search(search), parse_structures(structure), parse_unknowns(calibrate)
+    meshes = parse_meshes(mesh, at)
+    if meshes and (labels is not None or bone != 1.0 or method != "lm"):
+        raise InputError(
+            "--mesh goes with the CT's own attenuation and --method lm: leave out --labels, --bone, --method."
+        )
     headers = [task.header for task in tasks]
     if reach is None and method == "lm":
         reach = ranges_of(headers)
@@ -241,6 +270,7 @@ def register(
         device=computing_device,
         search=reach,
         structures=structures,
+        meshes=meshes,
         unknowns=unknowns,
         seed=seed,
         animation=animation,

@@ -12,6 +12,7 @@ import torch
 from raygrad import registration
 from raygrad._errors import InputError
 from raygrad.cli._register_inputs import Task
+from raygrad.cli._register_scene import MeshFile, pictures_of, register_scene, say_where, scene_of
 from raygrad.data import Subject
 from raygrad.formats import View, write_poses
 from raygrad.geometry import UnknownGeometry
@@ -66,6 +67,7 @@ def register_to_folder(
     device: torch.device | str = "cpu",
     search: SearchRanges | None = None,
     structures: Mapping[str, Sequence[int]] | None = None,
+    meshes: Sequence[MeshFile] = (),
     unknowns: UnknownGeometry | None = None,
     seed: int = 0,
     animation: bool = True,
@@ -81,7 +83,8 @@ def register_to_folder(
         folder: it exists.
         renderer: of `raygrad.drr.DRR`.
         device: what computes.
-        search: how far the poses may be off, to search all that.
+        search: how far the poses may be off, to search all that; with meshes, for the CT alone.
+        meshes: of `parse_meshes`, which are found with the CT, on the CPU.
         method, structures, unknowns, seed, progress: of `raygrad.registration.register`.
         animation: write it, which takes a second or two.
         say, warn: what to do with sentences.
@@ -95,6 +98,7 @@ def register_to_folder(
     """
     if structures and subject.mask is None:
         raise InputError("--structure needs --labelmap, the image that says which voxel belongs to which structure.")
+    scene = scene_of(subject, structures or {}, meshes) if meshes else None
     drrs = [task.view.make_drr(subject, renderer=renderer).to(device) for task in tasks]
     xrays, inits, masks = [task.image for task in tasks], [task.view.pose for task in tasks], [t.mask for t in tasks]
     options: dict[str, Any] = {"method": method, "seed": seed, "progress": progress}
@@ -104,18 +108,30 @@ def register_to_folder(
         options["mask"] = masks
     with passing_on_warnings(warn):
         doubt_what_the_numbers_are(tasks, subject, warn)
-        result = registration.register(xrays, drrs, inits, **options)
+        if scene is None:
+            result = registration.register(xrays, drrs, inits, **options)
+        else:
+            begun = inits
+            if search:
+                found = registration.register(xrays, drrs, inits, **options | {"structures": None, "unknowns": None})
+                begun = [RigidTransform(pose[found.best]) for pose in found.poses]
+            result = register_scene(scene, tasks, drrs, begun, **{k: v for k, v in options.items() if k != "ranges"})
 
     write_poses(
         folder / "pose.json", _found(tasks, result), {"method": method, **result.outcome()}, subject.file_to_world
     )
     names = [str(task.view.xray) for task in tasks]
-    files = save_registration(folder, xrays, drrs, result, inits, masks, names, animation)
+    pictures = None if scene is None else pictures_of(scene, drrs, inits, result)
+    files = save_registration(
+        folder, xrays, drrs, result, inits, masks, names, animation and scene is None, pictures=pictures
+    )
     say(result.summary())
     for task, lengths in zip(tasks, result.intrinsics, strict=False):
         found_lengths = ", ".join(f"{name} {value[result.best].item():.5g}" for name, value in lengths.items())
         say(f"{task.view.xray}: found {found_lengths} mm")
-    if structures:
+    if scene is not None:
+        say_where(scene, result, say)
+    elif structures:
         for name, moved in registration.displacements(result, subject, structures).items():
             say(f"{name}: {moved.mm:.2f} mm and {moved.degrees:.2f} degrees from where the CT has it")
     status = result.status[result.best]

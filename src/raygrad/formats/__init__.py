@@ -35,6 +35,7 @@ from raygrad.formats._itk_transforms import write_transform as write_transform
 from raygrad.formats._line_integrals import VALUES as VALUES
 from raygrad.formats._line_integrals import estimate_air as estimate_air
 from raygrad.formats._nikon import read_xtekct as read_xtekct
+from raygrad.formats._pose_json import read_body_poses as read_body_poses
 from raygrad.formats._pose_json import read_file_to_world as read_file_to_world
 from raygrad.formats._pose_json import read_outcome as read_outcome
 from raygrad.formats._pose_json import read_poses as read_poses
@@ -83,6 +84,7 @@ __all__ = [
     "write_poses",
     "read_file_to_world",
     "read_outcome",
+    "read_body_poses",
     "View",
     "join_views",
     "split_views",

@@ -131,6 +131,20 @@ def read_outcome(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     return found
 
 
+def read_body_poses(path: str | os.PathLike[str]) -> dict[str, RigidTransform]:
+    """Where the bodies are that a registration of a scene found, body_to_world by their names; none of others.
+
+    Raises:
+        FileNotFoundError, InputError: as for `read_poses`, or a pose is not rigid.
+    """
+    path = Path(path).expanduser()
+    bodies = (_content_of(path).get("registration") or {}).get("bodies") or {}
+    try:
+        return {name: RigidTransform(rigid_matrix(body["body_to_world"])) for name, body in bodies.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"'{path}' has bodies that are not as they should be. {error}") from error
+
+
 def _content_of(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no pose file '{path}'.")

@@ -50,6 +50,7 @@ def save_registration(
     mask: Sequence[Mask | None] | None = None,
     names: Sequence[str] | None = None,
     animation: bool = True,
+    pictures: Sequence[tuple[Images, Images]] | None = None,
 ) -> list[str]:
     """Write pictures of a result's best start into a folder, and the trace of all, each file whole or not at all.
 
@@ -65,6 +66,8 @@ def save_registration(
         mask: of every view, (height, width) or None.
         names: of the X-rays, for the titles.
         animation: write the film, which takes a second or two.
+        pictures: of every view, what is drawn for the start and the end, in place of what the DRRs render: images of a
+            scene.
 
     Returns:
         The names of the files.
@@ -87,20 +90,23 @@ def save_registration(
             f"{len(xrays)}, {len(drrs)}, {len(inits)}, {len(masks)} and {len(titles)}."
         )
     folder, start = Path(folder), result.best
-    before = [_render(d, RigidTransform(i[start if len(i) > 1 else 0])) for d, i in zip(drrs, inits, strict=True)]
-    after = [render_registered(drr, result, start, view) for view, drr in enumerate(drrs)]
+    if pictures is None:
+        before = [_render(d, RigidTransform(i[start if len(i) > 1 else 0])) for d, i in zip(drrs, inits, strict=True)]
+        after = [render_registered(drr, result, start, view) for view, drr in enumerate(drrs)]
+    else:
+        before, after = ([pair[end] for pair in pictures] for end in (0, 1))
     rows = list(zip(xrays, before, after, masks, titles, strict=True))
-    pictures = {
+    drawn = {
         "overlay.png": _draw_overlay(rows),
         "difference.png": _draw_difference(rows),
         "convergence.png": _draw_convergence(result),
     }
     with written_whole(folder / "trace.csv") as unfinished:
         result.save_trace(unfinished)
-    for name, figure in pictures.items():
+    for name, figure in drawn.items():
         with written_whole(folder / name) as unfinished:
             figure.savefig(unfinished, dpi=110)
-    written = ["trace.csv", *pictures]
+    written = ["trace.csv", *drawn]
     if animation:
         with written_whole(folder / "convergence.gif") as unfinished:
             animate(unfinished, xrays, drrs, result, init=inits, mask=masks)

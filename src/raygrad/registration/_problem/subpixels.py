@@ -67,12 +67,12 @@ class _Pooled(Derivatives):
         super().__init__(rays.by_ends, views, rays.ends)
         self._shape, self._side = shape, side
 
-    def by_motion(self, pivot: Float[Tensor, " 3"], channel: int = 0) -> Float[Tensor, "view 6 ray"]:
+    def by_motion(self, pivot: Float[Tensor, " 3"], channel: int = 0) -> Float[Tensor, "view 6 _"]:
         return _pooled(super().by_motion(pivot, channel), self._shape, self._side)
 
     def by_targets(
         self, directions: Float[Tensor, "view ray direction 3"], channel: int = 0
-    ) -> Float[Tensor, "view direction ray"]:
+    ) -> Float[Tensor, "view direction _"]:
         return _pooled(super().by_targets(directions, channel), self._shape, self._side)
 
 

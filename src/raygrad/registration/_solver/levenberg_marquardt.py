@@ -15,6 +15,8 @@ S = TypeVar("S", bound=Batch)
 LEAST_DAMPING, MOST_DAMPING = 1e-6, 1e8  # of the least, J' J in single precision knows hardly more
 LONG = 10.0
 """A step of so many tolerances is long."""
+LONGEST = 1e3
+"""No step is longer: where an image shows next to nothing of what moves, the equations would send it anywhere."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def _iterate(problem: Problem[S], before: _Descent[S], tolerance: float) -> _Des
     there = problem.linearise(trial)
     length, undamped_length = problem.step_length(steps.flatten(0, 1)).chunk(2)
     gain = (here.cost - there.cost) / promised[0].clamp_min(torch.finfo(promised.dtype).tiny)
-    better = moving & (there.cost < here.cost)
+    better = moving & (there.cost < here.cost) & (length < LONGEST)
 
     # Nielsen's rule: a smooth factor between 1/10 and 2 after a gain, and ever faster growth while there is none.
     factor = (1 - (2 * gain - 1) ** 3).clamp(1 / 10, 2.0)
