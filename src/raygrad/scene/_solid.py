@@ -14,6 +14,10 @@ from raygrad.scene._joints import Joint
 from raygrad.scene._materials import Material, attenuation_of
 
 
+class SceneWarning(UserWarning):
+    """A scene that may not be what was meant: a body that no ray meets, a mesh that was turned."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Placed:
     """What all bodies have: a name and a place.
