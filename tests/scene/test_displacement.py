@@ -265,11 +265,12 @@ def test_views_that_are_marched_one_after_another_are_the_same(monkeypatch):
         torch.testing.assert_close(same[name].by_ends, one.by_ends)
 
 
-def test_derivatives_are_there_where_autograd_is_switched_off():
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_derivatives_are_there_where_autograd_is_switched_off(without):
     views = cone_views(10, delx=4.0, angles=((0.3, 0.4, 0.1),))
     scene = Scene([block(), *solids()])
     image, derivatives = scene.render_with_jacobian(views)
-    with torch.no_grad():
+    with without():
         again, same = scene.render_with_jacobian(views)
     assert torch.equal(again, image)
     assert all(torch.equal(same[name].by_ends, one.by_ends) for name, one in derivatives.items())
