@@ -46,6 +46,7 @@ def execute(programs):
         pytest.param("beyond", marks=pytest.mark.slow),
         pytest.param("files", marks=pytest.mark.slow),
         "landscape",
+        "scenes",
         pytest.param("reconstruction", marks=pytest.mark.slow),
         "scaling",
     ],

@@ -1,5 +1,7 @@
 """Bodies that overlap: who takes the place of whom, exactly, and with exact derivatives."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from raygrad.march import Marching
 from raygrad.phantoms import Box, Ellipsoid
 from raygrad.pose import RigidTransform, se3_exp_map
 from raygrad.scene import Body, Capsule, Cone, Cylinder, Hinge, Mesh, Scene, Spheres
+from raygrad.scene import _prepared as prepared_module
 
 WATER, METAL = 0.02, 0.3
 BACKENDS = [name for name in ("cpu", "reference") if available_backends()[name][0]]
@@ -65,6 +68,25 @@ def test_the_later_of_two_balls_displaces_the_first():
     assert Scene([second, first]).render(along, channels=True).flatten().tolist() == pytest.approx([50.0, 10.0])
     added = Scene([first, second], displace=False).render(along, channels=True)
     assert added.flatten().tolist() == pytest.approx([10.0, 80.0])
+
+
+@pytest.mark.parametrize("x", [3.0, 6.9, 7.1, 30.0])
+def test_solids_that_cannot_meet_need_no_order(x, monkeypatch):
+    views = cone_views(30, delx=4.0, angles=((0.3, 0.4, 0.1), (0.0, 0.0, 0.0)))
+    rays = RayViews(*views.rays(), views.image_shape)  # no cameras: their crossings are always put in order
+    scene = Scene([metal_cube(name="cube", pose=shifted(x=-40.0)), Mesh(icosphere(4.0), material=0.5), marker()])
+    poses = {"spheres": shifted(x=x)}
+    ordered = []
+    counted = prepared_module.owned_pieces
+    monkeypatch.setattr(prepared_module, "owned_pieces", lambda found: (ordered.append(len(found)), counted(found))[1])
+    image = scene.render(views, poses=poses, channels=True)
+    assert ordered == ([2] if x < 7 else [1])  # balls alone, not the mesh
+    torch.testing.assert_close(image, scene.render(rays, poses=poses, channels=True), atol=1e-9, rtol=0)
+    assert ordered[-1] == 3
+
+
+def marker():
+    return Spheres([[0, 0, 0]], 3.0, material=1.0)
 
 
 def solids():
@@ -206,6 +228,41 @@ def test_single_precision_is_close_to_double():
     assert image.dtype == torch.float32
     torch.testing.assert_close(image.double(), exact, atol=2e-3, rtol=0)
     assert (image - exact).abs().mean() < 1e-5
+
+
+def test_faces_that_lie_on_each_other_and_bodies_that_are_one():
+    along_x = ray((-100, 0.1, 0.3), (100, 0.1, 0.3))
+    beside = metal_cube(pose=shifted(x=12.0), name="beside")
+    assert Scene([metal_cube(), beside]).render(along_x).item() == pytest.approx(24 * METAL)
+    twice = Scene([metal_cube(), Mesh(cube(6.0), material=1.0, unit="mm")]).render(along_x, channels=True)
+    assert twice.flatten().tolist() == pytest.approx([0.0, 12.0])
+
+
+@pytest.mark.parametrize("displace", [True, False])
+def test_rays_without_length_meet_nothing_and_have_no_derivatives(displace):
+    scene = Scene([block(), *solids()], displace=displace)
+    still = ray((0.5, 0.3, 0.2), (0.5, 0.3, 0.2))
+    with pytest.warns(UserWarning, match="No ray meets"):
+        image, derivatives = scene.render_with_jacobian(still)
+    assert image.item() == 0
+    assert all(torch.isfinite(one.by_ends).all() for one in derivatives.values())
+
+
+def test_rays_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="Expected finite rays"):
+        Scene([marker()]).render(ray((0, 0, math.nan), (0, 0, 1)))
+
+
+def test_views_that_are_marched_one_after_another_are_the_same(monkeypatch):
+    views = cone_views(10, delx=4.0, angles=((0.3, 0.4, 0.1), (0.0, 0.0, 0.0), (1.0, 0.0, 0.2)))
+    scene = Scene([block(), *solids()])
+    moved = RigidTransform(torch.cat([shifted(x=float(x)).matrix for x in range(3)]))
+    image, derivatives = scene.render_with_jacobian(views, poses={"cube": moved})
+    monkeypatch.setattr(prepared_module, "RAYS_AT_ONCE", 100)
+    again, same = scene.render_with_jacobian(views, poses={"cube": moved})
+    torch.testing.assert_close(again, image)
+    for name, one in derivatives.items():
+        torch.testing.assert_close(same[name].by_ends, one.by_ends)
 
 
 def test_maxima_are_refused():

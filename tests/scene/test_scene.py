@@ -6,6 +6,7 @@ import pytest
 import torch
 from scene_cases import cone_views, cube, random_rays, ray, shifted, water
 
+from raygrad.data import Subject, Volume, hu_to_attenuation
 from raygrad.drr import DRR
 from raygrad.geometry import ConeViews, RayViews
 from raygrad.march import Bodies, Marching
@@ -159,6 +160,17 @@ def test_a_ct_is_attenuation_at_the_scenes_energy():
         assert image.item() == pytest.approx(40 * per_cm / 10, rel=1e-5)
 
 
+@pytest.mark.parametrize("renderer", ["siddon", "joseph"])
+def test_a_ct_alone_is_what_a_drr_of_it_shows(renderer):
+    hu = torch.rand(20, 20, 20, generator=torch.Generator().manual_seed(0)) * 2000 - 1000
+    volume = Volume(hu, water().volume.affine)
+    subject = Subject(volume, density=hu_to_attenuation(volume.data, 80.0))
+    drr = DRR(subject, 1020.0, 24, 3.0, renderer=renderer)
+    views = cone_views(24, delx=3.0, angles=((0.2, 0.3, 0.1),), dtype=torch.float32)
+    image = Scene([Body(subject)], energy_kev=80).render(views, marching=Marching(renderer))
+    torch.testing.assert_close(image, drr(views.pose))
+
+
 def test_a_ct_and_its_parts_are_the_ct_until_they_move():
     ct = halves()
     views = cone_views(20, delx=3.0, angles=((0.2, 0.3, 0.1),))
@@ -168,6 +180,26 @@ def test_a_ct_and_its_parts_are_the_ct_until_they_move():
     torch.testing.assert_close(cut.render(views), whole, atol=1e-5, rtol=1e-5)
     alone = Scene([Body(ct, labels=2)]).render(ray((6, -6, -100), (6, -6, 100)))
     assert alone.item() == pytest.approx(16 * 0.02059, rel=1e-5)
+
+
+def test_a_part_of_one_tissue_leaves_it_and_adds_nothing_where_it_goes():
+    mask = torch.zeros(20, 20, 20, dtype=torch.uint8)
+    mask[8:13, 6:12, 7:14] = 2
+    ct = water(mask=mask)
+    views = cone_views(20, delx=3.0, angles=((0.2, 0.3, 0.1),))
+    moved = Scene([Body(ct), Body(ct, labels=2, name="two")]).render(views, poses={"two": shifted(0, 0, 8)})
+    torch.testing.assert_close(moved, Scene([Body(ct)]).render(views), atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_reach_the_voxels_of_a_ct_and_of_its_parts():
+    ct = halves()
+    density = (torch.rand(20, 20, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    ct = type(ct)(ct.volume, density=density, mask=ct.mask)
+    views = cone_views(20, delx=3.0, angles=((0.2, 0.3, 0.1),))
+    (whole,) = torch.autograd.grad(Scene([Body(ct, values="density")]).render(views).square().sum(), density)
+    parts = [Body(ct, values="density"), *(Body(ct, labels=label, values="density") for label in (1, 2))]
+    (cut,) = torch.autograd.grad(Scene(parts).render(views).square().sum(), density)
+    torch.testing.assert_close(cut, whole)
 
 
 def test_a_body_of_density_is_the_subjects_density():
@@ -209,6 +241,11 @@ def test_coarser_bodies_have_coarser_volumes_and_the_same_solids():
 def test_what_makes_no_scene_is_refused(bodies, message):
     with pytest.raises(ValueError, match=message):
         Scene(bodies())
+
+
+def test_a_ct_is_what_read_makes():
+    with pytest.raises(TypeError, match=r"as raygrad.read makes it. Got str"):
+        Body("ct.nii.gz")
 
 
 def test_bodies_of_one_ct_agree():

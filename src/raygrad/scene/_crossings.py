@@ -3,12 +3,16 @@
 Positions on a ray are fractions: 0 at the source, 1 at the target. Rays are numbered across views: view * rays + ray.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from raygrad.geometry import Views
+from raygrad.kernels import can_read
 
 Each = Float[Tensor, " crossing"]
 Rows = Int[Tensor, " crossing"]
@@ -18,18 +22,48 @@ class Rays(NamedTuple):
     """Rays as solids meet them, in a solid's own frame.
 
     Attributes:
-        source, target: (view, ray, 3) in mm.
+        source: (view, 1 or ray, 3) in mm.
+        target: (view, ray, 3) in mm.
         backend: which kernels look for crossings of meshes.
     """
 
-    source: Float[Tensor, "view ray 3"]
+    source: Float[Tensor, "view #ray 3"]
     target: Float[Tensor, "view ray 3"]
     backend: str = "auto"
 
+    @classmethod
+    def of(cls, views: Views, backend: str = "auto") -> "Rays":
+        """Those of views, in float64.
+
+        Raises:
+            ValueError: an end is not finite; on a GPU, where looking would wait for all that it has to do, none is.
+        """
+        source, target = views.rays()
+        if target.device.type == "cpu" and can_read():
+            sums = source.detach().sum() + target.detach().sum()
+            if not math.isfinite(sums.item()):
+                raise ValueError("Expected finite rays. Got NaN or infinite values in poses or views.")
+        return cls(source.double(), target.double(), backend)
+
     @property
-    def rows(self) -> tuple[Float[Tensor, "row 3"], Float[Tensor, "row 3"]]:
-        """Sources and targets of all views, one below the other."""
-        return self.source.flatten(0, 1), self.target.flatten(0, 1)
+    def shape(self) -> torch.Size:
+        """Numbers of views and of rays in each."""
+        return self.target.shape[:2]
+
+    def at(self, row: Rows) -> tuple[Float[Tensor, "crossing 3"], Float[Tensor, "crossing 3"]]:
+        """Sources and targets of some."""
+        shared = self.source.shape[1] == 1
+        place = row // self.target.shape[1] if shared else row
+        return self.source.flatten(0, 1)[place], self.target.flatten(0, 1)[row]
+
+    def some(self, row: Rows) -> "Rays":
+        """Some of them, as those of one view."""
+        source, target = self.at(row)
+        return Rays(source[None], target[None], self.backend)
+
+    def as_leaves(self) -> "Rays":
+        """The same, with ends that gradients flow to and not beyond."""
+        return Rays(self.source.detach().requires_grad_(), self.target.detach().requires_grad_(), self.backend)
 
 
 class Crossings(NamedTuple):
@@ -113,10 +147,9 @@ def _pieces(row: Tensor, owner: Tensor, fraction: Tensor) -> Pieces:
 
 def lengths(pieces: Pieces, rays: Rays) -> Float[Tensor, "view ray"]:
     """How much of every ray the pieces are together, in mm."""
-    source, target = rays.rows
-    length = torch.linalg.vector_norm((target - source)[pieces.row], dim=-1)
-    total = length.new_zeros(len(source)).index_add(0, pieces.row, (pieces.end - pieces.start) * length)
-    return total.reshape(rays.source.shape[:2])
+    source, target = rays.at(pieces.row)
+    each = (pieces.end - pieces.start) * torch.linalg.vector_norm(target - source, dim=-1)
+    return each.new_zeros(rays.shape.numel()).index_add(0, pieces.row, each).reshape(rays.shape)
 
 
 def whole_pieces(crossings: Crossings) -> Pieces:

@@ -16,6 +16,7 @@ from raygrad.scene._crossings import Crossings, Rays
 from raygrad.scene._mesh_checks import (
     areas,
     check_numbers,
+    neighbours_together,
     open_edges,
     parts_of,
     scale_of,
@@ -23,7 +24,7 @@ from raygrad.scene._mesh_checks import (
     welded,
 )
 from raygrad.scene._mesh_files import mended, read_mesh
-from raygrad.scene._solid import Solid, near
+from raygrad.scene._solid import SceneWarning, Solid, near
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,8 @@ class Mesh(Solid):
 
     Attributes:
         vertices: (n, 3) in mm, in float64.
-        faces: (m, 3), turned outwards. Parts that are inside out are turned with a warning, and triangles without area
-            left out with one.
+        faces: (m, 3), turned outwards, neighbours together. Parts that are inside out are turned with a warning, and
+            triangles without area left out with one.
         n_parts: number of connected parts; where they overlap they are one, and parts inside others are cavities if
             they are turned inwards.
 
@@ -87,13 +88,15 @@ class Mesh(Solid):
         parts = parts_of(faces, len(numbers))
         inside_out = turned_outwards(numbers, faces, parts)
         faces = np.where(inside_out[:, None], faces[:, ::-1], faces)
+        faces = neighbours_together(numbers, faces[has_area])
         object.__setattr__(self, "vertices", tensor)
-        object.__setattr__(self, "faces", torch.from_numpy(faces[has_area]).to(tensor.device))
+        object.__setattr__(self, "faces", torch.from_numpy(faces).to(tensor.device))
         object.__setattr__(self, "n_parts", int(parts.max()) + 1)
         if lost and not self.repair:
-            warnings.warn(f"{lost} triangles of {name} have no area and are left out.", stacklevel=3)
+            warnings.warn(f"{lost} triangles of {name} have no area and are left out.", SceneWarning, stacklevel=3)
         if inside_out.any() and not self.repair:
-            warnings.warn(f"{int(inside_out.sum())} triangles of {name} are inside out and are turned.", stacklevel=3)
+            turned = int(inside_out.sum())
+            warnings.warn(f"{turned} triangles of {name} are inside out and are turned.", SceneWarning, stacklevel=3)
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -103,15 +106,16 @@ class Mesh(Solid):
     @property
     def ball(self) -> tuple[Float[Tensor, " 3"], Float[Tensor, ""]]:
         """About the middle of its box."""
-        used = self.vertices.detach()[self.faces.unique()]
-        middle = (used.amin(0) + used.amax(0)) / 2
-        return middle, torch.linalg.vector_norm(used - middle, dim=-1).max()
+        vertices = self.vertices.detach()
+        middle = (vertices.amin(0) + vertices.amax(0)) / 2
+        return middle, torch.linalg.vector_norm(vertices - middle, dim=-1).max()
 
     def crossings(self, rays: Rays) -> Crossings:
         """Where rays cross the triangles. Those are looked for on the CPU."""
-        row, source, target = near(rays, *self.ball)
+        ball = self.ball
+        row, source, target = near(rays, *ball)
         vertices, faces = self.vertices.to(source), self.faces.to(source.device)
-        ends = (end.detach().cpu()[None] for end in _reaching_beyond(source, target, *self.ball))
+        ends = (end.detach().cpu()[None] for end in _reaching_beyond(source, target, *ball))
         backend = "auto" if rays.backend == "gpu" else rays.backend
         _, ray, triangle, _, leaving = kernels.mesh_hits(vertices.detach().cpu(), faces.cpu(), *ends, backend=backend)
         ray, triangle, leaving = (numbers.to(row) for numbers in (ray, triangle, leaving))

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from raygrad._errors import InputError
+from raygrad.scene._solid import SceneWarning
 
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
 _LEAST, _SMALL, _GREATEST = 1.0, 4.0, 1000.0
@@ -49,21 +50,27 @@ def scale_of(unit: str | None, vertices: np.ndarray, name: str) -> float:
     if extent > _GREATEST:
         raise InputError(f"Expected lengths in mm, but the {size}. Scale it, or say unit='mm' if it is so large.")
     if extent < _SMALL:
-        warnings.warn(f"The {size} mm. Say unit='inch' if it is in inches, or unit='mm'.", stacklevel=4)
+        warnings.warn(f"The {size} mm. Say unit='inch' if it is in inches, or unit='mm'.", SceneWarning, stacklevel=4)
     return 1.0
 
 
 def welded(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """The triangles by one number for every place, however many vertices are there: in STL each has its own."""
-    _, first, same = np.unique(vertices + 0.0, axis=0, return_index=True, return_inverse=True)
-    return first[same.reshape(-1)][faces]
+    order = np.lexsort(vertices.T)
+    sorted_vertices = vertices[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (sorted_vertices[1:] != sorted_vertices[:-1]).any(1)
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = order[new][new.cumsum() - 1]
+    return number[faces]
 
 
 def open_edges(faces: np.ndarray) -> tuple[int, int]:
     """Edges with an odd number of triangles, and those whose triangles are turned against each other."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     forward = edges[:, 0] < edges[:, 1]
-    _, where, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
+    keys = edges.min(1) * (faces.max(initial=0) + 1) + edges.max(1)
+    _, where, count = np.unique(keys, return_inverse=True, return_counts=True)
     net = np.bincount(where.reshape(-1), np.where(forward, 1, -1))
     odd = count % 2 == 1
     return int(odd.sum()), int(((net != 0) & ~odd).sum())
@@ -73,11 +80,14 @@ def parts_of(faces: np.ndarray, n_vertices: int) -> np.ndarray:
     """The number of the connected part that each triangle belongs to."""
     label = np.arange(n_vertices)
     while True:
-        before = label.copy()
-        np.minimum.at(label, faces.reshape(-1), np.repeat(label[faces].min(1), 3))
-        label = label[label]
-        if (label == before).all():
-            return np.unique(label[faces[:, 0]], return_inverse=True)[1].reshape(-1)
+        own = label[faces]
+        least = own.min(1)
+        if (own == least[:, None]).all():
+            return np.unique(least, return_inverse=True)[1].reshape(-1)
+        # The trees that meet in a triangle become one, then all of its vertices hang from the root.
+        np.minimum.at(label, own.reshape(-1), np.repeat(least, 3))
+        while (label[label] != label).any():
+            label = label[label]
 
 
 def turned_outwards(vertices: np.ndarray, faces: np.ndarray, parts: np.ndarray) -> np.ndarray:
@@ -94,6 +104,21 @@ def turned_outwards(vertices: np.ndarray, faces: np.ndarray, parts: np.ndarray) 
         if round(_winding(vertices[faces[own][0, 0]], vertices[others])) < 1:  # it is no cavity
             flip[own] = ~flip[own]
     return flip
+
+
+def neighbours_together(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """The triangles along a curve through space (Morton's), so that those that follow each other lie close together.
+
+    Kernels look at balls around runs of triangles first, which are the smaller for it.
+    """
+    middles = vertices[faces].mean(1)
+    low, size = middles.min(0), (middles.max(0) - middles.min(0)).max()
+    cells = ((middles - low) / max(size, 1e-300) * 1023).astype(np.int64)
+    code = np.zeros(len(faces), dtype=np.int64)
+    for bit in range(10):
+        for axis in range(3):
+            code |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
+    return faces[np.argsort(code, kind="stable")]
 
 
 def areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -11,21 +11,17 @@ from torch import Tensor
 
 from raygrad.geometry import Views
 from raygrad.kernels import can_read
-from raygrad.march import Derivatives, Marching, Prepared, march
+from raygrad.march import Derivatives, Marching, Prepared
 from raygrad.pose import RigidTransform
 from raygrad.scene._body import Body, prepare_volumes
 from raygrad.scene._crossings import Rays, whole_pieces
 from raygrad.scene._joints import Free, Joint
 from raygrad.scene._placement import Joints, Poses, at_rest, names_of, parents_of, placed
 from raygrad.scene._prepared import PreparedBodies
-from raygrad.scene._solid import Placed, Solid
+from raygrad.scene._solid import Placed, SceneWarning, Solid
 from raygrad.types import Images
 
 DEFAULT = Marching()
-
-
-class SceneWarning(UserWarning):
-    """A scene that may not be what was meant, such as a body that no ray meets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +35,7 @@ class Scene:
         bodies: `Body`, `Mesh`, `Capsule`, `Cylinder`, `Cone` and `Spheres`.
         energy_kev: the photon energy of the image, from 20 to 150, for materials by name and for HU.
         displace: False to add all bodies up instead.
+        device: where images are made and volumes are; by default where the CTs are, without any where the views are.
 
     Attributes:
         names: of the bodies: those that they were given, or made of their kind: "ct", "mesh", "mesh 2".
@@ -53,6 +50,7 @@ class Scene:
     bodies: Sequence[Placed]
     energy_kev: float | int = 60.0
     displace: bool = True
+    device: torch.device | str | None = None
     names: tuple[str, ...] = field(init=False)
     parents: tuple[int | None, ...] = field(init=False)
 
@@ -85,9 +83,10 @@ class Scene:
         return not any(one.volume.data.requires_grad or one.density.data.requires_grad for one in subjects)
 
     def _prepare(self) -> PreparedBodies:
-        volumes = iter(prepare_volumes([body for body in self.bodies if isinstance(body, Body)], self.energy_kev))
+        bodies = [body for body in self.bodies if isinstance(body, Body)]
+        volumes = iter(prepare_volumes(bodies, self.energy_kev, self.device))
         parts: list[Prepared | Solid] = [body if isinstance(body, Solid) else next(volumes) for body in self.bodies]
-        return PreparedBodies(parts, self.energy_kev, self.displace)
+        return PreparedBodies(parts, self.energy_kev, self.displace, self.device)
 
     def joint(self, name: str) -> Joint:
         """The joint of a body: its own, or that of a body that moves freely."""
@@ -144,7 +143,8 @@ class Scene:
         Warns:
             SceneWarning: no ray meets a body.
         """
-        seen, prepared = self._seen(views, poses, joints), self.prepared
+        prepared = self.prepared
+        seen = self._seen(prepared, views, poses, joints)
         image = prepared.channels(seen, marching)
         self._say_what_is_missed(prepared, seen, list(image.unbind(1)))
         image = image if channels else image.sum(1)
@@ -165,7 +165,8 @@ class Scene:
 
         Arguments, errors and warnings are those of `render`.
         """
-        seen, prepared = self._seen(views, poses, joints), self.prepared
+        prepared = self.prepared
+        seen = self._seen(prepared, views, poses, joints)
         image, derivatives = prepared.march_with_jacobian(seen, marching)
         self._say_what_is_missed(prepared, seen, [one.by_ends for one in derivatives])
         return image.reshape(len(views), 1, *views.image_shape), dict(zip(self.names, derivatives, strict=True))
@@ -177,13 +178,9 @@ class Scene:
 
         Arguments and errors are those of `render`.
         """
-        found = []
-        for part, seen in zip(self.prepared.parts, self._seen(views, poses, joints), strict=True):
-            if isinstance(part, Solid):
-                found.append(_first(part, seen) < torch.inf)
-            else:
-                there = Prepared((part.values != 0).to(torch.float32), part.world_to_voxel)
-                found.append(march(there, seen, Marching("siddon"))[:, 0] > 0)
+        prepared = self.prepared
+        every = self._seen(prepared, views, poses, joints)
+        found = [prepared.silhouette(place, seen) for place, seen in enumerate(every)]
         return torch.stack(found, dim=1).reshape(len(views), -1, *views.image_shape)
 
     def depth(
@@ -193,8 +190,8 @@ class Scene:
 
         Arguments and errors are those of `render`.
         """
-        found = []
-        for part, seen in zip(self.prepared.parts, self._seen(views, poses, joints), strict=True):
+        prepared, found = self.prepared, []
+        for part, seen in zip(prepared.parts, self._seen(prepared, views, poses, joints), strict=True):
             _, target = seen.rays()
             nothing = torch.full(target.shape[:2], torch.inf, dtype=target.dtype, device=target.device)
             found.append(_first(part, seen).to(target.dtype) if isinstance(part, Solid) else nothing)
@@ -203,15 +200,16 @@ class Scene:
     def _placed(self, poses: Poses | None, joints: Joints | None) -> list[RigidTransform | None]:
         return placed(self.bodies, self.names, self.parents, poses or {}, joints or {})
 
-    def _seen(self, views: Views, poses: Poses | None, joints: Joints | None) -> list[Views]:
-        """The views in the frame of every body."""
+    def _seen(self, prepared: PreparedBodies, views: Views, poses: Poses | None, joints: Joints | None) -> list[Views]:
+        """The views in the frame of every body, where images are made."""
         if not isinstance(views, Views):
             raise TypeError(f"Expected views, such as ConeViews. Got {type(views).__name__}.")
-        seen = []
+        seen, device = [], prepared.device([views])
+        views = views.to(device)
         for name, pose in zip(self.names, self._placed(poses, joints), strict=True):
             if pose is not None and len(pose) not in (1, len(views)):
                 raise ValueError(f"Expected one pose of {name!r}, or {len(views)} for the views. Got {len(pose)}.")
-            seen.append(views if pose is None else views.moved(pose.inverse().to(views.device)))
+            seen.append(views if pose is None else views.moved(pose.inverse().to(device)))
         return seen
 
     def _say_what_is_missed(self, prepared: PreparedBodies, seen: Sequence[Views], shown: Sequence[Tensor]) -> None:
@@ -233,10 +231,9 @@ class Scene:
 @torch.no_grad()
 def _first(solid: Solid, views: Views) -> Float[Tensor, "view ray"]:
     """How far from the source each ray first is in a solid, in mm; infinite where it never is."""
-    source, target = views.rays()
-    rays = Rays(source.double().expand(target.shape), target.double())
+    rays = Rays.of(views)
     pieces = whole_pieces(solid.crossings(rays))
-    first = torch.full(target.shape[:2], torch.inf, dtype=torch.float64, device=target.device).flatten()
+    first = torch.full(rays.shape, torch.inf, dtype=torch.float64, device=rays.target.device).flatten()
     first = first.scatter_reduce(0, pieces.row, pieces.start, "amin")
     length = torch.linalg.vector_norm(rays.target - rays.source, dim=-1)
     return first.reshape(length.shape) * length

@@ -8,9 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad.pose import RigidTransform
-from raygrad.scene._crossings import Crossings, Rays
+from raygrad.scene._crossings import Crossings, Rays, Rows
 from raygrad.scene._joints import Joint
 from raygrad.scene._materials import Material, attenuation_of
+
+
+class SceneWarning(UserWarning):
+    """A scene that may not be what was meant: a body that no ray meets, a mesh that was turned."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,16 +87,33 @@ class Solid(Placed, ABC):
         """The tensors that make its shape."""
 
 
-def near(rays: Rays, centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+@torch.no_grad()
+def near_each(rays: Rays, centres: Float[Tensor, "ball 3"], radii: Float[Tensor, " ball"]) -> list[Rows]:
+    """For each ball the numbers of the rays that come within it."""
+    centres, radii = centres.to(rays.source), radii.to(rays.source)
+    middle = centres.mean(0)
+    step, start = rays.target - rays.source, rays.source - middle
+    squared = torch.einsum("vrx,vrx->vr", step, step)
+    moving = squared > 0
+    proper = torch.where(moving, squared, 1)
+    # Counted from where each ray is closest to the middle of all: numbers are small, however far sources are.
+    offset = -torch.einsum("vrx,vrx->vr", step, start.expand_as(step)) / proper
+    start = start + offset[..., None] * step
+    across, along = torch.einsum("vrx,vrx->vr", start, start), torch.einsum("vrx,vrx->vr", step, start)
+    rows = []
+    for centre, radius in zip(centres - middle, radii, strict=True):
+        way = step @ centre - along
+        at = (offset + way / proper).clamp(0, 1) - offset
+        distance = across - 2 * (start @ centre) + centre.dot(centre) - (2 * way - at * squared) * at
+        close = distance <= (radius * (1 + 1e-6)).square() + 1e-6
+        rows.append((close & moving).flatten().nonzero()[:, 0])
+    return rows
+
+
+def near(rays: Rays, centre: Tensor, radius: Tensor) -> tuple[Rows, Tensor, Tensor]:
     """The rays that come within a ball: their numbers, sources and targets; the latter two differentiable."""
-    source, target = rays.rows
-    with torch.no_grad():
-        step, away = target - source, centre.to(source) - source
-        squared = step.square().sum(-1)
-        at = ((away * step).sum(-1) / torch.where(squared > 0, squared, 1)).clamp(0, 1)
-        close = (away - at[:, None] * step).square().sum(-1) <= (radius.to(source) * (1 + 1e-6)).square()
-        row = (close & (squared > 0)).nonzero()[:, 0]
-    return row, source[row], target[row]
+    (row,) = near_each(rays, centre[None], radius[None])
+    return row, *rays.at(row)
 
 
 def between(row: Tensor, enter: Tensor, leave: Tensor) -> Crossings:
