@@ -1,4 +1,4 @@
-"""Real implants: their surfaces at published poses against the labels of real fluoroscopy, and rays through them."""
+"""Real implants: their images at published poses against the labels of real fluoroscopy, and rays that leak nowhere."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,12 @@ from real_files import real_data
 from scene_cases import check_nothing_leaks, rays_through
 
 from raygrad.formats import Frames, read_geometry
-from raygrad.geometry import RayViews
 from raygrad.kernels import project_mesh
 from raygrad.scene import Mesh, Scene
 
 # Some of the surfaces come inside out, and are turned.
 pytestmark = pytest.mark.filterwarnings("ignore:.*are inside out and are turned:UserWarning")
 SHAPE = (1024, 1024)
-MARGIN = 10
 PARTS = [(knee, part) for knee in ("knee_a", "knee_b") for part in ("fem", "tib")]
 
 
@@ -25,15 +23,6 @@ def implant(knee, part):
     pytest.importorskip("trimesh")
     (surface,) = folder.glob(f"*_{part}.stl")
     return Mesh(surface), folder
-
-
-def window(views, label):
-    """The rays of the label's box and a margin, and the label there; beyond it no ray may meet the body."""
-    rows, columns = (torch.nonzero(label.any(axis))[:, 0] for axis in (1, 0))
-    box = [slice(max(0, int(there[0]) - MARGIN), int(there[-1]) + 1 + MARGIN) for there in (rows, columns)]
-    source, target = views.rays()
-    target = target.reshape(1, *SHAPE, 3)[:, box[0], box[1]]
-    return RayViews(source, target.flatten(1, 2)), label[box[0], box[1]].flatten()
 
 
 def overlap(one, other):
@@ -51,23 +40,13 @@ def frames_of(folder, part):
         yield views[number : number + 1], torch.from_numpy(label)
 
 
-# The labels are not drawn by hand but of the same surfaces at the same poses: pixels on an edge may differ.
+# The labels were not drawn by hand, but are pictures of the same surfaces at these poses: so close is close enough.
 @pytest.mark.parametrize(("knee", "part"), PARTS)
 def test_implants_cover_their_labels_in_real_fluoroscopy(knee, part):
     mesh, folder = implant(knee, part)
     scene = Scene([mesh])
     overlaps = [overlap(scene.render(views)[0, 0] > 0, label) for views, label in frames_of(folder, part)]
     assert min(overlaps) > 0.9995, overlaps
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("knee", "part"), PARTS)
-def test_silhouettes_of_implants_are_their_labels(knee, part):
-    mesh, folder = implant(knee, part)
-    scene = Scene([mesh])
-    for views, label in frames_of(folder, part):
-        rays, expected = window(views, label)
-        assert overlap(scene.silhouettes(rays).flatten(), expected) > 0.9995
 
 
 @pytest.mark.slow
