@@ -69,6 +69,6 @@ def test_images_are_those_of_gvxr(gvxr, angles):
     # gVXR draws triangles in single precision, and its pixels on an edge may belong to the neighbouring triangle.
     apart = np.abs(theirs - ours)
     assert np.median(apart[ours > 0]) < 1e-4
-    assert (apart > 1e-3).mean() < 2e-3
-    assert np.linalg.norm(apart) / np.linalg.norm(ours) < 2e-3
+    assert (apart > 1e-3).mean() < 1e-3
+    assert np.linalg.norm(apart) / np.linalg.norm(ours) < 1e-3
     assert ((theirs > 1e-5) != (ours > 1e-5)).mean() < 1e-3
