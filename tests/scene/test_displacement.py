@@ -265,6 +265,17 @@ def test_views_that_are_marched_one_after_another_are_the_same(monkeypatch):
         torch.testing.assert_close(same[name].by_ends, one.by_ends)
 
 
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_derivatives_are_there_where_autograd_is_switched_off(without):
+    views = cone_views(10, delx=4.0, angles=((0.3, 0.4, 0.1),))
+    scene = Scene([block(), *solids()])
+    image, derivatives = scene.render_with_jacobian(views)
+    with without():
+        again, same = scene.render_with_jacobian(views)
+    assert torch.equal(again, image)
+    assert all(torch.equal(same[name].by_ends, one.by_ends) for name, one in derivatives.items())
+
+
 def test_maxima_are_refused():
     with pytest.raises(ValueError, match="Expected sums along rays"):
         Scene([block()]).render(cone_views(4), marching=Marching(reducefn="max"))

@@ -63,7 +63,8 @@ class Rays(NamedTuple):
 
     def as_leaves(self) -> "Rays":
         """The same, with ends that gradients flow to and not beyond."""
-        return Rays(self.source.detach().requires_grad_(), self.target.detach().requires_grad_(), self.backend)
+        source, target = (end.detach().clone().requires_grad_() for end in (self.source, self.target))
+        return Rays(source, target, self.backend)
 
 
 class Crossings(NamedTuple):

@@ -146,13 +146,13 @@ class PreparedBodies:
             total.append(image[:, 0].detach().to(dtype))
             by_ends[place] = derivatives.by_ends[:, 0].detach().to(dtype)
         for group in self._together(views, marching):
-            rays = {place: some.as_leaves() for place, some in group.rays.items()}
-            with torch.enable_grad():
+            with torch.inference_mode(False), torch.enable_grad():
+                rays = {place: some.as_leaves() for place, some in group.rays.items()}
+                ends = [end for some in rays.values() for end in (some.source, some.target)]
                 changes = self._changes(group._replace(rays=rays), marching).values()
                 change = torch.stack([one.double() for one in changes]).sum(0)
-            # A pixel depends on the ends of its own ray only: the gradient of the sum is every ray's own derivative.
-            ends = [end for some in rays.values() for end in (some.source, some.target)]
-            found = iter(torch.autograd.grad(change.sum(), ends, allow_unused=True, materialize_grads=True))
+                # A pixel depends on the ends of its own ray: the gradient of the sum is every ray's own derivative.
+                found = iter(torch.autograd.grad(change.sum(), ends, allow_unused=True, materialize_grads=True))
             blank = change.new_zeros(math.prod(shape), dtype=dtype)
             total.append(blank.index_add(0, group.row, change.detach().to(dtype)).reshape(shape))
             for place in rays:
