@@ -5,6 +5,7 @@ import torch
 
 from raygrad.data import Subject, Volume
 from raygrad.geometry import ConeViews, Detector, Intrinsics, RayViews
+from raygrad.kernels import mesh_hits
 from raygrad.pose import RigidTransform, convert, make_reorient
 
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=float)
@@ -90,3 +91,34 @@ def water(size=(20, 20, 20), spacing=2.0, hu=0.0, mask=None, value=None):
     affine[:3, 3] = -spacing * (np.array(size) - 1) / 2
     density = None if value is None else torch.full(size, value, dtype=torch.float64)
     return Subject(Volume(torch.full(size, hu), affine), density=density, mask=mask)
+
+
+def rays_through(points, count, seed=0):
+    """Rays (1, ray, 3) between places around a mesh, all beyond it: half of them exactly through its corners."""
+    middle = (points.amin(0) + points.amax(0)) / 2
+    radius = torch.linalg.vector_norm(points - middle, dim=-1).max()
+    generator = torch.Generator().manual_seed(seed)
+    ends = torch.nn.functional.normalize(torch.randn(2, count, 3, dtype=torch.float64, generator=generator), dim=-1)
+    source, target = middle + 1.5 * radius * ends
+    corner = points[torch.randint(len(points), (count // 2,), generator=generator)]
+    way = 4 * radius * ends[0, : count // 2]
+    source[: count // 2], target[: count // 2] = corner - way, corner + way
+    return source[None], target[None]
+
+
+def check_nothing_leaks(points, faces, source, target, thickness):
+    """Rays that begin and end outside enter as often as they leave, and have nothing of a mesh that they pass."""
+    hits = mesh_hits(points, faces, source, target)
+    rays, length = source.shape[1], torch.linalg.vector_norm(target - source, dim=-1)[0]
+    assert not torch.zeros(rays, dtype=torch.int64).index_add(0, hits.ray, hits.sign).any()
+    inside = torch.zeros(rays, dtype=torch.float64).index_add(0, hits.ray, hits.fraction * hits.sign) * length
+    torch.testing.assert_close(thickness, inside, atol=1e-9, rtol=0)
+    met = torch.zeros(rays, dtype=torch.bool).index_fill(0, hits.ray, True)
+    assert not thickness[~met].any()
+    assert (thickness > -1e-9).all()
+    # Beside the mesh's box there is nothing.
+    step = target - source
+    planes = torch.stack([(points.amin(0) - source) / step, (points.amax(0) - source) / step])
+    beside = (planes.amin(0).amax(-1) > planes.amax(0).amin(-1))[0]
+    assert beside.sum() > rays // 100
+    assert not met[beside].any()
