@@ -3,6 +3,8 @@
 from raygrad._progress import Iteration as Iteration
 from raygrad._progress import Status as Status
 from raygrad.geometry import UnknownGeometry as UnknownGeometry
+from raygrad.registration._balls.calibrate import BallCalibration as BallCalibration
+from raygrad.registration._balls.calibrate import calibrate_from_balls as calibrate_from_balls
 from raygrad.registration._displacements import Displacement as Displacement
 from raygrad.registration._displacements import displacements as displacements
 from raygrad.registration._inputs import prepare_xrays as prepare_xrays
@@ -73,5 +75,7 @@ __all__ = [
     "FeatureSimilarity",
     "WeightedSum",
     "UnknownGeometry",
+    "calibrate_from_balls",
+    "BallCalibration",
     "Registration",
 ]
