@@ -4,8 +4,9 @@ reference on every scene. Prints the instruction set, or "absent".
 
 import torch
 from kernel_cases import scenes
+from mesh_cases import mesh_scenes
 
-from raygrad.kernels import backproject, project, project_with_jacobian
+from raygrad.kernels import backproject, project, project_mesh_with_jacobian, project_with_jacobian
 from raygrad.kernels._backends import import_extension
 
 
@@ -35,6 +36,11 @@ def main() -> None:
             rays = (scene.source.float(), scene.target.float(), scene.world_to_voxel)
             rounded = project(scene.volume.float(), *rays, **settings, backend="cpu")
             assert (rounded - image).abs().max() <= 1e-5 * image.max(), f"{title}, {renderer}, float32"
+    for title, scene in mesh_scenes().items():
+        expected = project_mesh_with_jacobian(*scene.tensors, backend="reference")
+        ours = project_mesh_with_jacobian(*scene.tensors, **scene.hint, backend="cpu")
+        for got, wanted in zip(ours, expected, strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9, msg=f"a mesh, {title}")
     print(name)
 
 

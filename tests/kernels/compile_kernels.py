@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import triton.language as tl
 from kernel_cases import affine, cone, random_volume
+from mesh_cases import pinhole, potato
 from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
@@ -85,6 +86,9 @@ def cases() -> dict[str, Callable[[], object]]:
         add("gradients by cameras", renderer, camera_gradients)
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         calls[f"voxel-driven {dtype}"] = partial(voxel_driven, dtype)
+    for dtype, hint in product((torch.float32, torch.float64), (False, True)):
+        for name in ("march_mesh", "march_mesh_with_jacobian", "march_mesh_adjoint"):
+            calls[f"{name} {dtype}{', hint' if hint else ''}"] = partial(mesh, name, dtype, hint)
     return calls
 
 
@@ -136,6 +140,16 @@ def voxel_driven(dtype):
     """Back projection driven by voxels."""
     volume, images = random_volume(16, 12, 11).to(dtype), torch.ones(2, HEIGHT, WIDTH).to(dtype)
     torch.ops.raygrad.add_voxel_driven_(volume, images, torch.ones(2, 3, 4), torch.ones(2), "gpu")
+
+
+def mesh(name, dtype, hint):
+    """Rays of a camera through a closed mesh."""
+    source, target, world_to_pixel = pinhole(HEIGHT, WIDTH, 3.1)
+    vertices, faces = potato(1)
+    rays = (vertices[None].to(dtype), source.to(dtype), target.to(dtype), faces.int())
+    cotangent = [torch.ones(1, HEIGHT * WIDTH, dtype=dtype)] if name == "march_mesh_adjoint" else []
+    hint = (world_to_pixel, WIDTH) if hint else (None, 0)
+    getattr(torch.ops.raygrad, name)(*cotangent, *rays, *hint, "gpu")
 
 
 def _settings(renderer, shape, labels=False, *, reducefn="sum", parts=1, places=None) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Closed meshes and rays for the tests of `project_mesh`, and exact answers for convex ones."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
+import pytest
 import torch
-from kernel_cases import cone
+from kernel_cases import FAST_BACKENDS, GPU, cone, device_of
 from torch import Tensor
 
 
@@ -31,6 +33,10 @@ class MeshScene:
     def to(self, dtype: torch.dtype) -> "MeshScene":
         vertices, source, target = (tensor.to(dtype) for tensor in (self.vertices, self.source, self.target))
         return MeshScene(vertices, self.faces, source, target, self.world_to_pixel, self.image_width)
+
+    def on(self, device: str) -> "MeshScene":
+        hint = None if self.world_to_pixel is None else self.world_to_pixel.to(device)
+        return MeshScene(*(tensor.to(device) for tensor in self.tensors), hint, self.image_width)
 
 
 def tetrahedron() -> tuple[Tensor, Tensor]:
@@ -157,23 +163,51 @@ def parallel(rows: int, columns: int, pixel: float) -> tuple[Tensor, ...]:
     return middle + way, middle - way, hint.double()
 
 
-def mesh_scenes() -> dict[str, MeshScene]:
+def mesh_scenes(level: int = 1, rows: int = 9, columns: int = 11, rays: int = 40) -> dict[str, MeshScene]:
     """Cases that every backend must pass, in value and derivatives."""
-    vertices, faces = potato(1)
-    source, target, hint = pinhole(9, 11, 2.9)
-    rays_in = random_rays(40, 10.0)
+    vertices, faces = potato(level)
+    source, target, hint = pinhole(rows, columns, 30 / columns)
+    rays_in = random_rays(rays, 10.0)
     inside = [(points * 0.1)[None] for points in rays_in]
     batch = torch.stack([vertices, vertices.flip(1).roll(1, 1) + 1.5])
     both = [torch.cat([points, points.roll(1, -1)]) for points in (source, target)]
+    shorter = source + 0.93 * (target - source)
     return {
-        "a camera": MeshScene(vertices, faces, source, target, hint, 11),
+        "a camera": MeshScene(vertices, faces, source, target, hint, columns),
         "no hint": MeshScene(vertices, faces, source, target),
-        "a parallel beam": MeshScene(vertices, faces, *parallel(7, 8, 2.7), 8),
+        "a parallel beam": MeshScene(vertices, faces, *parallel(rows, columns, 27 / columns), columns),
         "rays in all directions": MeshScene(vertices, faces, *(points[None] for points in rays_in)),
         "both ends inside": MeshScene(vertices, faces, *inside),
         "one end inside": MeshScene(vertices, faces, inside[0], rays_in[1][None]),
-        "ends before the mesh": MeshScene(vertices, faces, source, source + 0.93 * (target - source), hint, 11),
+        "ends before the mesh": MeshScene(vertices, faces, source, shorter, hint, columns),
         "a mesh for each": MeshScene(batch, faces, *both),
         "one mesh for both": MeshScene(vertices, faces, *both),
-        "around the source": MeshScene(vertices + source[0, 0] + 0.7, faces, source, target, hint, 11),
+        "around the source": MeshScene(vertices + source[0, 0] + 0.7, faces, source, target, hint, columns),
     }
+
+
+SCENES = mesh_scenes()
+SMALL_SCENES = mesh_scenes(0, 5, 6, 12)
+"""For Triton's interpreter, which takes its time for every triangle."""
+REPRESENTATIVE = {"a camera", "rays in all directions"}
+
+
+def scene_for(backend: str, name: str) -> MeshScene:
+    """A scene on the device that a backend works on."""
+    scene = SMALL_SCENES[name] if backend == "gpu" and GPU is None else SCENES[name]
+    return scene.on(device_of(backend))
+
+
+def mesh_for(backend: str, level: int) -> tuple[Tensor, Tensor]:
+    """A closed mesh on the device of a backend, with fewer triangles for the interpreter."""
+    vertices, faces = potato(0 if backend == "gpu" and GPU is None else level)
+    return vertices.to(device_of(backend)), faces.to(device_of(backend))
+
+
+def on_backends(names: Iterable[str]) -> list:
+    """Parameters (backend, scene): the interpreter gets the representative scenes, and the others under `-m slow`."""
+    parameters = []
+    for backend, name in product(FAST_BACKENDS, names):
+        late = backend.values == ("gpu",) and GPU is None and name not in REPRESENTATIVE
+        parameters.append(pytest.param(*backend.values, name, marks=[*backend.marks, *[pytest.mark.slow] * late]))
+    return parameters

@@ -193,6 +193,8 @@ def _rounded(function, args):
         return args
     named = {argument.name: value for argument, value in _named(function, args)}
     volume = named.get("volume", named.get("gradient"))
+    if volume is None:  # a mesh, whose rays are brought to one dtype before
+        return args
     return [value.to(sums_in(volume.dtype)) if name in ("source", "target") else value for name, value in named.items()]
 
 

@@ -27,6 +27,9 @@ KERNELS = {
     "scatter_maximum",
     "contract_cameras",
     "_add_views",
+    "march_mesh",
+    "spread_tiles",
+    "spread_rays",
 }
 
 

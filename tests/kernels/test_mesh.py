@@ -4,14 +4,32 @@ import inspect
 
 import pytest
 import torch
-from kernel_cases import BACKENDS, FAST_BACKENDS, assert_all_close, needs_extension, opcheck, random_like
-from mesh_cases import MeshScene, icosphere, mesh_scenes, parallel, pinhole, potato, tetrahedron
+from kernel_cases import (
+    BACKENDS,
+    BACKENDS_IN_TIME,
+    assert_all_close,
+    device_of,
+    needs_extension,
+    needs_gpu_kernels,
+    opcheck,
+    random_like,
+)
+from mesh_cases import (
+    SCENES,
+    MeshScene,
+    icosphere,
+    mesh_for,
+    on_backends,
+    parallel,
+    pinhole,
+    potato,
+    scene_for,
+    tetrahedron,
+)
 
 from raygrad.kernels import mesh_hits, project_mesh, project_mesh_with_jacobian
 
-SCENES = mesh_scenes()
-COMPILED = [backend for backend in FAST_BACKENDS if backend.values != ("gpu",)]
-BACKENDS = [backend for backend in BACKENDS if backend.values != ("gpu",)]
+COMPILED_IN_TIME = [backend for backend in BACKENDS_IN_TIME if backend.values != ("reference",)]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -20,25 +38,25 @@ def results(scene: MeshScene, backend: str, hint: bool = True) -> list[torch.Ten
     leaves = [tensor.clone().requires_grad_() for tensor in (scene.vertices, scene.source, scene.target)]
     options = scene.hint if hint else {}
     both = project_mesh_with_jacobian(leaves[0], scene.faces, *leaves[1:], **options, backend=backend)
-    gradients = torch.autograd.grad((both[0] * random_like(both[0])).sum(), leaves)
+    gradients = torch.autograd.grad((both[0] * random_like(both[0]).to(both[0])).sum(), leaves)
     alone = project_mesh(*scene.tensors, **options, backend=backend)
     assert torch.equal(alone, both[0])
     return [tensor.detach() for tensor in (*both, *gradients)]
 
 
-@pytest.mark.parametrize("backend", COMPILED)
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize(("backend", "name"), on_backends(SCENES))
 def test_march_matches_reference(backend, name):
-    expected = results(SCENES[name], "reference")
+    scene = scene_for(backend, name)
+    expected = results(scene, "reference")
     assert expected[0].abs().max() > 0
-    for got, wanted in zip(results(SCENES[name], backend), expected, strict=True):
+    for got, wanted in zip(results(scene, backend), expected, strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS_IN_TIME)
 @pytest.mark.parametrize("name", ["a camera", "a mesh for each", "one mesh for both", "one end inside"])
 def test_gradcheck(backend, name):
-    scene = SCENES[name]
+    scene = scene_for(backend, name)
     leaves = [tensor.clone().requires_grad_() for tensor in (scene.vertices, scene.source, scene.target)]
 
     def thickness(vertices, source, target):
@@ -56,10 +74,10 @@ def test_reference_is_twice_differentiable():
     )
 
 
-@pytest.mark.parametrize("backend", COMPILED)
+@needs_extension
 @pytest.mark.parametrize("name", SCENES)
-def test_hits_match_reference(backend, name):
-    got, expected = (mesh_hits(*SCENES[name].tensors, backend=b) for b in (backend, "reference"))
+def test_hits_match_reference(name):
+    got, expected = (mesh_hits(*SCENES[name].tensors, backend=backend) for backend in ("cpu", "reference"))
     for ours, theirs in zip((*got[:3], got.sign), (*expected[:3], expected.sign), strict=True):
         assert torch.equal(ours, theirs)
     torch.testing.assert_close(got.fraction, expected.fraction, rtol=0, atol=1e-13)
@@ -67,7 +85,7 @@ def test_hits_match_reference(backend, name):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_hits_give_the_thickness(backend):
-    scene = SCENES["rays in all directions"]
+    scene = scene_for(backend, "rays in all directions")
     hits = mesh_hits(*scene.tensors, backend=backend)
     length = (scene.target - scene.source).norm(dim=-1)
     sums = torch.zeros_like(length).index_put_((hits.batch, hits.ray), hits.sign * hits.fraction, accumulate=True)
@@ -137,28 +155,63 @@ def test_results_do_not_depend_on_threads(hint):
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+@needs_gpu_kernels
+@pytest.mark.interpreter
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["right", "half a pixel off", "nothing"])
+def test_hints_change_no_bit_on_a_gpu(name):
+    """Of the gradient by vertices, whose sums are in another order, the last bits."""
+    source, target, hint = pinhole(20, 70, 0.5)
+    hint = {
+        "right": hint,
+        "half a pixel off": hint + 0.5 * hint[:, 2:] * torch.tensor([[1], [1], [0]]),
+        "nothing": 0 * hint,
+    }
+    scene = MeshScene(*potato(0), source, target, hint[name], 70).on(device_of("gpu"))
+    ours, theirs = results(scene, "gpu"), results(scene, "gpu", False)
+    for i in (0, 1, 3, 4):
+        assert torch.equal(ours[i], theirs[i])
+    torch.testing.assert_close(ours[2], theirs[2], rtol=1e-12, atol=1e-12)
+
+
+@needs_gpu_kernels
+@pytest.mark.interpreter
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # of the interpreter
+def test_what_is_not_right_gives_nan_on_a_gpu():
+    """Where values are not looked at."""
+    scene = scene_for("gpu", "a camera")
+    bad_vertices, bad_target, stray = scene.vertices.clone(), scene.target.clone(), scene.faces.clone()
+    bad_vertices[0, 0], bad_target[0, 3, 1], stray[0, 0] = torch.nan, torch.inf, len(scene.vertices)
+    rays = (scene.source, scene.target)
+    assert project_mesh(bad_vertices, scene.faces, *rays, **scene.hint, backend="gpu").isnan().all()
+    assert project_mesh(scene.vertices, stray, *rays, **scene.hint, backend="gpu").isnan().all()
+    found = project_mesh(scene.vertices, scene.faces, scene.source, bad_target, **scene.hint, backend="gpu")
+    assert found.isnan().nonzero().tolist() == [[0, 3]]
+
+
 # --- float32
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_float32_is_rounded_once(backend):
     """From a source 1000 mm away: single precision in, thickness to single precision out."""
-    source, target, _ = pinhole(12, 12, 2.0, 1000.0, 1100.0)
-    rounded = MeshScene(*potato(), source, target).to(torch.float32)
+    source, target = (points.to(device_of(backend)) for points in pinhole(12, 12, 2.0, 1000.0, 1100.0)[:2])
+    mesh = mesh_for(backend, 2)
+    rounded = MeshScene(*mesh, source, target).to(torch.float32)
     thickness, jacobian = project_mesh_with_jacobian(*rounded.tensors, backend=backend)
     exact = project_mesh_with_jacobian(*rounded.to(torch.float64).tensors, backend=backend)
     assert thickness.dtype == jacobian.dtype == torch.float32
     assert torch.equal(thickness, exact[0].float())
     assert torch.equal(jacobian, exact[1].float())
     # The ends themselves were rounded, to 0.03 micrometres.
-    unrounded = project_mesh(*potato(), source, target, backend=backend)
+    unrounded = project_mesh(*mesh, source, target, backend=backend)
     assert (thickness - unrounded).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS_IN_TIME)
 def test_rays_of_parallel_beams_may_come_from_far_away(backend):
-    source, target, _ = parallel(6, 6, 3.1)
-    vertices, faces = potato()
+    source, target = (points.to(device_of(backend)) for points in parallel(6, 6, 3.1)[:2])
+    vertices, faces = mesh_for(backend, 2)
     expected = project_mesh(vertices, faces, source, target, backend=backend)
     for distance in (1e4, 1e6):
         way = (source - target) * distance
@@ -174,8 +227,8 @@ def test_rays_of_parallel_beams_may_come_from_far_away(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_gives_exactly_nothing(backend):
-    vertices, faces = icosphere(1)
-    source, target = torch.zeros(1, 1, 3).double(), torch.zeros(1, 2, 3).double()
+    vertices, faces = (tensor.to(device_of(backend)) for tensor in icosphere(0))
+    source, target = vertices.new_zeros(1, 1, 3), vertices.new_zeros(1, 2, 3)
     target[0, 1, 0] = 0.5
     thickness, jacobian = project_mesh_with_jacobian(vertices, faces, source, target, backend=backend)
     assert thickness.tolist() == [[0, 0.5]]
@@ -188,12 +241,12 @@ def test_nothing_gives_exactly_nothing(backend):
     assert len(mesh_hits(vertices, faces, source[:0], target[:0], backend=backend).ray) == 0
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS_IN_TIME)
 def test_unused_vertices_and_triangles_without_area_change_nothing(backend):
-    scene = SCENES["rays in all directions"]
+    scene = scene_for(backend, "rays in all directions")
     expected = project_mesh(*scene.tensors, backend=backend)
-    vertices = torch.cat([scene.vertices, torch.full((1, 3), 1e5).double()])
-    flat = torch.tensor([[0, 0, 1], [2, 3, 2], [5, 5, 5]])
+    vertices = torch.cat([scene.vertices, torch.full_like(scene.vertices[:1], 1e5)])
+    flat = scene.faces.new_tensor([[0, 0, 1], [2, 3, 2], [5, 5, 5]])
     got = project_mesh(vertices, torch.cat([scene.faces, flat]), scene.source, scene.target, backend=backend)
     assert torch.equal(got, expected)
 
@@ -201,14 +254,20 @@ def test_unused_vertices_and_triangles_without_area_change_nothing(backend):
 # --- derivatives of other kinds
 
 
-@pytest.mark.parametrize("backend", COMPILED)
+@pytest.mark.parametrize("backend", COMPILED_IN_TIME)
 def test_transforms(backend):
-    scene = SCENES["a camera"]
+    scene = scene_for(backend, "a camera")
     way = random_like(scene.target)
 
     def thickness(target, hint=scene.world_to_pixel, backend=backend):
         return project_mesh(
-            scene.vertices, scene.faces, scene.source, target, world_to_pixel=hint, image_width=11, backend=backend
+            scene.vertices,
+            scene.faces,
+            scene.source,
+            target,
+            world_to_pixel=hint,
+            image_width=scene.image_width,
+            backend=backend,
         )
 
     got = torch.func.jvp(thickness, (scene.target,), (way,))
@@ -230,9 +289,9 @@ def thickness_of(vertices, scene, backend):
     return project_mesh(vertices, scene.faces, scene.source, scene.target, **scene.hint, backend=backend)
 
 
-@pytest.mark.parametrize("backend", COMPILED)
+@pytest.mark.parametrize("backend", COMPILED_IN_TIME)
 def test_what_the_compiled_kernels_do_not_know_is_refused(backend):
-    scene = SCENES["a camera"]
+    scene = scene_for(backend, "a camera")
     leaves = [tensor.clone().requires_grad_() for tensor in (scene.vertices, scene.source, scene.target)]
     thickness, jacobian = project_mesh_with_jacobian(leaves[0], scene.faces, *leaves[1:], backend=backend)
     for leaf in leaves:
@@ -245,13 +304,13 @@ def test_what_the_compiled_kernels_do_not_know_is_refused(backend):
         torch.func.jvp(lambda v: thickness_of(v, scene, backend), (scene.vertices,), (scene.vertices,))
 
 
-@pytest.mark.parametrize("backend", COMPILED)
+@pytest.mark.parametrize("backend", COMPILED_IN_TIME)
 @pytest.mark.parametrize("operator", ["march_mesh", "march_mesh_with_jacobian", "march_mesh_adjoint", "mesh_hits"])
 def test_opcheck(operator, backend):
-    scene = SCENES["a camera"]
+    scene = scene_for(backend, "a camera")
     tensors = [tensor.clone().requires_grad_() for tensor in (scene.vertices[None], scene.source, scene.target)]
     faces = scene.faces.int()
-    arguments = (*tensors, faces, scene.world_to_pixel, 11, backend)
+    arguments = (*tensors, faces, scene.world_to_pixel, scene.image_width, backend)
     checks = ["test_schema", "test_autograd_registration", "test_faketensor"]
     if operator == "mesh_hits":
         arguments = (*(tensor.detach() for tensor in tensors), faces, backend)

@@ -1,25 +1,32 @@
 """Meshes against what is known in closed form, and nothing leaks: rays through corners, along edges, in faces."""
 
+from fractions import Fraction
 from itertools import pairwise, product
 
 import pytest
 import torch
-from kernel_cases import BACKENDS, needs_extension
+from kernel_cases import BACKENDS_IN_TIME, device_of, needs_extension
 from mesh_cases import box, convex_thickness, distance_to_origin, icosphere, potato, random_rays, tetrahedron
 from torch import Tensor
 
-from raygrad.kernels import mesh_hits, project_mesh
+from raygrad.kernels import MeshHits, mesh_hits, project_mesh
 
-BACKENDS = [backend for backend in BACKENDS if backend.values != ("gpu",)]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def thickness(mesh: tuple[Tensor, Tensor], source: Tensor, target: Tensor, backend: str) -> Tensor:
     """Of rays (ray, 3)."""
-    return project_mesh(*mesh, source[None], target[None], backend=backend)[0]
+    tensors = (tensor.to(device_of(backend)) for tensor in (*mesh, source[None], target[None]))
+    return project_mesh(*tensors, backend=backend)[0].cpu()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+def hits_of(mesh: tuple[Tensor, Tensor], source: Tensor, target: Tensor, backend: str) -> MeshHits:
+    """Of rays (ray, 3)."""
+    tensors = (tensor.to(device_of(backend)) for tensor in (*mesh, source[None], target[None]))
+    return MeshHits(*(tensor.cpu() for tensor in mesh_hits(*tensors, backend=backend)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS_IN_TIME)
 @pytest.mark.parametrize("mesh", [tetrahedron(), box((-2, -1, -3), (3, 4, 1))], ids=["tetrahedron", "box"])
 def test_thickness_of_convex_bodies(mesh, backend):
     """From outside to outside, and with ends inside."""
@@ -31,7 +38,7 @@ def test_thickness_of_convex_bodies(mesh, backend):
     assert (expected == 0).any()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS_IN_TIME)
 def test_spheres_converge_at_order_two(backend):
     source, target = random_rays(1500, 1.0)
     chord = 2 * (1 - distance_to_origin(source, target).square()).clamp(min=0).sqrt()
@@ -40,7 +47,7 @@ def test_spheres_converge_at_order_two(backend):
         assert 3.4 < coarse / fine < 4.6
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS_IN_TIME)
 @pytest.mark.parametrize("turn", [1, -1])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_rays_along_axes_through_corners_and_edges_of_a_box(axis, turn, backend):
@@ -55,7 +62,7 @@ def test_rays_along_axes_through_corners_and_edges_of_a_box(axis, turn, backend)
     assert torch.equal(thickness(mesh, source, target, backend), 4.0 * inside)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS_IN_TIME)
 def test_whole_numbers_in_all_directions(backend):
     """Through corners, along edges and diagonals, in the planes of faces: as the same ray a little beside."""
     generator = torch.Generator().manual_seed(5)
@@ -68,13 +75,13 @@ def test_whole_numbers_in_all_directions(backend):
     beside = torch.zeros_like(way).scatter(1, (main + 1) % 3, 1e-5).scatter(1, (main + 2) % 3, 1e-8)
     expected = convex_thickness(*mesh, source + beside, target + beside)
     assert (thickness(mesh, source, target, backend) - expected).abs().max() < 2e-4
-    hits = mesh_hits(*mesh, source[None], target[None], backend=backend)
+    hits = hits_of(mesh, source, target, backend)
     assert (torch.zeros(len(way)).long().index_add_(0, hits.ray, hits.sign) == 0).all()
 
 
 def assert_nothing_leaks(mesh: tuple[Tensor, Tensor], source: Tensor, target: Tensor, backend: str) -> None:
     """As many crossings inwards as outwards, exactly 0 outside of the sphere around, never below 0."""
-    hits = mesh_hits(*mesh, source[None], target[None], backend=backend)
+    hits = hits_of(mesh, source, target, backend)
     assert (torch.zeros(len(source)).long().index_add_(0, hits.ray, hits.sign) == 0).all()
     assert len(hits.ray) > len(source) / 2
     found = thickness(mesh, source, target, backend)
@@ -99,25 +106,46 @@ def test_nothing_leaks(backend, count, dtype):
     assert_nothing_leaks((vertices.to(dtype), faces), source.to(dtype), target.to(dtype), backend)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS_IN_TIME)
 def test_nothing_leaks_at_corners_and_edges(backend):
     """Rays aimed at corners and at the middles of edges, as well as numbers can."""
     vertices, faces = potato(2)
     corners = vertices[faces]
     aims = torch.cat([corners.flatten(0, 1), corners.mean(1), (corners + corners.roll(1, 1)).flatten(0, 1) / 2])
     source = torch.tensor([3.0, 40.0, -7.0], dtype=torch.float64).expand_as(aims)
-    hits = mesh_hits(vertices, faces, source[None], (2 * aims - source)[None], backend=backend)
+    hits = hits_of((vertices, faces), source, 2 * aims - source, backend)
     assert (torch.zeros(len(aims)).long().index_add_(0, hits.ray, hits.sign) == 0).all()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_edges_seen_from_both_sides_of_nearly_flat_bodies(backend):
+@pytest.mark.parametrize("backend", ["reference", pytest.param("cpu", marks=needs_extension)])
+def test_sides_of_edges_are_exact(backend):
+    """Prisms with an edge that passes a ray as near as numbers can be: fractions say on which side."""
+    generator = torch.Generator().manual_seed(9)
+    decided = 0
+    for x, y, scale in torch.rand(100, 3, generator=generator, dtype=torch.float64).tolist():
+        triangle = [(x, y), (-scale * x, -scale * y), (-y, x)]
+        (ax, ay), (bx, by) = ((Fraction(u), Fraction(v)) for u, v in triangle[:2])
+        if ax * by == ay * bx:
+            continue
+        decided += triangle[0][0] * triangle[1][1] == triangle[0][1] * triangle[1][0]
+        vertices = torch.tensor([[*corner, z] for z in (-1.0, 1.0) for corner in triangle], dtype=torch.float64)
+        sides = [[a, b, 3 + b] for a, b in ((0, 1), (1, 2), (2, 0))] + [
+            [a, 3 + b, 3 + a] for a, b in ((0, 1), (1, 2), (2, 0))
+        ]
+        faces = torch.tensor([[2, 1, 0], [3, 4, 5], *sides])
+        source, target = (torch.tensor([[0, 0, z]], dtype=torch.float64) for z in (-4.0, 4.0))
+        inside = (ax * by < ay * bx) == (triangle[1][0] * triangle[2][1] < triangle[1][1] * triangle[2][0])
+        found = thickness((vertices, faces), source, target, backend)
+        assert found.abs().item() == pytest.approx(2.0 * inside, abs=1e-9)
+    assert decided > 10, "products that rounding makes equal"
+
+
+@pytest.mark.parametrize("backend", BACKENDS_IN_TIME)
+def test_edges_of_a_body_seen_nearly_along_it(backend):
     """A leaf a millionth thick, whose rim rays meet nearly in its plane."""
     vertices, faces = icosphere(2)
-    leaf = vertices * torch.tensor([1, 1, 1e-6], dtype=torch.float64)
-    source, target = random_rays(2000, 1.0)
     flat = torch.tensor([1, 1, 1e-6], dtype=torch.float64)
-    ends = source * flat, target * flat
-    hits = mesh_hits(leaf, faces, ends[0][None], ends[1][None], backend=backend)
+    source, target = random_rays(2000, 1.0)
+    hits = hits_of((vertices * flat, faces), source * flat, target * flat, backend)
     assert len(hits.ray) > 2000
     assert (torch.zeros(2000).long().index_add_(0, hits.ray, hits.sign) == 0).all()

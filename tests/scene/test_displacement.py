@@ -1,5 +1,7 @@
 """Bodies that overlap: who takes the place of whom, exactly, and with exact derivatives."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -226,6 +228,41 @@ def test_single_precision_is_close_to_double():
     assert image.dtype == torch.float32
     torch.testing.assert_close(image.double(), exact, atol=2e-3, rtol=0)
     assert (image - exact).abs().mean() < 1e-5
+
+
+def test_faces_that_lie_on_each_other_and_bodies_that_are_one():
+    along_x = ray((-100, 0.1, 0.3), (100, 0.1, 0.3))
+    beside = metal_cube(pose=shifted(x=12.0), name="beside")
+    assert Scene([metal_cube(), beside]).render(along_x).item() == pytest.approx(24 * METAL)
+    twice = Scene([metal_cube(), Mesh(cube(6.0), material=1.0, unit="mm")]).render(along_x, channels=True)
+    assert twice.flatten().tolist() == pytest.approx([0.0, 12.0])
+
+
+@pytest.mark.parametrize("displace", [True, False])
+def test_rays_without_length_meet_nothing_and_have_no_derivatives(displace):
+    scene = Scene([block(), *solids()], displace=displace)
+    still = ray((0.5, 0.3, 0.2), (0.5, 0.3, 0.2))
+    with pytest.warns(UserWarning, match="No ray meets"):
+        image, derivatives = scene.render_with_jacobian(still)
+    assert image.item() == 0
+    assert all(torch.isfinite(one.by_ends).all() for one in derivatives.values())
+
+
+def test_rays_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="Expected finite rays"):
+        Scene([marker()]).render(ray((0, 0, math.nan), (0, 0, 1)))
+
+
+def test_views_that_are_marched_one_after_another_are_the_same(monkeypatch):
+    views = cone_views(10, delx=4.0, angles=((0.3, 0.4, 0.1), (0.0, 0.0, 0.0), (1.0, 0.0, 0.2)))
+    scene = Scene([block(), *solids()])
+    moved = RigidTransform(torch.cat([shifted(x=float(x)).matrix for x in range(3)]))
+    image, derivatives = scene.render_with_jacobian(views, poses={"cube": moved})
+    monkeypatch.setattr(prepared_module, "RAYS_AT_ONCE", 100)
+    again, same = scene.render_with_jacobian(views, poses={"cube": moved})
+    torch.testing.assert_close(again, image)
+    for name, one in derivatives.items():
+        torch.testing.assert_close(same[name].by_ends, one.by_ends)
 
 
 def test_maxima_are_refused():

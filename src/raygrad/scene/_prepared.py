@@ -39,11 +39,13 @@ class PreparedBodies:
         parts: volumes in 1/mm, and solids; of solids, later ones take the place of earlier ones.
         energy_kev: for materials by name.
         displace: whether solids take the place of others, or are added to them.
+        where: the device that images are made on; by default that of the volumes, without any that of the views.
     """
 
     parts: Sequence[Part]
     energy_kev: float | int = 60.0
     displace: bool = True
+    where: torch.device | str | None = None
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -73,7 +75,7 @@ class PreparedBodies:
     def coarser(self, pixel: float) -> "PreparedBodies":
         """For pixels of that size in mm at the bodies: volumes averaged, solids as they are."""
         parts = [self._pyramids[place].level(pixel) if place in self._pyramids else part for place, part in self._each]
-        return PreparedBodies(parts, self.energy_kev, self.displace)
+        return PreparedBodies(parts, self.energy_kev, self.displace, self.where)
 
     @property
     def volumes(self) -> Mapping[int, Prepared]:
@@ -103,7 +105,9 @@ class PreparedBodies:
         return [list(some) for some in zip(*(seen.split(RAYS_AT_ONCE) for seen in moved), strict=True)]
 
     def device(self, views: Sequence[Views]) -> torch.device:
-        """Where the volumes are; without any, where rays are made."""
+        """Where images are made."""
+        if self.where is not None:
+            return torch.device(self.where)
         for volume in self.volumes.values():
             return volume.values.device
         return views[0].device
@@ -136,7 +140,7 @@ class PreparedBodies:
             by_ends[place] = derivatives.by_ends.to(dtype)
         if self.solids:
             with torch.enable_grad():
-                rays = self._leaves(views, marching)
+                rays = [Rays.of(one, marching.backend).with_ends_of_their_own() for one in views]
                 changes = torch.stack([change.double() for change in self._changes(rays, views, marching).values()])
                 ends = [end for one in rays for end in (one.source, one.target)]
                 found = torch.autograd.grad(changes.sum(), ends, allow_unused=True, materialize_grads=True)
@@ -145,14 +149,6 @@ class PreparedBodies:
                 gradient = torch.cat(found[2 * place : 2 * place + 2], dim=-1)[:, None].to(dtype)
                 by_ends[place] = by_ends[place] + gradient if place in by_ends else gradient
         return torch.stack(total).sum(0), [by_ends[place] for place in range(len(self))]
-
-    def _leaves(self, views: list[Views], marching: Marching) -> list[Rays]:
-        """The rays in the frame of every body, each with both ends of its own, to be differentiated by."""
-        leaves = []
-        for rays in (Rays.of(seen, marching.backend) for seen in views):
-            source, target = rays.source.detach().expand(rays.target.shape), rays.target.detach()
-            leaves.append(rays._replace(source=source.clone().requires_grad_(), target=target.requires_grad_()))
-        return leaves
 
     def _changes(self, rays: list[Rays], views: list[Views], marching: Marching) -> dict[int, Tensor]:
         """What solids add to the image, each by itself, and what they take from each volume: (view, ray)."""

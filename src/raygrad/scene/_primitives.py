@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad.scene._crossings import Crossings, Rays
-from raygrad.scene._solid import Solid, between, near
+from raygrad.scene._solid import Solid, between, near, near_each
 
 Triple = Any
 """Three numbers in mm, which are kept as a tensor in float64."""
@@ -274,12 +274,12 @@ class Spheres(Solid):
 
     def crossings(self, rays: Rays) -> Crossings:
         """Where rays enter and leave each of the balls."""
-        parts = []
-        for centre, radius in zip(self.centres, self.radii, strict=True):
-            row, source, target = near(rays, centre.detach(), radius.detach())
-            way = _tube(source - centre.to(source), target - source, radius.to(source))
-            parts.append(between(row, *way))
-        return Crossings(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        rows = near_each(rays, zip(self.centres, self.radii, strict=True))
+        counts = torch.tensor([len(row) for row in rows], device=rows[0].device)
+        ball, row = torch.arange(len(rows), device=counts.device).repeat_interleave(counts), torch.cat(rows)
+        source, target = rays.at(row)
+        centre, radius = self.centres.to(source)[ball], self.radii.to(source)[ball]
+        return between(row, *_tube(source - centre, target - source, radius))
 
 
 def _tube(start: Tensor, step: Tensor, radius: Tensor) -> _Way:

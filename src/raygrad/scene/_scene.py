@@ -39,6 +39,7 @@ class Scene:
         bodies: `Body`, `Mesh`, `Capsule`, `Cylinder`, `Cone` and `Spheres`.
         energy_kev: the photon energy of the image, from 20 to 150, for materials by name and for HU.
         displace: False to add all bodies up instead.
+        device: where images are made and volumes are; by default where the CTs are, without any where the views are.
 
     Attributes:
         names: of the bodies: those that they were given, or made of their kind: "ct", "mesh", "mesh 2".
@@ -53,6 +54,7 @@ class Scene:
     bodies: Sequence[Placed]
     energy_kev: float | int = 60.0
     displace: bool = True
+    device: torch.device | str | None = None
     names: tuple[str, ...] = field(init=False)
     parents: tuple[int | None, ...] = field(init=False)
 
@@ -85,9 +87,10 @@ class Scene:
         return not any(one.volume.data.requires_grad or one.density.data.requires_grad for one in subjects)
 
     def _prepare(self) -> PreparedBodies:
-        volumes = iter(prepare_volumes([body for body in self.bodies if isinstance(body, Body)], self.energy_kev))
+        bodies = [body for body in self.bodies if isinstance(body, Body)]
+        volumes = iter(prepare_volumes(bodies, self.energy_kev, self.device))
         parts: list[Prepared | Solid] = [body if isinstance(body, Solid) else next(volumes) for body in self.bodies]
-        return PreparedBodies(parts, self.energy_kev, self.displace)
+        return PreparedBodies(parts, self.energy_kev, self.displace, self.device)
 
     def joint(self, name: str) -> Joint:
         """The joint of a body: its own, or that of a body that moves freely."""
@@ -199,14 +202,15 @@ class Scene:
         return placed(self.bodies, self.names, self.parents, poses or {}, joints or {})
 
     def _seen(self, views: Views, poses: Poses | None, joints: Joints | None) -> list[Views]:
-        """The views in the frame of every body."""
+        """The views in the frame of every body, where images are made."""
         if not isinstance(views, Views):
             raise TypeError(f"Expected views, such as ConeViews. Got {type(views).__name__}.")
-        seen = []
+        seen, device = [], self.prepared.device([views])
+        views = views.to(device)
         for name, pose in zip(self.names, self._placed(poses, joints), strict=True):
             if pose is not None and len(pose) not in (1, len(views)):
                 raise ValueError(f"Expected one pose of {name!r}, or {len(views)} for the views. Got {len(pose)}.")
-            seen.append(views if pose is None else views.moved(pose.inverse().to(views.device)))
+            seen.append(views if pose is None else views.moved(pose.inverse().to(device)))
         return seen
 
     def _say_what_is_missed(self, prepared: PreparedBodies, seen: Sequence[Views], shown: Sequence[Tensor]) -> None:

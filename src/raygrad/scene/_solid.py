@@ -1,6 +1,7 @@
 """Bodies that have a surface and are of one material inside."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad.pose import RigidTransform
-from raygrad.scene._crossings import Crossings, Rays
+from raygrad.scene._crossings import Crossings, Rays, Rows
 from raygrad.scene._joints import Joint
 from raygrad.scene._materials import Material, attenuation_of
 
@@ -83,16 +84,28 @@ class Solid(Placed, ABC):
         """The tensors that make its shape."""
 
 
-def near(rays: Rays, centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The rays that come within a ball: their numbers, sources and targets; the latter two differentiable."""
-    with torch.no_grad():
-        step, away = rays.target - rays.source, centre.to(rays.source) - rays.source
-        squared = torch.einsum("vrx,vrx->vr", step, step)
+@torch.no_grad()
+def near_each(rays: Rays, balls: Iterable[tuple[Tensor, Tensor]]) -> list[Rows]:
+    """For each ball the numbers of the rays that come within it."""
+    source = rays.source if rays.shared is None else rays.shared
+    step = rays.target - source
+    squared = torch.einsum("vrx,vrx->vr", step, step)
+    moving = squared > 0
+    proper = torch.where(moving, squared, 1)
+    rows = []
+    for centre, radius in balls:
+        away = centre.to(source) - source
         along = (step @ away.mT)[..., 0] if away.shape[1] == 1 else torch.einsum("vrx,vrx->vr", step, away)
-        at = (along / torch.where(squared > 0, squared, 1)).clamp(0, 1)
+        at = (along / proper).clamp(0, 1)
         distance = away.square().sum(-1) - (2 * along - at * squared) * at
         close = distance <= (radius.to(distance) * (1 + 1e-6)).square() + 1e-6
-        row = (close & (squared > 0)).flatten().nonzero()[:, 0]
+        rows.append((close & moving).flatten().nonzero()[:, 0])
+    return rows
+
+
+def near(rays: Rays, centre: Tensor, radius: Tensor) -> tuple[Rows, Tensor, Tensor]:
+    """The rays that come within a ball: their numbers, sources and targets; the latter two differentiable."""
+    (row,) = near_each(rays, [(centre, radius)])
     return row, *rays.at(row)
 
 

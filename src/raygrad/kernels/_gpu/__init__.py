@@ -1,5 +1,9 @@
 """The marches on a GPU, in Triton: the operators of `_ops/`, for NVIDIA, AMD and Intel."""
 
+from raygrad.kernels._gpu.meshes import march_mesh as march_mesh
+from raygrad.kernels._gpu.meshes import march_mesh_adjoint as march_mesh_adjoint
+from raygrad.kernels._gpu.meshes import march_mesh_with_jacobian as march_mesh_with_jacobian
+from raygrad.kernels._gpu.meshes import mesh_hits as mesh_hits
 from raygrad.kernels._gpu.operators import contract_cameras as contract_cameras
 from raygrad.kernels._gpu.operators import march as march
 from raygrad.kernels._gpu.operators import march_adjoint as march_adjoint

@@ -78,12 +78,23 @@ def launch(kernel: Any, beam: Beam, device: torch.device, *arguments: Any, parts
     launch_programs(kernel, programs, device, *arguments, CAMERAS=beam.cameras, ROWS=rows, COLUMNS=columns, **constants)
 
 
-def launch_programs(kernel: Any, programs: int, device: torch.device, *arguments: Any, **constants: Any) -> None:
-    """Run so many programs of a kernel, on the tensors' device, which need not be the current one."""
+def launch_programs(
+    kernel: Any,
+    programs: int,
+    device: torch.device,
+    *arguments: Any,
+    warps: int = 0,
+    fusion: bool = True,
+    **constants: Any,
+) -> None:
+    """Run so many programs of a kernel, on the tensors' device, which need not be the current one.
+
+    `warps`: of a program, if not as many as THREADS make. `fusion`: whether products may be fused with sums.
+    """
     if programs == 0:
         return
     if not interpreted():
-        constants |= {"num_warps": THREADS // THREADS_OF_WARP, "enable_fp_fusion": True}
+        constants |= {"num_warps": warps or THREADS // THREADS_OF_WARP, "enable_fp_fusion": fusion}
     with _on(device):
         kernel[(programs,)](*arguments, **constants)
 
