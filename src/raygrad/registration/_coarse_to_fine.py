@@ -176,7 +176,10 @@ class CoarseToFine:
             tuple(xrays), stage.similarity, model.pivots, model.radii, geometry, noise, model.linkage, self.centre
         )
         if stage.robust:
-            weights = [trusted_pixels(problem, candidates.states, view) for view in range(len(xrays))]
+            weights = [
+                trusted_pixels(problem, candidates.states, view, model.at_rest is not None)
+                for view in range(len(xrays))
+            ]
             xrays = [replace(xray, weights=trusted) for xray, trusted in zip(xrays, weights, strict=True)]
             problem = replace(problem, xrays=tuple(xrays))
         if not geometry.is_none:
