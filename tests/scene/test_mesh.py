@@ -7,7 +7,7 @@ from scene_cases import TETRAHEDRON, TETRAHEDRON_FACES, cone_views, cube, icosph
 from torch.autograd import gradcheck
 
 from raygrad.march import Marching
-from raygrad.scene import Mesh, Scene, Spheres
+from raygrad.scene import Mesh, Scene, SceneWarning, Spheres
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -72,7 +72,7 @@ def test_parts_that_overlap_are_one_and_cavities_are_empty():
 
 def test_what_is_inside_out_is_turned_and_said():
     vertices, faces = cube(5.0)
-    with pytest.warns(UserWarning, match="12 triangles of the mesh 'cup' are inside out"):
+    with pytest.warns(SceneWarning, match="12 triangles of the mesh 'cup' are inside out"):
         turned = of((vertices, faces[:, ::-1]), name="cup")
     along_x = ray((-100, 0.1, 0.3), (100, 0.1, 0.3))
     assert Scene([turned]).render(along_x).item() == pytest.approx(10.0)
@@ -80,11 +80,11 @@ def test_what_is_inside_out_is_turned_and_said():
         np.concatenate([vertices, vertices * 0.5 + np.array([20, 0, 0])]),
         np.concatenate([faces, faces[:, ::-1] + 8]),
     )
-    with pytest.warns(UserWarning, match="12 triangles of the mesh are inside out"):
+    with pytest.warns(SceneWarning, match="12 triangles of the mesh are inside out"):
         turned = of(beside)
     assert Scene([turned]).render(along_x).item() == pytest.approx(15.0)
     hollow = np.concatenate([vertices, vertices * 0.5]), np.concatenate([faces[:, ::-1], faces + 8])
-    with pytest.warns(UserWarning, match="24 triangles of the mesh are inside out"):
+    with pytest.warns(SceneWarning, match="24 triangles of the mesh are inside out"):
         turned = of(hollow)
     assert Scene([turned]).render(along_x).item() == pytest.approx(5.0)
 
@@ -92,7 +92,7 @@ def test_what_is_inside_out_is_turned_and_said():
 def test_triangles_without_area_are_left_out_and_said():
     vertices, faces = cube(5.0)
     thin = np.concatenate([faces, [[0, 0, 1], [2, 2, 2]]])
-    with pytest.warns(UserWarning, match="2 triangles of the mesh have no area"):
+    with pytest.warns(SceneWarning, match="2 triangles of the mesh have no area"):
         mesh = of((vertices, thin))
     assert len(mesh.faces) == 12
 
@@ -128,7 +128,7 @@ def test_the_size_says_metres_or_inches():
         Mesh((vertices / 1000, faces))
     with pytest.raises(ValueError, match="extent of the mesh is 7e\\+04"):
         Mesh((vertices * 1000, faces))
-    with pytest.warns(UserWarning, match="Say unit='inch'"):
+    with pytest.warns(SceneWarning, match="Say unit='inch'"):
         Mesh((vertices / 25.4, faces))
     with pytest.raises(ValueError, match="unit as one of"):
         Mesh((vertices, faces), unit="yard")

@@ -6,6 +6,7 @@ import pytest
 import torch
 from scene_cases import cone_views, cube, random_rays, ray, shifted, water
 
+from raygrad.data import Subject, Volume, hu_to_attenuation
 from raygrad.drr import DRR
 from raygrad.geometry import ConeViews, RayViews
 from raygrad.march import Bodies, Marching
@@ -157,6 +158,17 @@ def test_a_ct_is_attenuation_at_the_scenes_energy():
     for energy_kev, per_cm in ((60, 0.2059), (100, 0.1707)):
         image = Scene([Body(water())], energy_kev=energy_kev).render(along)
         assert image.item() == pytest.approx(40 * per_cm / 10, rel=1e-5)
+
+
+@pytest.mark.parametrize("renderer", ["siddon", "joseph"])
+def test_a_ct_alone_is_what_a_drr_of_it_shows(renderer):
+    hu = torch.rand(20, 20, 20, generator=torch.Generator().manual_seed(0)) * 2000 - 1000
+    volume = Volume(hu, water().volume.affine)
+    subject = Subject(volume, density=hu_to_attenuation(volume.data, 80.0))
+    drr = DRR(subject, 1020.0, 24, 3.0, renderer=renderer)
+    views = cone_views(24, delx=3.0, angles=((0.2, 0.3, 0.1),), dtype=torch.float32)
+    image = Scene([Body(subject)], energy_kev=80).render(views, marching=Marching(renderer))
+    torch.testing.assert_close(image, drr(views.pose))
 
 
 def test_a_ct_and_its_parts_are_the_ct_until_they_move():

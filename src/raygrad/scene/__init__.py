@@ -23,8 +23,8 @@ from raygrad.scene._primitives import Cone as Cone
 from raygrad.scene._primitives import Cylinder as Cylinder
 from raygrad.scene._primitives import Spheres as Spheres
 from raygrad.scene._scene import Scene as Scene
-from raygrad.scene._scene import SceneWarning as SceneWarning
 from raygrad.scene._solid import Placed as Placed
+from raygrad.scene._solid import SceneWarning as SceneWarning
 from raygrad.scene._solid import Solid as Solid
 
 __all__ = [

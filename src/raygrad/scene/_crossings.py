@@ -25,20 +25,11 @@ class Rays(NamedTuple):
         source: (view, 1 or ray, 3) in mm.
         target: (view, ray, 3) in mm.
         backend: which kernels look for crossings of meshes.
-        shared: (view, 1, 3), the sources once more where all rays of a view have the same, though `source` has one for
-            each: what is only looked at is the quicker for it.
     """
 
     source: Float[Tensor, "view #ray 3"]
     target: Float[Tensor, "view ray 3"]
     backend: str = "auto"
-    shared: Float[Tensor, "view 1 3"] | None = None
-
-    def with_ends_of_their_own(self) -> "Rays":
-        """The same with a source for each ray, and both ends as leaves that gradients flow to."""
-        shared = self.source.detach() if self.source.shape[1] == 1 else None
-        source = self.source.detach().expand(self.target.shape).clone().requires_grad_()
-        return Rays(source, self.target.detach().requires_grad_(), self.backend, shared)
 
     @classmethod
     def of(cls, views: Views, backend: str = "auto") -> "Rays":
@@ -64,6 +55,16 @@ class Rays(NamedTuple):
         shared = self.source.shape[1] == 1
         place = row // self.target.shape[1] if shared else row
         return self.source.flatten(0, 1)[place], self.target.flatten(0, 1)[row]
+
+    def some(self, row: Rows) -> "Rays":
+        """Some of them, as those of one view."""
+        source, target = self.at(row)
+        return Rays(source[None], target[None], self.backend)
+
+    def as_leaves(self) -> "Rays":
+        """The same, with ends that gradients flow to and not beyond."""
+        source, target = (end.detach().clone().requires_grad_() for end in (self.source, self.target))
+        return Rays(source, target, self.backend)
 
 
 class Crossings(NamedTuple):

@@ -24,7 +24,7 @@ from raygrad.scene._mesh_checks import (
     welded,
 )
 from raygrad.scene._mesh_files import mended, read_mesh
-from raygrad.scene._solid import Solid, near
+from raygrad.scene._solid import SceneWarning, Solid, near
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +93,10 @@ class Mesh(Solid):
         object.__setattr__(self, "faces", torch.from_numpy(faces).to(tensor.device))
         object.__setattr__(self, "n_parts", int(parts.max()) + 1)
         if lost and not self.repair:
-            warnings.warn(f"{lost} triangles of {name} have no area and are left out.", stacklevel=3)
+            warnings.warn(f"{lost} triangles of {name} have no area and are left out.", SceneWarning, stacklevel=3)
         if inside_out.any() and not self.repair:
-            warnings.warn(f"{int(inside_out.sum())} triangles of {name} are inside out and are turned.", stacklevel=3)
+            turned = int(inside_out.sum())
+            warnings.warn(f"{turned} triangles of {name} are inside out and are turned.", SceneWarning, stacklevel=3)
 
     @property
     def tensors(self) -> list[Tensor]:

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from raygrad._errors import InputError
+from raygrad.scene._solid import SceneWarning
 
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
 _LEAST, _SMALL, _GREATEST = 1.0, 4.0, 1000.0
@@ -49,7 +50,7 @@ def scale_of(unit: str | None, vertices: np.ndarray, name: str) -> float:
     if extent > _GREATEST:
         raise InputError(f"Expected lengths in mm, but the {size}. Scale it, or say unit='mm' if it is so large.")
     if extent < _SMALL:
-        warnings.warn(f"The {size} mm. Say unit='inch' if it is in inches, or unit='mm'.", stacklevel=4)
+        warnings.warn(f"The {size} mm. Say unit='inch' if it is in inches, or unit='mm'.", SceneWarning, stacklevel=4)
     return 1.0
 
 

@@ -5,11 +5,12 @@ along the pieces of rays that are in solids, which are marched as rays of their 
 nothing is approximated. A piece begins and ends where its ray crosses a surface, and moves with that.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
-from typing import Any, cast
+from itertools import chain, combinations
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,11 +21,11 @@ from raygrad.geometry import ConeViews, ParallelViews, RayViews, Views
 from raygrad.kernels import sums_in
 from raygrad.march import Derivatives, Marching, Prepared, march, march_with_jacobian
 from raygrad.pose import RigidTransform
-from raygrad.scene._crossings import Pieces, Rays, lengths, owned_pieces, whole_pieces
+from raygrad.scene._crossings import Pieces, Rays, Rows, lengths, owned_pieces, whole_pieces
 from raygrad.scene._materials import attenuation_of
 from raygrad.scene._mesh import Mesh
 from raygrad.scene._pyramid import Pyramid
-from raygrad.scene._solid import Solid
+from raygrad.scene._solid import Solid, near_each
 from raygrad.types import RayImages
 
 RAYS_AT_ONCE = 2**21
@@ -101,8 +102,10 @@ class PreparedBodies:
             raise ValueError(f"Expected sums along rays of a scene. Got reducefn={marching.reducefn!r}.")
         if len(views) != len(self):
             raise ValueError(f"Expected the views in the frame of each of {len(self)} bodies. Got {len(views)}.")
-        moved = [seen.to(self.device(views)) for seen in views]
-        return [list(some) for some in zip(*(seen.split(RAYS_AT_ONCE) for seen in moved), strict=True)]
+        device = self.device(views)
+        # Bodies of one frame share their views, whose rays are made once.
+        split = {id(seen): seen.to(device).split(RAYS_AT_ONCE) for seen in views}
+        return [list(some) for some in zip(*(split[id(seen)] for seen in views), strict=True)]
 
     def device(self, views: Sequence[Views]) -> torch.device:
         """Where images are made."""
@@ -121,55 +124,97 @@ class PreparedBodies:
         return dtype
 
     def _channels(self, views: list[Views], marching: Marching) -> Float[Tensor, "view body ray"]:
+        shape = len(views[0]), math.prod(views[0].image_shape)
         dtype = self._dtype(views[0].parameters()[0].dtype)
-        seen = {place: march(volume, views[place], marching)[:, 0] for place, volume in self.volumes.items()}
-        if self.solids:
-            rays = [Rays.of(one, marching.backend) for one in views]
-            for place, change in self._changes(rays, views, marching).items():
-                seen[place] = seen[place] + change.to(seen[place]) if place in seen else change
-        return torch.stack([seen[place].to(dtype) for place in range(len(self))], dim=1)
+        seen = {place: march(volume, views[place], marching)[:, 0].to(dtype) for place, volume in self.volumes.items()}
+        for group in self._together(views, marching):
+            for place, change in self._changes(group, marching).items():
+                whole = seen[place].flatten() if place in seen else change.new_zeros(math.prod(shape), dtype=dtype)
+                seen[place] = whole.index_add(0, group.row, change.to(dtype)).reshape(shape)
+        for place, mesh in self._plain(views).items():
+            thickness = kernels.project_mesh(**_mesh_and_rays(mesh, views[place], marching))
+            seen[place] = (thickness * self._attenuation(place, thickness)).to(dtype)
+        return torch.stack([seen[place] for place in range(len(self))], dim=1)
 
     def _image_and_derivatives(self, views: list[Views], marching: Marching) -> tuple[Tensor, list[Tensor]]:
-        """A pixel depends on the ends of its own ray only, so the gradient of the sum is each ray's own derivative."""
+        shape = len(views[0]), math.prod(views[0].image_shape)
         dtype = self._dtype(views[0].parameters()[0].dtype)
         total: list[Tensor] = []
         by_ends: dict[int, Tensor] = {}
         for place, volume in self.volumes.items():
             image, derivatives = march_with_jacobian(volume, views[place], marching)
-            total.append(image.detach().to(dtype))
-            by_ends[place] = derivatives.by_ends.to(dtype)
-        if self.solids:
-            with torch.enable_grad():
-                rays = [Rays.of(one, marching.backend).with_ends_of_their_own() for one in views]
-                changes = torch.stack([change.double() for change in self._changes(rays, views, marching).values()])
-                ends = [end for one in rays for end in (one.source, one.target)]
-                found = torch.autograd.grad(changes.sum(), ends, allow_unused=True, materialize_grads=True)
-            total.append(changes.detach().sum(0)[:, None].to(dtype))
-            for place in range(len(self)):
-                gradient = torch.cat(found[2 * place : 2 * place + 2], dim=-1)[:, None].to(dtype)
-                by_ends[place] = by_ends[place] + gradient if place in by_ends else gradient
-        return torch.stack(total).sum(0), [by_ends[place] for place in range(len(self))]
+            total.append(image[:, 0].detach().to(dtype))
+            by_ends[place] = derivatives.by_ends[:, 0].detach().to(dtype)
+        for group in self._together(views, marching):
+            with torch.inference_mode(False), torch.enable_grad():
+                rays = {place: some.as_leaves() for place, some in group.rays.items()}
+                ends = [end for some in rays.values() for end in (some.source, some.target)]
+                changes = self._changes(group._replace(rays=rays), marching).values()
+                change = torch.stack([one.double() for one in changes]).sum(0)
+                # A pixel depends on the ends of its own ray: the gradient of the sum is every ray's own derivative.
+                found = iter(torch.autograd.grad(change.sum(), ends, allow_unused=True, materialize_grads=True))
+            blank = change.new_zeros(math.prod(shape), dtype=dtype)
+            total.append(blank.index_add(0, group.row, change.detach().to(dtype)).reshape(shape))
+            for place in rays:
+                own = torch.cat([next(found), next(found)], dim=-1)[0].to(dtype)
+                before = by_ends[place] if place in by_ends else own.new_zeros(*shape, 6)
+                by_ends[place] = before.flatten(0, 1).index_add(0, group.row, own).reshape(*shape, 6)
+        for place, mesh in self._plain(views).items():
+            thickness, jacobian = kernels.project_mesh_with_jacobian(**_mesh_and_rays(mesh, views[place], marching))
+            attenuation = self._attenuation(place, thickness)
+            total.append((thickness * attenuation).detach().to(dtype))
+            by_ends[place] = (jacobian * attenuation).detach().to(dtype)
+        return torch.stack(total).sum(0)[:, None], [by_ends[place][:, None] for place in range(len(self))]
 
-    def _changes(self, rays: list[Rays], views: list[Views], marching: Marching) -> dict[int, Tensor]:
-        """What solids add to the image, each by itself, and what they take from each volume: (view, ray)."""
-        thickness: dict[int, Tensor] = {}
-        changes: dict[int, Tensor] = {}
-        sorted_out = self._displacing(views)
-        if sorted_out:
-            owned, of_any = owned_pieces([self.solids[place].crossings(rays[place]) for place in sorted_out])
-            for number, place in enumerate(sorted_out):
-                mine = Pieces(*(column[owned.owner == number] for column in owned))
-                thickness[place] = lengths(mine, rays[place])
-            for place, volume in self.volumes.items():
-                changes[place] = -_along(of_any, volume, rays[place], marching)
-        for place, solid in self.solids.items():
-            if place not in thickness:
-                thickness[place] = self._alone(solid, rays[place], views[place])
-            attenuation = attenuation_of(solid.material, self.energy_kev)
-            if isinstance(attenuation, Tensor):
-                attenuation = attenuation.to(thickness[place])
-            changes[place] = thickness[place] * attenuation
+    def _changes(self, group: "_Together", marching: Marching) -> dict[int, Float[Tensor, " row"]]:
+        """What solids that meet add to the image, each by itself, and what they take from each volume."""
+        crossings = [self.solids[place].crossings(group.rays[place]) for place in group.solids]
+        owned, of_any = owned_pieces(crossings)
+        changes = {}
+        for number, place in enumerate(group.solids):
+            mine = Pieces(*(column[owned.owner == number] for column in owned))
+            thickness = lengths(mine, group.rays[place])[0]
+            changes[place] = thickness * self._attenuation(place, thickness)
+        for place in group.rays.keys() - set(group.solids):
+            changes[place] = -_along(of_any, self.volumes[place], group.rays[place], marching)[0]
         return changes
+
+    def _attenuation(self, place: int, like: Tensor) -> Tensor | float:
+        """Of a solid, in 1/mm."""
+        attenuation = attenuation_of(self.solids[place].material, self.energy_kev)
+        return attenuation.to(like) if isinstance(attenuation, Tensor) else attenuation
+
+    def _plain(self, views: list[Views]) -> dict[int, Mesh]:
+        """The meshes that nothing displaces, which displace nothing, and which are one part: kernels do them alone."""
+        displacing = self._displacing(views)
+        meshes = {place: solid for place, solid in self.solids.items() if isinstance(solid, Mesh)}
+        return {place: mesh for place, mesh in meshes.items() if mesh.n_parts == 1 and place not in displacing}
+
+    def _together(self, views: list[Views], marching: Marching) -> "Iterator[_Together]":
+        """The other solids, those that meet together, with the rays that come near them."""
+        displacing, plain = self._displacing(views), self._plain(views)
+        alone = [[place] for place in self.solids if place not in displacing and place not in plain]
+        if not displacing and not alone:
+            return
+        rays = _rays_of(views, marching)
+        close = self._close([*displacing, *chain(*alone)], rays)
+        for solids in ([displacing] if displacing else []) + alone:
+            row = torch.cat([close[place] for place in solids]).unique()
+            members = [*solids, *self.volumes] if solids is displacing else solids
+            yield _Together(solids, row, {place: rays[place].some(row) for place in members})
+
+    def _close(self, places: Sequence[int], rays: list[Rays]) -> dict[int, Rows]:
+        """The rays that come near each of the solids at these places; at once for those of one frame."""
+        frames: dict[int, list[int]] = {}
+        for place in places:
+            frames.setdefault(id(rays[place]), []).append(place)
+        close: dict[int, Rows] = {}
+        for same in frames.values():
+            centres, radii = zip(*(self.solids[place].ball for place in same), strict=True)
+            first = centres[0]
+            balls = torch.stack([one.to(first) for one in centres]), torch.stack([one.to(first) for one in radii])
+            close |= dict(zip(same, near_each(rays[same[0]], *balls), strict=True))
+        return close
 
     def _displacing(self, views: list[Views]) -> list[int]:
         """The solids of which one may take another's place, or a volume's; their crossings have to be put in order."""
@@ -188,22 +233,15 @@ class PreparedBodies:
                 meets |= {one, other}
         return [place for place in self.solids if place in meets]
 
-    def _alone(self, solid: Solid, rays: Rays, views: Views) -> Tensor:
-        """How much of every ray is in a solid that nothing displaces."""
-        if not isinstance(solid, Mesh) or solid.n_parts > 1:
-            return lengths(whole_pieces(solid.crossings(rays)), rays)
-        hints: dict[str, Any] = {}
-        if isinstance(views, (ConeViews, ParallelViews)):
-            hints = {"world_to_pixel": views.world_to_pixel.detach(), "image_width": views.image_shape[1]}
-        vertices, faces = solid.vertices.to(rays.source), solid.faces.to(rays.source.device)
-        return kernels.project_mesh(vertices, faces, rays.source, rays.target, backend=rays.backend, **hints)
-
     @torch.no_grad()
     def silhouette(self, place: int, views: Views) -> Bool[Tensor, "view ray"]:
         """Which rays of the views, which are in the frame of the body at this place, meet it, whatever hides it."""
         part = self.parts[place]
         if isinstance(part, Solid):
-            return self._alone(part, Rays.of(views), views) > 0
+            if isinstance(part, Mesh) and part.n_parts == 1:
+                return kernels.project_mesh(**_mesh_and_rays(part, views, Marching())) > 0
+            rays = Rays.of(views)
+            return lengths(whole_pieces(part.crossings(rays)), rays) > 0
         there = Prepared((part.values != 0).to(torch.float32), part.world_to_voxel)
         return march(there, views, Marching("siddon"))[:, 0] > 0
 
@@ -222,6 +260,42 @@ class PreparedBodies:
         at = torch.stack([(-0.5 - start) / slope, (voxels - 0.5 - start) / slope])
         enter, leave = at.amin(0).amax(-1).clamp(min=0), at.amax(0).amin(-1).clamp(max=1)
         return bool((enter < leave).any())
+
+
+class _Together(NamedTuple):
+    """Solids that meet, and the rays that come near one of them.
+
+    Attributes:
+        solids: their places.
+        row: which rays.
+        rays: these, in the frame of each solid and of each volume that it displaces.
+    """
+
+    solids: list[int]
+    row: Rows
+    rays: dict[int, Rays]
+
+
+def _mesh_and_rays(mesh: Mesh, views: Views, marching: Marching) -> dict[str, Any]:
+    """What kernels of meshes take."""
+    source, target = views.rays()
+    hints: dict[str, Any] = {}
+    if isinstance(views, (ConeViews, ParallelViews)):
+        hints = {"world_to_pixel": views.world_to_pixel.detach(), "image_width": views.image_shape[1]}
+    vertices, faces = mesh.vertices.to(target.device), mesh.faces.to(target.device)
+    return {
+        "vertices": vertices,
+        "faces": faces,
+        "source": source,
+        "target": target,
+        "backend": marching.backend,
+    } | hints
+
+
+def _rays_of(views: list[Views], marching: Marching) -> list[Rays]:
+    """The rays in the frame of every body."""
+    made = {id(seen): Rays.of(seen, marching.backend) for seen in {id(seen): seen for seen in views}.values()}
+    return [made[id(seen)] for seen in views]
 
 
 def _along(pieces: Pieces, volume: Prepared, rays: Rays, marching: Marching) -> Float[Tensor, "view ray"]:

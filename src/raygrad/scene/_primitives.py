@@ -274,7 +274,7 @@ class Spheres(Solid):
 
     def crossings(self, rays: Rays) -> Crossings:
         """Where rays enter and leave each of the balls."""
-        rows = near_each(rays, zip(self.centres, self.radii, strict=True))
+        rows = near_each(rays, self.centres, self.radii)
         counts = torch.tensor([len(row) for row in rows], device=rows[0].device)
         ball, row = torch.arange(len(rows), device=counts.device).repeat_interleave(counts), torch.cat(rows)
         source, target = rays.at(row)

@@ -18,14 +18,10 @@ from raygrad.scene._crossings import Rays, whole_pieces
 from raygrad.scene._joints import Free, Joint
 from raygrad.scene._placement import Joints, Poses, at_rest, names_of, parents_of, placed
 from raygrad.scene._prepared import PreparedBodies
-from raygrad.scene._solid import Placed, Solid
+from raygrad.scene._solid import Placed, SceneWarning, Solid
 from raygrad.types import Images
 
 DEFAULT = Marching()
-
-
-class SceneWarning(UserWarning):
-    """A scene that may not be what was meant, such as a body that no ray meets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +143,8 @@ class Scene:
         Warns:
             SceneWarning: no ray meets a body.
         """
-        seen, prepared = self._seen(views, poses, joints), self.prepared
+        prepared = self.prepared
+        seen = self._seen(prepared, views, poses, joints)
         image = prepared.channels(seen, marching)
         self._say_what_is_missed(prepared, seen, list(image.unbind(1)))
         image = image if channels else image.sum(1)
@@ -168,7 +165,8 @@ class Scene:
 
         Arguments, errors and warnings are those of `render`.
         """
-        seen, prepared = self._seen(views, poses, joints), self.prepared
+        prepared = self.prepared
+        seen = self._seen(prepared, views, poses, joints)
         image, derivatives = prepared.march_with_jacobian(seen, marching)
         self._say_what_is_missed(prepared, seen, [one.by_ends for one in derivatives])
         return image.reshape(len(views), 1, *views.image_shape), dict(zip(self.names, derivatives, strict=True))
@@ -181,7 +179,8 @@ class Scene:
         Arguments and errors are those of `render`.
         """
         prepared = self.prepared
-        found = [prepared.silhouette(place, seen) for place, seen in enumerate(self._seen(views, poses, joints))]
+        every = self._seen(prepared, views, poses, joints)
+        found = [prepared.silhouette(place, seen) for place, seen in enumerate(every)]
         return torch.stack(found, dim=1).reshape(len(views), -1, *views.image_shape)
 
     def depth(
@@ -191,8 +190,8 @@ class Scene:
 
         Arguments and errors are those of `render`.
         """
-        found = []
-        for part, seen in zip(self.prepared.parts, self._seen(views, poses, joints), strict=True):
+        prepared, found = self.prepared, []
+        for part, seen in zip(prepared.parts, self._seen(prepared, views, poses, joints), strict=True):
             _, target = seen.rays()
             nothing = torch.full(target.shape[:2], torch.inf, dtype=target.dtype, device=target.device)
             found.append(_first(part, seen).to(target.dtype) if isinstance(part, Solid) else nothing)
@@ -201,11 +200,11 @@ class Scene:
     def _placed(self, poses: Poses | None, joints: Joints | None) -> list[RigidTransform | None]:
         return placed(self.bodies, self.names, self.parents, poses or {}, joints or {})
 
-    def _seen(self, views: Views, poses: Poses | None, joints: Joints | None) -> list[Views]:
+    def _seen(self, prepared: PreparedBodies, views: Views, poses: Poses | None, joints: Joints | None) -> list[Views]:
         """The views in the frame of every body, where images are made."""
         if not isinstance(views, Views):
             raise TypeError(f"Expected views, such as ConeViews. Got {type(views).__name__}.")
-        seen, device = [], self.prepared.device([views])
+        seen, device = [], prepared.device([views])
         views = views.to(device)
         for name, pose in zip(self.names, self._placed(poses, joints), strict=True):
             if pose is not None and len(pose) not in (1, len(views)):

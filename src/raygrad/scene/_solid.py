@@ -1,7 +1,6 @@
 """Bodies that have a surface and are of one material inside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +11,10 @@ from raygrad.pose import RigidTransform
 from raygrad.scene._crossings import Crossings, Rays, Rows
 from raygrad.scene._joints import Joint
 from raygrad.scene._materials import Material, attenuation_of
+
+
+class SceneWarning(UserWarning):
+    """A scene that may not be what was meant: a body that no ray meets, a mesh that was turned."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -85,27 +88,31 @@ class Solid(Placed, ABC):
 
 
 @torch.no_grad()
-def near_each(rays: Rays, balls: Iterable[tuple[Tensor, Tensor]]) -> list[Rows]:
+def near_each(rays: Rays, centres: Float[Tensor, "ball 3"], radii: Float[Tensor, " ball"]) -> list[Rows]:
     """For each ball the numbers of the rays that come within it."""
-    source = rays.source if rays.shared is None else rays.shared
-    step = rays.target - source
+    centres, radii = centres.to(rays.source), radii.to(rays.source)
+    middle = centres.mean(0)
+    step, start = rays.target - rays.source, rays.source - middle
     squared = torch.einsum("vrx,vrx->vr", step, step)
     moving = squared > 0
     proper = torch.where(moving, squared, 1)
+    # Counted from where each ray is closest to the middle of all: numbers are small, however far sources are.
+    offset = -torch.einsum("vrx,vrx->vr", step, start.expand_as(step)) / proper
+    start = start + offset[..., None] * step
+    across, along = torch.einsum("vrx,vrx->vr", start, start), torch.einsum("vrx,vrx->vr", step, start)
     rows = []
-    for centre, radius in balls:
-        away = centre.to(source) - source
-        along = (step @ away.mT)[..., 0] if away.shape[1] == 1 else torch.einsum("vrx,vrx->vr", step, away)
-        at = (along / proper).clamp(0, 1)
-        distance = away.square().sum(-1) - (2 * along - at * squared) * at
-        close = distance <= (radius.to(distance) * (1 + 1e-6)).square() + 1e-6
+    for centre, radius in zip(centres - middle, radii, strict=True):
+        way = step @ centre - along
+        at = (offset + way / proper).clamp(0, 1) - offset
+        distance = across - 2 * (start @ centre) + centre.dot(centre) - (2 * way - at * squared) * at
+        close = distance <= (radius * (1 + 1e-6)).square() + 1e-6
         rows.append((close & moving).flatten().nonzero()[:, 0])
     return rows
 
 
 def near(rays: Rays, centre: Tensor, radius: Tensor) -> tuple[Rows, Tensor, Tensor]:
     """The rays that come within a ball: their numbers, sources and targets; the latter two differentiable."""
-    (row,) = near_each(rays, [(centre, radius)])
+    (row,) = near_each(rays, centre[None], radius[None])
     return row, *rays.at(row)
 
 
