@@ -86,7 +86,7 @@ class BodyResult:
             None for what stands still in the world.
         joint: the values of its joint (start, value), as the joint counts them; none for bodies that move freely.
         joint_deviations: the standard deviations of these.
-        unseen: twists [v | w] in its own frame that change no image, and were left as they were (twist, 6): of a wire
+        unseen: twists [v | w] in its own frame that change no image, and were not looked for (twist, 6): of a wire
             the turn about its own axis.
     """
 
@@ -137,7 +137,7 @@ class BodyResult:
             pairs = zip(self.joint[start].tolist(), self.joint_deviations[start].tolist(), strict=True)
             parts.append("joint " + ", ".join(f"{value:.5g} +- {deviation:.2g}" for value, deviation in pairs))
         if len(self.unseen):
-            parts.append(f"{len(self.unseen)} motion(s) that no image shows left as they were")
+            parts.append(f"{len(self.unseen)} motion(s) not looked for, which no image shows")
         return "; ".join(parts)
 
     def outcome(self, start: int = 0) -> dict[str, Any]:
