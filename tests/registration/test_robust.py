@@ -13,9 +13,9 @@ from raygrad.registration._problem.similarity import GlobalCorrelation, LocalCor
 from raygrad.registration._problem.volumes import Volumes
 
 
-def make_problem(xray, weights=None, similarity=None):
+def make_problem(xray, weights=None, similarity=None, pixel=9.0):
     """A view of a ball with smaller ones inside, whose X-ray is given, from where it was taken."""
-    detector = Detector(1020.0, 30, 30, 9.0, 9.0, 0.0, 0.0, AP)
+    detector = Detector(1020.0, 30, 30, pixel, pixel, 0.0, 0.0, AP)
     voxel_to_world = torch.diag(torch.tensor([8.0, 8.0, 8.0, 1.0], dtype=DOUBLE))
     voxel_to_world[:3, 3] = -92.0
     balls = [
@@ -81,3 +81,13 @@ def test_what_a_mask_hides_stays_hidden():
     assert (trusted <= weights).all()
     assert trusted[..., 10:20, :].mean().item() == pytest.approx(0.5 * 0.915, abs=0.01)
     assert trusted[..., 20:, :].mean().item() == pytest.approx(0.915, abs=0.02)  # nor does it shift the scale
+
+
+def test_of_an_image_that_is_nearly_empty_only_what_is_seen_is_measured():
+    """Else all of a small body would stand out from the many empty pixels, which fit exactly."""
+    problem, states = make_problem(lambda clean: clean.roll(1, 3), similarity=GlobalCorrelation(), pixel=30.0)
+    seen = problem.images(states, 0)[0, 0] > 0
+    assert seen.float().mean() < 0.2
+    everywhere, where_seen = (trusted_pixels(problem, states, 0, alone)[0, 0] for alone in (False, True))
+    assert everywhere[seen].mean() < 0.2
+    assert where_seen[seen].mean() > 0.6

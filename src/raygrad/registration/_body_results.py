@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from raygrad._progress import Status
 from raygrad.pose import RigidTransform
 from raygrad.registration._problem.model import Model, Reported
 from raygrad.registration._problem.pose_problem import PoseProblem, States
@@ -17,7 +16,7 @@ UNDETERMINED_MM = 20.0
 
 
 def results_of_bodies(
-    model: Model, problem: PoseProblem, states: States, at: Linearisation, status: tuple[Status, ...]
+    model: Model, problem: PoseProblem, states: States, at: Linearisation, sure: tuple[bool, ...]
 ) -> dict[str, BodyResult]:
     """The results of all bodies that have a name.
 
@@ -26,13 +25,13 @@ def results_of_bodies(
         problem: of the last stage.
         states: where it ended, of every start.
         at: what the images say there.
-        status: how each start ended.
+        sure: at which starts the images match, and no other poses match as well.
     """
     found = {}
     covariance = estimate_covariance(at)
     for body, name in enumerate(model.names):
         if name:
-            found[name] = _result_of(body, model, problem, states, at, covariance, status)
+            found[name] = _result_of(body, model, problem, states, at, covariance, sure)
     return found
 
 
@@ -43,7 +42,7 @@ def _result_of(
     states: States,
     at: Linearisation,
     covariance: Float[Tensor, "start unknown unknown"],
-    status: tuple[Status, ...],
+    sure: tuple[bool, ...],
 ) -> BodyResult:
     links, reported = problem.links, model.reported[body] if model.reported else Reported()
     views = [RigidTransform(problem.found(states, view)[:, body]) for view in range(len(problem.xrays))]
@@ -55,7 +54,7 @@ def _result_of(
         if links.counts[body]:
             uncertainty = _unknown_where(~seen, uncertainty)
     ends = tuple(
-        _status_of(start, reported.asked, bool(seen[start]), uncertainty, status[start]) for start in range(len(states))
+        _status_of(start, reported.asked, bool(seen[start]), uncertainty, sure[start]) for start in range(len(states))
     )
     joint, deviations = torch.zeros(len(states), 0), torch.zeros(len(states), 0)
     if reported.values_of is not None:
@@ -104,11 +103,11 @@ def _unknown_where(hidden: Bool[Tensor, " start"], uncertainty: Uncertainty) -> 
     return Uncertainty(torch.where(hidden[:, None, None], nothing, uncertainty.covariance), uncertainty.radius)
 
 
-def _status_of(start: int, asked: bool, seen: bool, uncertainty: Uncertainty | None, status: Status) -> BodyStatus:
+def _status_of(start: int, asked: bool, seen: bool, uncertainty: Uncertainty | None, sure: bool) -> BodyStatus:
     if not asked:
         return BodyStatus.FIXED
     if not seen:
         return BodyStatus.NOT_SEEN
     if uncertainty is not None and uncertainty.weakest(start)[1] > UNDETERMINED_MM:
         return BodyStatus.UNDETERMINED
-    return BodyStatus.CONVERGED if status in (Status.CONVERGED, Status.AMBIGUOUS) else BodyStatus.NOT_CONVERGED
+    return BodyStatus.CONVERGED if sure else BodyStatus.NOT_CONVERGED

@@ -27,6 +27,8 @@ from raygrad.types import Matrices
 
 LEAST_COST = 1e-3
 """No image is matched better than this, as far as what is known of the geometry is weighed against it."""
+FINE_ENOUGH = 400
+"""Pixels are divided further while there are no more than so many rays to a side of the image, and once at least."""
 ROUNDS, TRUSTED_MM = 3, 0.5
 """A robust stage chooses the pixels that it trusts so many times, while the pose then moves further than that."""
 
@@ -179,7 +181,10 @@ class CoarseToFine:
             tuple(xrays), stage.similarity, model.pivots, model.radii, geometry, noise, model.linkage, self.centre
         )
         if stage.robust:
-            weights = [trusted_pixels(problem, candidates.states, view) for view in range(len(xrays))]
+            weights = [
+                trusted_pixels(problem, candidates.states, view, model.at_rest is not None)
+                for view in range(len(xrays))
+            ]
             xrays = [replace(xray, weights=trusted) for xray, trusted in zip(xrays, weights, strict=True)]
             problem = replace(problem, xrays=tuple(xrays))
         if not geometry.is_none:
@@ -201,7 +206,8 @@ class CoarseToFine:
         marching = xray.marching.replaced(renderer=stage.renderer or xray.marching.renderer)
         if factor > 1:
             bodies = bodies.coarser(pixel)
-            if (side := min(factor, self.model.subpixels)) > 1:
+            longest = max(shrunk.height, shrunk.width)
+            if (side := min(factor, self.model.subpixels, max(2, FINE_ENOUGH // longest))) > 1:
                 bodies = Subpixels(bodies, side)
         rig = xray.init.matrix[candidates.start]
         return ScaledXRay(shrunk, marching, bodies, rig, *shrink_image(xray.image, xray.weights[None, None], factor))

@@ -49,7 +49,9 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     ends = (match, candidates.settled, candidates.stuck, rivalled.cpu() | vague, interrupted)
     views = range(len(problem.xrays))
     status = tuple(_decide(*end) for end in zip(*(values.tolist() for values in ends), strict=True))
-    bodies = results_of_bodies(course.model, problem, states, candidates.at, status)
+    sure = tuple(end in (Status.CONVERGED, Status.AMBIGUOUS) for end in status)  # ambiguous for the main body's sake
+    sure = tuple(end and not rival for end, rival in zip(sure, rivalled.tolist(), strict=True))
+    bodies = results_of_bodies(course.model, problem, states, candidates.at, sure)
     return RegistrationResult(
         tuple(RigidTransform(problem.found(states, view)[:, main]) for view in views),
         problem.in_users_words(candidates.at.score),

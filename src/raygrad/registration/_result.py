@@ -22,7 +22,7 @@ class BodyStatus(str, Enum):
     CONVERGED = "converged"
     """The registration converged, and the images determine where the body is."""
     NOT_CONVERGED = "not converged"
-    """The registration did not, see its own status."""
+    """The registration did not, or other poses match as well: see its own status."""
     UNDETERMINED = "undetermined"
     """The images leave a direction of it undetermined."""
     NOT_SEEN = "not seen"
@@ -91,10 +91,11 @@ class BodyResult:
         body_to_world: where it is, one per start: of a scene in the world that the views were given in, of a structure
             in the CT's world.
         status: what became of it at each start.
-        uncertainty: of its motions about its own middle, whatever else was found beside it.
+        uncertainty: of its motions about its own middle, whatever else was found beside it; without what is unseen.
+            None for what stands still in the world.
         joint: the values of its joint (start, value), as the joint counts them; none for bodies that move freely.
         joint_deviations: the standard deviations of these.
-        unseen: twists [v | w] in its own frame that change no image, and were left as they were (twist, 6): of a wire
+        unseen: twists [v | w] in its own frame that change no image, and were not looked for (twist, 6): of a wire
             the turn about its own axis.
     """
 
@@ -145,7 +146,7 @@ class BodyResult:
             pairs = zip(self.joint[start].tolist(), self.joint_deviations[start].tolist(), strict=True)
             parts.append("joint " + ", ".join(f"{value:.5g} +- {deviation:.2g}" for value, deviation in pairs))
         if len(self.unseen):
-            parts.append(f"{len(self.unseen)} motion(s) that no image shows left as they were")
+            parts.append(f"{len(self.unseen)} motion(s) not looked for, which no image shows")
         return "; ".join(parts)
 
     def outcome(self, start: int = 0) -> dict[str, Any]:

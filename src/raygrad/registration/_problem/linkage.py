@@ -37,6 +37,10 @@ class Linkage:
         """Every body by itself, in any way."""
         return cls((None,) * bodies, (None,) * bodies)
 
+    def on(self, device: torch.device, dtype: torch.dtype) -> "Linkage":
+        """The same with its ways on a device."""
+        return Linkage(self.parents, tuple(None if way is None else way.to(device, dtype) for way in self.ways))
+
     @cached_property
     def counts(self) -> list[int]:
         """The number of each body's own unknowns, which follow each other."""

@@ -64,10 +64,11 @@ class Model:
         return float(self.radii[body] if isinstance(self.radii, Tensor) else self.radii)
 
     def on(self, device: torch.device, dtype: torch.dtype) -> "Model":
-        """With pivots and frames on a device."""
+        """With ways, pivots and frames on a device."""
         at_rest = None if self.at_rest is None else self.at_rest.to(device, dtype)
         radii = self.radii.to(device, dtype) if isinstance(self.radii, Tensor) else self.radii
-        return replace(self, pivots=self.pivots.to(device, dtype), radii=radii, at_rest=at_rest)
+        linkage = self.linkage.on(device, dtype)
+        return replace(self, linkage=linkage, pivots=self.pivots.to(device, dtype), radii=radii, at_rest=at_rest)
 
     def begun(self, motions: Matrices) -> Float[Tensor, "batch body 4 4"]:
         """The bodies' motions where the views begin at some motions of what moves, as one."""
