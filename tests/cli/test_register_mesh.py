@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from raygrad._errors import InputError
 from raygrad.cli import app
-from raygrad.cli._register_scene import parse_meshes
+from raygrad.cli._register_scene import parse_meshes, scene_of
 from raygrad.data import read
 from raygrad.formats import View, read_body_poses, read_poses
 from raygrad.geometry import ConeViews, Detector, Intrinsics
@@ -89,6 +89,8 @@ MISTAKES = {
     "the CT": (["ct=STL:steel"], [], "not 'ct'"),
     "no such material": (["cup=STL:wood"], [], "titanium"),
     "a start of another": (["cup=STL:steel"], ["stem=pose.json"], "'stem=pose.json'"),
+    "a point of two numbers": (["cup=STL:steel"], ["cup=1,2"], "three numbers"),
+    "no numbers": (["cup=STL:steel"], ["cup=1,2,z"], "1,2,z"),
 }
 
 
@@ -102,6 +104,25 @@ def test_mistakes_in_meshes_are_refused(folder, mistake):
 def test_meshes_have_numbers_for_materials(folder):
     (mesh,) = parse_meshes([f"cup={folder[0] / 'cup.stl'}:0.05"], None)
     assert (mesh.name, mesh.material, mesh.start) == ("cup", 0.05, None)
+
+
+def test_a_mesh_may_begin_with_its_middle_at_a_point_of_the_files_world(folder):
+    folder, in_file, _, _ = folder
+    (mesh,) = parse_meshes([f"cup={folder / 'cup.stl'}:steel"], ["cup=25,-40,20"])
+    solid = scene_of(read(folder / "ct.nii.gz"), {}, [mesh]).bodies[1]
+    middle = (solid.vertices.amin(0) + solid.vertices.amax(0))[None, None] / 2
+    point = torch.tensor([[[25.0, -40.0, 20.0]]], dtype=torch.float64)
+    torch.testing.assert_close(solid.pose(middle), in_file(point), atol=1e-9, rtol=0)
+
+
+def test_a_mesh_that_is_not_seen_is_said_and_not_trusted(folder):
+    folder, _, _, pose = folder
+    files = [folder / "ct.nii.gz", folder / "xray.tif", "-o", folder / "d", *OPTIONS, "--translation", "0,400,0"]
+    result = run(*files, "--mesh", f"cup={folder / 'cup.stl'}:titanium", "--at", "cup=4000,0,0")
+    assert result.exit_code == 1, result.output
+    assert "cup: not seen" in result.output
+    assert "--at cup=x,y,z" in result.output
+    assert "from where it began in the CT" not in result.output
 
 
 def test_what_does_not_go_with_a_mesh_is_refused(folder):

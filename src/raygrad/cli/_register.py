@@ -173,9 +173,9 @@ def register(
     at: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=POSE.JSON",
-            help="Look for that mesh where this registration found it. Else it is where its own coordinates say, in "
-            "the world of the CT's file.",
+            metavar="NAME=POSE.JSON|X,Y,Z",
+            help="Look for that mesh where this registration found it, or with its middle at a point of the CT file's "
+            "world (RAS+ mm). Else it is where its own coordinates say in that world.",
             rich_help_panel=UNKNOWN,
         ),
     ] = None,

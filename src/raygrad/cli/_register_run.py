@@ -90,7 +90,7 @@ def register_to_folder(
         say, warn: what to do with sentences.
 
     Returns:
-        Whether the best start converged.
+        Whether the best start converged, and with meshes whether that determines all of them.
 
     Raises:
         ValueError: the X-rays cannot be registered, see `register`.
@@ -129,16 +129,16 @@ def register_to_folder(
     for task, lengths in zip(tasks, result.intrinsics, strict=False):
         found_lengths = ", ".join(f"{name} {value[result.best].item():.5g}" for name, value in lengths.items())
         say(f"{task.view.xray}: found {found_lengths} mm")
+    status, sure = result.status[result.best], True
     if scene is not None:
-        say_where(scene, result, say)
+        sure = say_where(scene, result, say)
     elif structures:
         for name, moved in registration.displacements(result, subject, structures).items():
             say(f"{name}: {moved.mm:.2f} mm and {moved.degrees:.2f} degrees from where the CT has it")
-    status = result.status[result.best]
     if status in ADVICE:
         say(ADVICE[status].format(pose=folder / "pose.json"))
     say(f"{folder}: {', '.join(['pose.json', *files])}")
-    return status is Status.CONVERGED
+    return sure and status is Status.CONVERGED
 
 
 def doubt_what_the_numbers_are(tasks: Sequence[Task], subject: Subject, warn: Callable[[str], None]) -> None:

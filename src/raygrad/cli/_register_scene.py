@@ -1,5 +1,6 @@
 """`raygrad register --mesh`: a CT, structures and implants found in one, each with its own pose."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,14 @@ import torch
 
 from raygrad import registration
 from raygrad._errors import InputError
+from raygrad.cli._parsing import parse_numbers
 from raygrad.cli._register_inputs import Task
 from raygrad.data import Subject
 from raygrad.formats import read_body_poses
 from raygrad.geometry import ConeViews
 from raygrad.pose import RigidTransform
-from raygrad.registration import BodyResult, RegistrationResult
-from raygrad.scene import Body, Mesh, Scene, Solid, attenuation_of
+from raygrad.registration import BodyResult, BodyStatus, RegistrationResult
+from raygrad.scene import Body, Mesh, Scene, SceneWarning, Solid, attenuation_of
 from raygrad.types import Images
 
 CT = "ct"
@@ -33,16 +35,18 @@ class MeshFile:
         path: of the file.
         material: of `raygrad.scene.MATERIALS`, or its attenuation in 1/mm.
         start: where in the CT's world it is looked for; None for where its own numbers say, in the CT file's world.
+        middle: where in the CT file's world the middle of its box is to begin, in mm, turned as its numbers say.
     """
 
     name: str
     path: Path
     material: str | float
     start: RigidTransform | None = None
+    middle: tuple[float, ...] | None = None
 
 
 def parse_meshes(texts: Sequence[str] | None, starts: Sequence[str] | None) -> tuple[MeshFile, ...]:
-    """Meshes of texts such as "cup=cup.stl:titanium", and their starts of texts such as "cup=found/pose.json".
+    """Meshes of texts such as "cup=cup.stl:titanium", and their starts: "cup=found/pose.json" or "cup=25,-40,20".
 
     Raises:
         InputError: what is no such text, names twice, an unknown material, or starts of other meshes.
@@ -71,7 +75,16 @@ def parse_meshes(texts: Sequence[str] | None, starts: Sequence[str] | None) -> t
     for text in starts or ():
         name, _, file = text.partition("=")
         if name not in found or not file:
-            raise InputError(f"--at takes the name of a --mesh and a pose file, such as cup=pose.json; not '{text}'.")
+            raise InputError(
+                "--at takes the name of a --mesh and a pose file or a point in mm, such as cup=pose.json or "
+                f"cup=25,-40,20; not '{text}'."
+            )
+        if "," in file and not Path(file).is_file():
+            middle = tuple(parse_numbers(file, f"--at {name}="))
+            if len(middle) != 3:
+                raise InputError(f"--at takes three numbers in mm, such as cup=25,-40,20; not '{text}'.")
+            found[name] = replace(found[name], middle=middle)
+            continue
         poses = read_body_poses(file)
         if name not in poses:
             there = f"has {', '.join(poses)}" if poses else "has no bodies"
@@ -93,7 +106,12 @@ def scene_of(subject: Subject, structures: Mapping[str, Sequence[int]], meshes: 
     bodies += [Body(subject, tuple(labels), name=name) for name, labels in structures.items()]
     for mesh in meshes:
         pose = in_file if mesh.start is None else mesh.start
-        bodies.append(Mesh(mesh.path, material=mesh.material, name=mesh.name, pose=pose))
+        solid = Mesh(mesh.path, material=mesh.material, name=mesh.name, pose=pose)
+        if mesh.middle is not None:
+            shift = torch.eye(4, dtype=torch.float64)
+            shift[:3, 3] = torch.tensor(mesh.middle, dtype=torch.float64) - solid.ball[0].double()
+            solid = replace(solid, pose=RigidTransform(shift).compose(in_file))
+        bodies.append(solid)
     return Scene(bodies)
 
 
@@ -132,19 +150,25 @@ def pictures_of(
         detector = drr.detector.on(torch.device("cpu"))
         after = detector.with_intrinsics(detector.intrinsics.replaced(**lengths))
         pose = RigidTransform(result.poses[number][best].double().cpu())
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", SceneWarning)  # that a body is not seen is said by its status
             before = scene.render(ConeViews(detector, init.to(torch.float64)))
             pictures.append((before.float(), scene.render(ConeViews(after, pose), poses=moved).float()))
     return pictures
 
 
-def say_where(scene: Scene, result: RegistrationResult, say: Callable[[str], None]) -> None:
-    """Say how far each body but the CT is from where it began, in the CT."""
-    begun = scene.poses()
+def say_where(scene: Scene, result: RegistrationResult, say: Callable[[str], None]) -> bool:
+    """Say how far each body but the CT is from where it began, in the CT; return whether all can be trusted."""
+    begun, sure = scene.poses(), True
     for name, body in result.bodies.items():
-        if name != CT:
+        status = body.status[result.best]
+        sure &= status is BodyStatus.CONVERGED
+        if status is BodyStatus.NOT_SEEN:
+            say(f"{name}: its X-ray is nowhere in the picture from where it began. Say where it is: --at {name}=x,y,z")
+        elif name != CT:
             shift, turn = _way(scene, name, begun[name], body, result.best)
             say(f"{name}: {shift:.2f} mm and {turn:.2f} degrees from where it began in the CT")
+    return sure
 
 
 def _way(scene: Scene, name: str, begun: RigidTransform, body: BodyResult, start: int) -> tuple[float, float]:
