@@ -65,6 +65,7 @@ def test_the_readmes_programs(tmp_path, monkeypatch):
     namespace = execute(programs)
     assert namespace["rotation"].grad.abs().max() > 0
     assert namespace["result"].converged.all()
+    assert namespace["fitted"].converged.all()
     assert namespace["found"].residual < 0.1
     assert (tmp_path / "volume.nii.gz").is_file()
 
