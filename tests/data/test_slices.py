@@ -129,13 +129,13 @@ def test_tags_that_are_needed(tmp_path):
 
 
 def test_units_of_a_ct_that_are_none_of_hounsfields_are_warned_of(tmp_path):
-    for unit in ("HU", "HU_MOD", "", None):
+    for unit in ("HU", "HU_MOD", "US", "", None):
         read_volume(write_series(tmp_path / f"{unit}", STORED, POSITIONS, RescaleType=unit))
-    other = write_series(tmp_path / "other", STORED, POSITIONS, RescaleType=["HU"] * (N - 1) + ["US"])
-    with pytest.warns(HounsfieldWarning, match=r"not Hounsfield units by its RescaleType \(US\)"):
+    other = write_series(tmp_path / "other", STORED, POSITIONS, RescaleType=["HU"] * (N - 1) + ["OD"])
+    with pytest.warns(HounsfieldWarning, match=r"not Hounsfield units by its RescaleType \(OD\)"):
         volume = read_volume(other)
     assert_same_image(volume, (STORED.astype(int) - 1024).T, affine_lps())
-    read_volume(write_series(tmp_path / "mr", STORED, POSITIONS, RescaleType="US", Modality="MR"))
+    read_volume(write_series(tmp_path / "mr", STORED, POSITIONS, RescaleType="OD", Modality="MR"))
 
 
 def test_numbers_that_are_none(tmp_path):

@@ -44,8 +44,8 @@ def warn_unless_hounsfield(ct: Volume) -> None:
 
 
 def warn_of_other_units(units: Iterable[str]) -> None:
-    """Warn of a CT whose RescaleType says other units than HU, or none that it names (US)."""
-    others = sorted(set(units) - {"", "HU", "HU_MOD"})
+    """Warn of a CT whose RescaleType says other units than HU; unspecified ones (US), as ITK writes them, say nothing."""
+    others = sorted(set(units) - {"", "HU", "HU_MOD", "US"})
     if others:
         warnings.warn(
             f"The CT's numbers are not Hounsfield units by its RescaleType ({', '.join(others)}), and are taken for "
