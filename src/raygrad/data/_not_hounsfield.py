@@ -44,7 +44,7 @@ def warn_unless_hounsfield(ct: Volume) -> None:
 
 
 def warn_of_other_units(units: Iterable[str]) -> None:
-    """Warn of a CT whose RescaleType says other units than HU; unspecified ones (US), as ITK writes them, say nothing."""
+    """Warn of a CT whose RescaleType says other units than HU. Unspecified ones (US), as ITK writes, say nothing."""
     others = sorted(set(units) - {"", "HU", "HU_MOD", "US"})
     if others:
         warnings.warn(
