@@ -44,6 +44,14 @@ def results(scene: MeshScene, backend: str, hint: bool = True) -> list[torch.Ten
     return [tensor.detach() for tensor in (*both, *gradients)]
 
 
+def assert_hint_changes_no_bit(scene: MeshScene) -> None:
+    """Of thickness, derivatives and hits."""
+    hits = mesh_hits(*scene.tensors, **scene.hint, backend="cpu"), mesh_hits(*scene.tensors, backend="cpu")
+    found = [(*results(scene, "cpu", hint), *some) for hint, some in zip((True, False), hits, strict=True)]
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
+
+
 @pytest.mark.parametrize(("backend", "name"), on_backends(SCENES))
 def test_march_matches_reference(backend, name):
     scene = scene_for(backend, name)
@@ -77,7 +85,8 @@ def test_reference_is_twice_differentiable():
 @needs_extension
 @pytest.mark.parametrize("name", SCENES)
 def test_hits_match_reference(name):
-    got, expected = (mesh_hits(*SCENES[name].tensors, backend=backend) for backend in ("cpu", "reference"))
+    scene = SCENES[name]
+    got, expected = (mesh_hits(*scene.tensors, **scene.hint, backend=backend) for backend in ("cpu", "reference"))
     for ours, theirs in zip((*got[:3], got.sign), (*expected[:3], expected.sign), strict=True):
         assert torch.equal(ours, theirs)
     torch.testing.assert_close(got.fraction, expected.fraction, rtol=0, atol=1e-13)
@@ -123,8 +132,36 @@ def test_hints_change_no_bit(name):
     source, target, _ = pinhole(60, 64, 0.5)
     scene = MeshScene(*potato(3), source, target, wrong_hints()[name], 64)
     for dtype in (torch.float32, torch.float64):
-        for ours, theirs in zip(results(scene.to(dtype), "cpu"), results(scene.to(dtype), "cpu", False), strict=True):
-            assert torch.equal(ours, theirs)
+        assert_hint_changes_no_bit(scene.to(dtype))
+
+
+@needs_extension
+def test_hits_of_images_in_which_pixels_are_left_out():
+    source, target, hint = pinhole(60, 64, 0.5)
+    shown = torch.rand(60 * 64, generator=torch.Generator().manual_seed(2)) < 0.3
+    sparse = torch.where(shown[:, None], target, source)
+    got = mesh_hits(*potato(3), source, sparse, world_to_pixel=hint, image_width=64)
+    every = mesh_hits(*potato(3), source, target)
+    assert 100 < len(got.ray) < len(every.ray)
+    for ours, theirs in zip(got, every, strict=True):
+        assert torch.equal(ours, theirs[shown[every.ray]])
+
+
+@needs_extension
+def test_hits_of_many_triangles_on_one_ray_are_in_order():
+    """Planes in no order, whose hits are put in order; of those at one place the triangle decides."""
+    generator = torch.Generator().manual_seed(5)
+    height = torch.randint(0, 40, (300,), generator=generator).double()
+    corners = torch.tensor([[-30.0, -20, 0], [30, -20, 0], [0, 40, 0]], dtype=torch.float64)
+    vertices = (corners + height[:, None, None] * torch.tensor([0, 0, 0.1], dtype=torch.float64)).flatten(0, 1)
+    faces = torch.arange(900).reshape(300, 3)
+    source, target, hint = pinhole(40, 37, 0.6)
+    scene = MeshScene(vertices, faces, source, target, hint, 37)
+    assert_hint_changes_no_bit(scene)
+    hits = mesh_hits(*scene.tensors, **scene.hint)
+    place = list(zip(hits.ray.tolist(), hits.fraction.tolist(), hits.triangle.tolist(), strict=True))
+    assert max(hits.ray.bincount()) > 200
+    assert place == sorted(place)
 
 
 @needs_extension
@@ -137,8 +174,7 @@ def test_hints_of_parallel_beams_and_of_meshes_beside_the_source():
         scenes.append(MeshScene(vertices + source[0] * (1 + shift / 100), faces, source, target, hint, 37))
     large = MeshScene(vertices * 50, faces, source, target, hint, 37)  # the source is inside, pixels see one side
     for scene in (*scenes, large):
-        for ours, theirs in zip(results(scene, "cpu"), results(scene, "cpu", False), strict=True):
-            assert torch.equal(ours, theirs)
+        assert_hint_changes_no_bit(scene)
 
 
 @needs_extension
@@ -149,7 +185,8 @@ def test_results_do_not_depend_on_threads(hint):
     found = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        found.append((*results(scene, "cpu", hint), *mesh_hits(*scene.tensors)))
+        hits = mesh_hits(*scene.tensors, **(scene.hint if hint else {}))
+        found.append((*results(scene, "cpu", hint), *hits))
     torch.set_num_threads(1)
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
@@ -313,7 +350,7 @@ def test_opcheck(operator, backend):
     arguments = (*tensors, faces, scene.world_to_pixel, scene.image_width, backend)
     checks = ["test_schema", "test_autograd_registration", "test_faketensor"]
     if operator == "mesh_hits":
-        arguments = (*(tensor.detach() for tensor in tensors), faces, backend)
+        arguments = (*(tensor.detach() for tensor in tensors), *arguments[3:])
         checks.remove("test_autograd_registration")
     if operator == "march_mesh_adjoint":
         arguments = (random_like(scene.target[..., 0]), *(tensor.detach() for tensor in arguments[:3]), *arguments[3:])
@@ -359,6 +396,6 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_refused(name):
     wrong, error, words = BAD[name]
-    for function in (project_mesh, project_mesh_with_jacobian):
+    for function in (project_mesh, project_mesh_with_jacobian, mesh_hits):
         with pytest.raises(error, match=words):
             inspect.unwrap(function)(**(good() | wrong))  # as users have it: without the tests' hook for annotations

@@ -116,13 +116,22 @@ def project_mesh_with_jacobian(
 
 
 def mesh_hits(
-    vertices: MeshVertices, faces: Faces, source: Sources, target: Targets, *, backend: str = "auto"
+    vertices: MeshVertices,
+    faces: Faces,
+    source: Sources,
+    target: Targets,
+    *,
+    world_to_pixel: PixelMatrices | None = None,
+    image_width: int | None = None,
+    backend: str = "auto",
 ) -> MeshHits:
     """List every crossing of rays with the triangles of a mesh, in order along the rays; not differentiable.
 
     Args:
         vertices, faces, source, target, backend: as in `project_mesh`. On a GPU plain torch looks for hits, of every
             ray in every triangle.
+        world_to_pixel, image_width: as in `project_mesh`: they make images fast and change nothing. Pixels may be left
+            out by rays without a length.
 
     Returns:
         All hits between source and target, the fraction in the dtype of the vertices. A ray from outside that ends
@@ -131,12 +140,12 @@ def mesh_hits(
     Raises:
         TypeError, ValueError: as `project_mesh`.
     """
-    mesh = _check(vertices, faces, source, target, None, None, backend)
+    mesh = _check(vertices, faces, source, target, world_to_pixel, image_width, backend)
     corners, start, end = (tensor.detach() for tensor in (mesh.vertices, mesh.source, mesh.target))
     if mesh.backend == "reference":
         found = reference.hits(corners, mesh.faces, start, end)
     else:
-        found = ops.mesh_hits(corners, start, end, mesh.faces, mesh.backend)
+        found = ops.mesh_hits(corners, start, end, mesh.faces, **mesh.options)
     batch, ray, triangle, fraction, sign = found
     return MeshHits(batch, ray, triangle, fraction.to(vertices.dtype), sign)
 

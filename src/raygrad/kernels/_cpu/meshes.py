@@ -31,18 +31,19 @@ def march_mesh_adjoint(cotangent, vertices, source, target, faces, world_to_pixe
     return gradient
 
 
-def mesh_hits(vertices, source, target, faces) -> tuple[Tensor, ...]:
+def mesh_hits(vertices, source, target, faces, world_to_pixel, image_width) -> tuple[Tensor, ...]:
     """Batch, ray, triangle, fraction and sign of every hit; see raygrad::mesh_hits."""
+    found: tuple[Tensor, ...] = ()
+
+    def allocate(count: int) -> tuple[Tensor, ...]:
+        nonlocal found
+        batch, ray, triangle, sign = (torch.empty(count, dtype=torch.int64) for _ in range(4))
+        found = batch, ray, triangle, vertices.new_empty(count), sign
+        return found
+
     mesh = _mesh(vertices, source, target, faces)
-    counts = torch.empty(target.shape[0] * target.shape[1], dtype=torch.int64)
-    _call("count_mesh_hits", counts, *mesh)
-    begin = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
-    number = torch.arange(len(counts)).repeat_interleave(counts)
-    triangle, sign = torch.empty_like(number), torch.empty_like(number)
-    fraction = vertices.new_empty(len(number))
-    _call("list_mesh_hits", begin, triangle, fraction, sign, *mesh)
-    rays = max(1, target.shape[1])
-    return number // rays, number % rays, triangle, fraction, sign
+    _call("find_mesh_hits", allocate, *mesh, *_hint(world_to_pixel, image_width))
+    return found
 
 
 def _mesh(vertices, source, target, faces) -> tuple[Tensor, ...]:

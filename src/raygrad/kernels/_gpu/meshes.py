@@ -65,7 +65,7 @@ def march_mesh_adjoint(cotangent, vertices, source, target, faces, world_to_pixe
     return (gradient + poison[:, None, None]).sum_to_size(vertices.shape).to(vertices.dtype)
 
 
-def mesh_hits(vertices, source, target, faces) -> tuple[Tensor, ...]:
+def mesh_hits(vertices, source, target, faces, world_to_pixel, image_width) -> tuple[Tensor, ...]:
     """Batch, ray, triangle, fraction and sign of every hit; see raygrad::mesh_hits. Not worth kernels yet."""
     return reference.hits(vertices, faces, source, target)
 

@@ -35,8 +35,7 @@ torch.library.define("raygrad::march_mesh_with_jacobian", f"(Tensor vertices, {_
 torch.library.define("raygrad::march_mesh_adjoint", f"(Tensor cotangent, Tensor vertices, {_RAYS}) -> Tensor")
 torch.library.define(
     "raygrad::mesh_hits",
-    "(Tensor vertices, Tensor source, Tensor target, Tensor faces, str backend)"
-    " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"(Tensor vertices, {_RAYS}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 
 for _operator in ("march_mesh", "march_mesh_with_jacobian", "march_mesh_adjoint", "mesh_hits"):
@@ -59,7 +58,7 @@ def _(cotangent, vertices, *rest):
 
 
 @torch.library.register_fake("raygrad::mesh_hits")
-def _(vertices, source, target, faces, backend):
+def _(vertices, *rest):
     count = torch.library.get_ctx().new_dynamic_size()
     whole = [vertices.new_empty(count, dtype=torch.int64) for _ in range(4)]
     return (*whole[:3], vertices.new_empty(count), whole[3])
@@ -163,9 +162,10 @@ def march_mesh_with_jacobian(
     return thickness, refuse_jacobian_tangent(jacobian, vertices, source, target)
 
 
-def mesh_hits(vertices, source, target, faces, backend) -> tuple[Tensor, ...]:
+def mesh_hits(vertices, source, target, faces, *, world_to_pixel, image_width, backend) -> tuple[Tensor, ...]:
     """Batch, ray, triangle, fraction and sign of every hit."""
-    return torch.ops.raygrad.mesh_hits(vertices, source, target, faces, backend)
+    settings = (faces, world_to_pixel, image_width or 0, backend)
+    return torch.ops.raygrad.mesh_hits(vertices, source, target, *settings)
 
 
 def _guarded(jacobian, tensors, settings) -> Tensor:

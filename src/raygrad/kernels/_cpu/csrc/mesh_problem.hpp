@@ -20,14 +20,20 @@ struct MeshProblem {
 };
 
 template <class T>
+struct MeshHit {
+  int64_t ray, triangle;  // the ray counted across the batch
+  T fraction;
+  int32_t sign;
+};
+
+template <class T>
 struct MeshKernels {
   // `jacobian` may be null.
   Status (*march)(const MeshProblem<T>&, T* thickness, T* jacobian);
   // `gradient` is of the vertices' shape.
   Status (*march_adjoint)(const MeshProblem<T>&, const T* cotangent, T* gradient);
-  // The number of hits on each ray (batch, ray), then the hits themselves, those of ray i from begin[i] on.
-  Status (*count_hits)(const MeshProblem<T>&, int64_t* counts);
-  Status (*list_hits)(const MeshProblem<T>&, const int64_t* begin, int64_t* triangle, T* fraction, int64_t* sign);
+  // All hits, by ray, then by fraction, then by triangle. `hits` is to be freed by the caller, also where this fails.
+  Status (*find_hits)(const MeshProblem<T>&, MeshHit<T>** hits, int64_t* count);
 };
 
 }  // namespace raygrad

@@ -1,6 +1,7 @@
 // The part of the Python module about meshes: checks what memory safety needs, releases the GIL.
 #include <nanobind/stl/optional.h>
 
+#include <cstdlib>
 #include <optional>
 
 #include "arrays.hpp"
@@ -91,39 +92,39 @@ void mesh_adjoint(ConstArray cotangent, Array gradient, ConstArray vertices, Con
   });
 }
 
-void count_mesh_hits(Array counts, ConstArray vertices, ConstArray faces, ConstArray source, ConstArray target,
-                     int threads) {
+// `allocate` makes what hits are written to, once it is known how many there are: batch, ray, triangle, fraction and
+// sign, all but the fraction in int64.
+void find_mesh_hits(nb::callable allocate, ConstArray vertices, ConstArray faces, ConstArray source, ConstArray target,
+                    std::optional<ConstArray> world_to_pixel, int64_t image_width, int threads) {
   with_dtype(target, [&](auto zero) {
     using T = decltype(zero);
-    const auto p = make_problem<T>(vertices, faces, source, target, std::nullopt, 0, threads);
-    require_output(counts, p.batch * p.rays, int64_t{}, "counts: expected (batch, ray) in int64, contiguous");
+    const auto p = make_problem<T>(vertices, faces, source, target, world_to_pixel, image_width, threads);
+    struct Found {
+      MeshHit<T>* hits = nullptr;
+      int64_t count = 0;
+      ~Found() { std::free(hits); }
+    } found;
     Status status;
     {
       nb::gil_scoped_release released;
-      status = mesh_kernels<T>().count_hits(p, static_cast<int64_t*>(counts.data()));
+      status = mesh_kernels<T>().find_hits(p, &found.hits, &found.count);
     }
     raise(status);
-  });
-}
-
-void list_mesh_hits(ConstArray begin, Array triangle, Array fraction, Array sign, ConstArray vertices,
-                    ConstArray faces, ConstArray source, ConstArray target, int threads) {
-  with_dtype(target, [&](auto zero) {
-    using T = decltype(zero);
-    const auto p = make_problem<T>(vertices, faces, source, target, std::nullopt, 0, threads);
-    require_output(begin, p.batch * p.rays + 1, int64_t{}, "begin: expected one a ray, and the number of hits");
-    const int64_t* first = static_cast<const int64_t*>(begin.data());
-    const int64_t hits = first[p.batch * p.rays];
-    require_output(triangle, hits, int64_t{}, "triangle: expected one a hit");
-    require_output(fraction, hits, zero, "fraction: expected one a hit");
-    require_output(sign, hits, int64_t{}, "sign: expected one a hit");
-    Status status;
-    {
-      nb::gil_scoped_release released;
-      status = mesh_kernels<T>().list_hits(p, first, static_cast<int64_t*>(triangle.data()),
-                                           static_cast<T*>(fraction.data()), static_cast<int64_t*>(sign.data()));
+    const nb::object made = allocate(found.count);
+    const auto column = [&](int i, auto number) {
+      const auto array = nb::cast<Array>(made[i]);
+      require_output(array, found.count, number, "allocate: expected one number a hit");
+      return static_cast<decltype(number)*>(array.data());
+    };
+    int64_t *batch = column(0, int64_t{}), *ray = column(1, int64_t{}), *triangle = column(2, int64_t{});
+    T* fraction = column(3, zero);
+    int64_t* sign = column(4, int64_t{});
+    nb::gil_scoped_release released;
+    for (int64_t i = 0; i < found.count; i++) {
+      const MeshHit<T>& hit = found.hits[i];
+      batch[i] = hit.ray / p.rays, ray[i] = hit.ray % p.rays, triangle[i] = hit.triangle;
+      fraction[i] = hit.fraction, sign[i] = hit.sign;
     }
-    raise(status);
   });
 }
 
@@ -134,8 +135,8 @@ void define_meshes(nb::module_& m) {
         nb::arg().none(), nb::arg(), nb::arg());
   m.def("mesh_adjoint", &mesh_adjoint, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg().none(), nb::arg(), nb::arg());
-  m.def("count_mesh_hits", &count_mesh_hits);
-  m.def("list_mesh_hits", &list_mesh_hits);
+  m.def("find_mesh_hits", &find_mesh_hits, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
+        nb::arg(), nb::arg());
 }
 
 }  // namespace raygrad
