@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from scene_cases import TETRAHEDRON, TETRAHEDRON_FACES, cone_views, cube, icosphere, random_rays, ray
+from scene_cases import TETRAHEDRON, TETRAHEDRON_FACES, cone_views, cube, icosphere, random_rays, ray, shifted
 from torch.autograd import gradcheck
 
+from raygrad.geometry import ParallelViews, RayViews
 from raygrad.march import Marching
 from raygrad.scene import Mesh, Scene, SceneWarning, Spheres
 
@@ -59,6 +60,46 @@ def test_vertices_and_rays_have_derivatives(displace):
 
     assert (image(vertices, *ends) > 0).sum() > 4
     assert gradcheck(image, (vertices, *ends), eps=1e-6, atol=1e-5, fast_mode=True)
+
+
+def parallel_views(height=19, width=23):
+    """Beams of 80 mm that begin and end beside the origin, from two sides."""
+    axes = torch.eye(3, dtype=torch.float64)[[0, 1]], torch.eye(3, dtype=torch.float64)[[1, 2]]
+    direction, across = (turned + 0.1 for turned in axes)
+    return ParallelViews(direction, 40 * direction, across, torch.linalg.cross(direction, across), height, width, 80.0)
+
+
+SIGHTS = {
+    "cones": cone_views(18, 21, delx=2.0, angles=((0.1, 0.2, 0.3), (1.2, -0.4, 0.1))),
+    "in single precision": cone_views(18, 21, delx=2.0, angles=((0.1, 0.2, 0.3),), dtype=torch.float32),
+    "detectors in the mesh": cone_views(18, 21, delx=2.0, sid=1015.0),
+    "the source in the mesh": cone_views(18, 21, delx=40.0, sid=5.0),
+    "the source beyond it": cone_views(18, 21, delx=40.0, sid=-30.0),
+    "parallel beams": parallel_views(),
+}
+
+
+@pytest.mark.parametrize("name", SIGHTS)
+@pytest.mark.filterwarnings("ignore:No ray meets")
+def test_views_show_what_their_rays_do_to_the_bit(name):
+    """Crossings are looked for faster in images, also in those of which some rays are left out."""
+    views = SIGHTS[name]
+    mesh, other = of(icosphere(12.0, 3)), of(icosphere(7.0, 2), pose=shifted(6.0, 9.0, 4.0))
+    (corners, faces), (more, _) = cube(6.0), cube(3.0, (8.0, 9, 1))
+    parts = of((np.concatenate([corners, more]), np.concatenate([faces, faces + 8])))
+    for bodies in ([mesh, other], [mesh, other, Spheres([[0, 5, 5]], 4.0)], [parts]):
+        prepared = Scene(bodies).prepared
+        seen = [views if body.pose is None else views.moved(body.pose.inverse()) for body in bodies]
+        rays = [RayViews(*(ends.expand(one.rays()[1].shape) for ends in one.rays())) for one in seen]
+        (image, found), (expected, wanted) = (prepared.march_with_jacobian(each, Marching()) for each in (seen, rays))
+        assert torch.equal(image, expected)
+        assert bool(image.any()) == (name != "the source beyond it")
+        for place, (one, same) in enumerate(zip(found, wanted, strict=True)):
+            assert torch.equal(one.by_ends, same.by_ends)
+            assert torch.equal(prepared.silhouette(place, seen[place]), prepared.silhouette(place, rays[place]))
+    for solid in (mesh, parts):
+        scene = Scene([solid])
+        assert torch.equal(scene.depth(views).flatten(2), scene.depth(rays[0]).flatten(2))
 
 
 def test_parts_that_overlap_are_one_and_cavities_are_empty():

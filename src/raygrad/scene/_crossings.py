@@ -11,11 +11,34 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from raygrad.geometry import Views
+from raygrad.geometry import ConeViews, ParallelViews, Views
 from raygrad.kernels import can_read
 
 Each = Float[Tensor, " crossing"]
 Rows = Int[Tensor, " crossing"]
+
+
+class Pixels(NamedTuple):
+    """Where in images rays are, which kernels find crossings of meshes faster by.
+
+    Attributes:
+        world_to_pixel: of every image, as views have it, from the frame of the rays.
+        image_shape: rows and columns of each.
+        row: which pixel each ray is, numbered across images; None if the rays are all pixels in order.
+    """
+
+    world_to_pixel: Float[Tensor, "image 3 4"]
+    image_shape: tuple[int, int]
+    row: Rows | None = None
+
+    @property
+    def number(self) -> int:
+        """How many there are in all images."""
+        return len(self.world_to_pixel) * math.prod(self.image_shape)
+
+    def of(self, row: Rows) -> Rows:
+        """Which pixels some of the rays are."""
+        return row if self.row is None else self.row[row]
 
 
 class Rays(NamedTuple):
@@ -25,11 +48,13 @@ class Rays(NamedTuple):
         source: (view, 1 or ray, 3) in mm.
         target: (view, ray, 3) in mm.
         backend: which kernels look for crossings of meshes.
+        pixels: which they are of images; None if they are of none.
     """
 
     source: Float[Tensor, "view #ray 3"]
     target: Float[Tensor, "view ray 3"]
     backend: str = "auto"
+    pixels: Pixels | None = None
 
     @classmethod
     def of(cls, views: Views, backend: str = "auto") -> "Rays":
@@ -43,7 +68,10 @@ class Rays(NamedTuple):
             sums = source.detach().sum() + target.detach().sum()
             if not math.isfinite(sums.item()):
                 raise ValueError("Expected finite rays. Got NaN or infinite values in poses or views.")
-        return cls(source.double(), target.double(), backend)
+        pixels = None
+        if isinstance(views, (ConeViews, ParallelViews)):
+            pixels = Pixels(views.world_to_pixel.detach(), views.image_shape)
+        return cls(source.double(), target.double(), backend, pixels)
 
     @property
     def shape(self) -> torch.Size:
@@ -59,12 +87,13 @@ class Rays(NamedTuple):
     def some(self, row: Rows) -> "Rays":
         """Some of them, as those of one view."""
         source, target = self.at(row)
-        return Rays(source[None], target[None], self.backend)
+        pixels = self.pixels and self.pixels._replace(row=self.pixels.of(row))
+        return Rays(source[None], target[None], self.backend, pixels)
 
     def as_leaves(self) -> "Rays":
         """The same, with ends that gradients flow to and not beyond."""
         source, target = (end.detach().clone().requires_grad_() for end in (self.source, self.target))
-        return Rays(source, target, self.backend)
+        return self._replace(source=source, target=target)
 
 
 class Crossings(NamedTuple):

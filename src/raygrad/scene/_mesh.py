@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raygrad import kernels
 from raygrad._errors import InputError
-from raygrad.scene._crossings import Crossings, Rays
+from raygrad.scene._crossings import Crossings, Pixels, Rays, Rows
 from raygrad.scene._mesh_checks import (
     areas,
     check_numbers,
@@ -25,6 +25,9 @@ from raygrad.scene._mesh_checks import (
 )
 from raygrad.scene._mesh_files import mended, read_mesh
 from raygrad.scene._solid import SceneWarning, Solid, near
+
+SPARSE = 64
+"""Where less than one pixel in so many is near a mesh, single rays are faster than images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +118,13 @@ class Mesh(Solid):
         ball = self.ball
         row, source, target = near(rays, *ball)
         vertices, faces = self.vertices.to(source), self.faces.to(source.device)
-        ends = (end.detach().cpu()[None] for end in _reaching_beyond(source, target, *ball))
+        mesh, ends = (vertices.detach().cpu(), faces.cpu()), _reaching_beyond(source, target, *ball)
+        start, end = (points.detach().cpu() for points in ends)
         backend = "auto" if rays.backend == "gpu" else rays.backend
-        _, ray, triangle, _, leaving = kernels.mesh_hits(vertices.detach().cpu(), faces.cpu(), *ends, backend=backend)
+        if rays.pixels is None or backend == "reference" or len(row) * SPARSE < rays.pixels.number:
+            _, ray, triangle, _, leaving = kernels.mesh_hits(*mesh, start[None], end[None], backend=backend)
+        else:
+            ray, triangle, leaving = _hits_in_images(mesh, start, end, rays.pixels, rays.pixels.of(row).cpu(), backend)
         ray, triangle, leaving = (numbers.to(row) for numbers in (ray, triangle, leaving))
         fraction = _fractions(vertices[faces[triangle]], source[ray], target[ray])
         return Crossings(row[ray], fraction.clamp(0, 1), -leaving)
@@ -150,6 +157,27 @@ def _refuse(faults: tuple[int, int], name: str, repaired: bool) -> None:
         raise InputError(f"Expected a closed mesh. Got {holes} open edges in {name}; {hint}.")
     if turned:
         raise InputError(f"Expected triangles turned alike. Got {turned} edges in {name} where they are not; {hint}.")
+
+
+def _hits_in_images(
+    mesh: tuple[Tensor, Tensor],
+    start: Float[Tensor, "ray 3"],
+    end: Float[Tensor, "ray 3"],
+    pixels: Pixels,
+    row: Int[Tensor, " ray"],
+    backend: str,
+) -> tuple[Rows, Rows, Rows]:
+    """Ray, triangle and sign of every hit of rays that are these pixels; all others have no length."""
+    height, width = pixels.image_shape
+    images, each = len(pixels.world_to_pixel), height * width
+    source, target = (
+        start.new_zeros(pixels.number, 3).index_copy(0, row, points).reshape(images, each, 3) for points in (start, end)
+    )
+    image, pixel, triangle, _, sign = kernels.mesh_hits(
+        *mesh, source, target, world_to_pixel=pixels.world_to_pixel.cpu(), image_width=width, backend=backend
+    )
+    ray = row.new_empty(pixels.number).index_copy(0, row, torch.arange(len(row)))
+    return ray[image * each + pixel], triangle, sign
 
 
 def _reaching_beyond(source: Tensor, target: Tensor, centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
