@@ -124,6 +124,7 @@ def test_the_geometry_is_found_to_a_twentieth_of_a_pixel(bright, reverse):
     assert "12 of 12" in repr(result)
 
 
+@pytest.mark.slow
 def test_errors_are_as_large_as_the_covariance_says():
     camera, quadratic, projected = BallCamera.of(TRUE), [], []
     points = 40 * random(20, 3, seed=3)

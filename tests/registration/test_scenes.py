@@ -209,6 +209,7 @@ def test_a_child_alone_turns_in_its_joint_while_the_rest_stands_in_the_world():
     assert off_by(result.bodies["tibia"].body_to_world, truth, ends) < 0.3
 
 
+@pytest.mark.slow
 def test_covariances_are_the_spread_over_noisy_images():
     """Of two bodies whose images overlap, so that each takes from what is known of the other."""
     parts = [
