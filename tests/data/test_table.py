@@ -140,6 +140,16 @@ def test_nothing_goes_where_there_is_nothing():
         assert cut.mask.has_grid_of(ct)
 
 
+def test_a_ct_cropped_within_the_lungs_loses_nothing():
+    scan = Scan().torso()
+    for ct in (
+        scan.volume().voxels[45:85, 40:70],
+        scan.volume().voxels[60:, 75:],
+        scan.volume().voxels[30:150, 66:, :1],
+    ):
+        assert cut_out_table(Volume(ct, np.diag([*scan.spacing, 1.0]))).litres == 0
+
+
 def test_axes_and_types_do_not_matter():
     """A CT of whole numbers whose axes run L, I, A loses the same."""
     scan = Scan()

@@ -130,12 +130,17 @@ def _body(coarse: Numbers, tissue: Mask, sides: Sequence[float]) -> Mask | None:
 
 def _lung(coarse: Numbers, tissue: Mask, sides: Sequence[float]) -> Mask:
     """Lungs, to the wall of the chest, which may be as thin as a shell; smoothed, as they are all noise and vessels."""
-    enclosed = _enclosed(tissue)
     smooth = functional.avg_pool3d(coarse[None, None], (3, 3, 1), 1, (1, 1, 0), count_include_pad=False)[0, 0]
-    lung = (smooth > LUNG_HU) & (smooth < TISSUE_HU) & enclosed
+    light = (smooth > LUNG_HU) & (smooth < TISSUE_HU)
+    cropped = torch.zeros_like(light)  # where the field ends within a lung
+    for axis in (0, 1):
+        for end in (0, -1):
+            cropped.select(axis, end).copy_(light.select(axis, end))
+    enclosed = _enclosed(tissue | cropped)
+    lung = light & enclosed
     opened = _grown(_shrunk(lung, OPENING_MM, sides), OPENING_MM, sides)
     # Foam of the same HU between the back and a shell is not for the most part within walls.
-    within = _enclosed(_grown(_shrunk(tissue, SHELL_MM, sides), SHELL_MM, sides))
+    within = _enclosed(_grown(_shrunk(tissue, SHELL_MM, sides), SHELL_MM, sides) | cropped)
     numbered = _numbered(opened)
     parts, counts = torch.unique(numbered[opened], return_counts=True)
     inside = torch.bincount(torch.searchsorted(parts, numbered[opened & within]), minlength=len(parts))
