@@ -153,6 +153,15 @@ def register(
         str | None, typer.Option(help="Compare with these structures only: 1,2,3.", rich_help_panel=CT_PART)
     ] = None,
     bone: given.Bone = 1.0,
+    keep_table: Annotated[
+        bool,
+        typer.Option(
+            "--keep-table",
+            help="Keep the table, the mattress and whatever in the CT is not attached to the patient. Else it is "
+            "cut out, and table.png shows what went.",
+            rich_help_panel=CT_PART,
+        ),
+    ] = False,
     structure: Annotated[
         list[str] | None,
         typer.Option(
@@ -202,8 +211,9 @@ def register(
 ) -> None:
     """Find where X-rays of a CT were taken from, starting from rough poses.
 
-    Writes pose.json, overlay.png, difference.png, convergence.png, trace.csv and convergence.gif. Ends with 0 if it
-    converged, 1 if the pose is not to be trusted, 2 for a mistake.
+    Writes pose.json, overlay.png, difference.png, convergence.png, trace.csv and convergence.gif, and table.png if the
+    CT had a table, which is cut out of it. Ends with 0 if it converged, 1 if the pose is not to be trusted, 2 for a
+    mistake.
 
     An X-ray of the example from somewhere, and the way back:
 
@@ -224,6 +234,7 @@ def register(
 
     raygrad register ct.nii.gz xray.dcm --mesh cup=cup.stl:titanium -o found
     """
+    from raygrad.cli._cut_out import show_cut_out
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels
     from raygrad.cli._register_headers import describe_relation, ranges_of, unknowns_of, warnings_of
@@ -261,8 +272,20 @@ def register(
     if relation:
         typer.echo(relation)
     view = tasks[0].view.orientation or "none"
+    subject = load_subject(
+        ct,
+        view,
+        labelmap,
+        rendered,
+        bone,
+        series_uid,
+        resample_slices,
+        labels_needed=not structures,
+        remove_table=not keep_table,
+    )
+    show_cut_out(subject, output, typer.echo)
     converged = register_to_folder(
-        load_subject(ct, view, labelmap, rendered, bone, series_uid, resample_slices, labels_needed=not structures),
+        subject,
         tasks,
         output,
         method=method,

@@ -11,6 +11,8 @@ from raygrad.data._not_hounsfield import HounsfieldWarning as HounsfieldWarning
 from raygrad.data._read import read as read
 from raygrad.data._resample import resample as resample
 from raygrad.data._subject import Subject as Subject
+from raygrad.data._table import CutOut as CutOut
+from raygrad.data._table import cut_out_table as cut_out_table
 from raygrad.data._volume import Volume as Volume
 from raygrad.data._write import write_volume as write_volume
 
@@ -26,6 +28,8 @@ __all__ = [
     "hu_to_density",
     "transform_hu_to_density",
     "resample",
+    "cut_out_table",
+    "CutOut",
     "HounsfieldWarning",
 ]
 

@@ -19,6 +19,7 @@ from raygrad.data._resample import grid_with_spacing, resample
 from raygrad.data._segments import Segments, merged_on
 from raygrad.data._simpleitk import from_simpleitk
 from raygrad.data._subject import Subject, as_fiducials, make_reorient
+from raygrad.data._table import cut_out_table
 from raygrad.data._volume import Volume
 from raygrad.pose import RigidTransform
 
@@ -41,6 +42,7 @@ def read(
     affine: Tensor | np.ndarray | None = None,
     series_uid: str | None = None,
     resample_slices: bool = False,
+    remove_table: bool = False,
     **attributes: Any,
 ) -> Subject:
     """Read a CT, and its labelmap, into a Subject ready to be rendered.
@@ -72,6 +74,8 @@ def read(
         affine: the 4x4 voxel_to_world of a volume that is a tensor or array.
         series_uid: which series of a DICOM folder.
         resample_slices: bring DICOM slices at uneven steps, which are refused otherwise, to even ones.
+        remove_table: cut the table, and all else that is not attached to the patient, out of the CT first (see
+            `cut_out_table`); what went is `subject.cut_out`, a mask on the volume's grid.
         **attributes: kept as attributes of the subject, such as `structures`.
 
     Raises:
@@ -87,6 +91,10 @@ def read(
 
     as_given = _image(volume, affine, series_uid, resample_slices)
     ct = as_given.to_canonical()
+    cut_out = None
+    if remove_table:
+        without = cut_out_table(ct)
+        ct, cut_out = without.volume, without.mask
     if not callable(density):
         warn_unless_hounsfield(ct)
     mask = None
@@ -103,10 +111,13 @@ def read(
         ct = resample(ct, shape, grid_affine, outside=extremes(ct.data)[0])
         rendered = resample(rendered, shape, grid_affine)
         mask = None if mask is None else resample(mask, shape, grid_affine, nearest=True)
+        cut_out = None if cut_out is None else resample(cut_out, shape, grid_affine, nearest=True)
 
     world_to_world = _matrix(transform)
     if center_volume:
         world_to_world = _shift(ct.moved(world_to_world).get_center()) @ world_to_world
+    if cut_out is not None:
+        attributes = {"cut_out": cut_out.moved(world_to_world)} | attributes
     return Subject(
         volume=ct.moved(world_to_world),
         density=rendered.moved(world_to_world),

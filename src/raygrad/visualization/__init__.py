@@ -1,5 +1,6 @@
 """Pictures of X-ray images and of what is seen in them."""
 
+from raygrad.visualization._cut_out import plot_cut_out as plot_cut_out
 from raygrad.visualization._images import plot_drr as plot_drr
 from raygrad.visualization._images import plot_img_and_mask as plot_img_and_mask
 from raygrad.visualization._images import plot_mask as plot_mask
@@ -30,6 +31,7 @@ __all__ = [
     "plot_landscape_profiles",
     "plot_profile",
     "plot_slices",
+    "plot_cut_out",
     "plot_history",
     "save_landscape",
     "render_registered",
