@@ -200,6 +200,11 @@ def test_search_has_its_ranges(ct, xray, tmp_path, register):
     assert register.options["ranges"] == registration.SearchRanges(degrees=45.0, mm=80.0)
 
 
+def test_the_response_reaches_register(ct, xray, tmp_path, register):
+    run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation", "--response", "transmission")
+    assert register.options["response"] == "transmission"
+
+
 def test_what_else_is_unknown_reaches_register(ct, xray, labelmap, tmp_path, register):
     unknown = ["--structure", "spine=3,5-7", "--structure", "rib=1", "--labelmap", labelmap]
     unknown += ["--calibrate", "sdd,x0_mm=5 pixel-size=0.02,pose_mm=2,pose_deg=1"]
@@ -210,7 +215,7 @@ def test_what_else_is_unknown_reaches_register(ct, xray, labelmap, tmp_path, reg
     assert register.options["unknowns"] == expected
     assert torch.unique(register.drrs[0].mask).tolist() == [0, 1, 3]
     assert run(ct, xray, "-o", tmp_path / "b", *OPTIONS, "--no-animation").exit_code == 0
-    assert register.options.keys().isdisjoint({"structures", "unknowns", "ranges"})
+    assert register.options.keys().isdisjoint({"structures", "unknowns", "ranges", "response"})
 
 
 def test_structures_are_saved_and_where_they_went_is_said(ct, xray, labelmap, tmp_path, monkeypatch):
@@ -291,6 +296,8 @@ MISTAKES = {
     "pixel size unknown": (["CT", "XRAY", "--sdd", "1000"], "--delx"),
     "impossible distance": (["CT", "XRAY", "--sdd", "-1", "--delx", "2"], "--sdd"),
     "impossible size": (["CT", "XRAY", *OPTIONS, "--height", "0"], "--height"),
+    "unknown response": (["CT", "XRAY", *OPTIONS, "--response", "linear"], "log, transmission, curve"),
+    "response of adam": (["CT", "XRAY", *OPTIONS, "--response", "curve", "--method", "adam"], "--method lm"),
     "unknown values": (["CT", "XRAY", *OPTIONS, "--values", "photons"], "photons"),
     "unknown orientation": (["CT", "XRAY", *OPTIONS, "--orientation", "LL"], "LL"),
     "search": (["CT", "XRAY", *OPTIONS, "--search", "60"], "60,100"),

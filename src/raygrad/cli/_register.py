@@ -199,6 +199,14 @@ def register(
         ),
     ] = None,
     method: Annotated[str, typer.Option(help="lm (Levenberg-Marquardt), adam or lbfgs.", rich_help_panel=HOW)] = "lm",
+    response: Annotated[
+        str,
+        typer.Option(
+            help="What X-rays show of line integrals, for lm: log (these), transmission (intensities: raw, saturated, "
+            "implants) or curve (any monotone curve, such as a display's).",
+            rich_help_panel=HOW,
+        ),
+    ] = "log",
     renderer: Annotated[
         str,
         typer.Option(help="Of the pictures, and of adam and lbfgs: joseph, siddon or trilinear.", rich_help_panel=HOW),
@@ -238,7 +246,14 @@ def register(
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels
     from raygrad.cli._register_headers import describe_relation, ranges_of, unknowns_of, warnings_of
-    from raygrad.cli._register_inputs import Starts, parse_search, parse_structures, parse_unknowns, prepare
+    from raygrad.cli._register_inputs import (
+        Starts,
+        check_response,
+        parse_search,
+        parse_structures,
+        parse_unknowns,
+        prepare,
+    )
     from raygrad.cli._register_run import describe, passing_on_warnings, register_to_folder
     from raygrad.cli._register_scene import parse_meshes
 
@@ -256,6 +271,7 @@ def register(
         raise InputError(
             "--mesh goes with the CT's own attenuation and --method lm: leave out --labels, --bone, --method."
         )
+    check_response(response, method)
     headers = [task.header for task in tasks]
     if reach is None and method == "lm":
         reach = ranges_of(headers)
@@ -289,6 +305,7 @@ def register(
         tasks,
         output,
         method=method,
+        response=response,
         renderer=renderer,
         device=computing_device,
         search=reach,

@@ -29,7 +29,7 @@ from raygrad.formats import (
 )
 from raygrad.geometry import INTRINSICS, Intrinsics, UnknownGeometry
 from raygrad.pose import RigidTransform
-from raygrad.registration import SearchRanges
+from raygrad.registration import LevenbergMarquardt, SearchRanges
 
 CAMERA_OPTIONS = ("sdd", "height", "width", "delx", "dely", "x0", "y0")
 
@@ -165,6 +165,16 @@ def _read(path: Path, frame: str | None, values: str | None) -> list[XRay]:
     if isinstance(wanted, range) or wanted == "all":
         return read_xrays(path, wanted, values)
     return [read_xray(path, wanted, values)]
+
+
+def check_response(response: str, method: str) -> None:
+    """Refuse a response that there is not, or that the method has not."""
+    if method != "lm" and response != "log":
+        raise InputError(f"--response {response} goes with --method lm, not '{method}'.")
+    try:
+        LevenbergMarquardt(response=response)
+    except ValueError as error:
+        raise InputError(f"--response: {error}") from error
 
 
 def parse_search(text: str | None) -> SearchRanges | None:

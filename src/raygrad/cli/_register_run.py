@@ -63,6 +63,7 @@ def register_to_folder(
     folder: Path,
     *,
     method: str = "lm",
+    response: str = "log",
     renderer: str = "joseph",
     device: torch.device | str = "cpu",
     search: SearchRanges | None = None,
@@ -85,7 +86,7 @@ def register_to_folder(
         device: what computes.
         search: how far the poses may be off, to search all that; with meshes, for the CT alone.
         meshes: of `parse_meshes`, which are found with the CT, on the CPU.
-        method, structures, unknowns, seed, progress: of `raygrad.registration.register`.
+        method, response, structures, unknowns, seed, progress: of `raygrad.registration.register`.
         animation: write it, which takes a second or two.
         say, warn: what to do with sentences.
 
@@ -104,6 +105,8 @@ def register_to_folder(
     options: dict[str, Any] = {"method": method, "seed": seed, "progress": progress}
     asked = {"ranges": search, "structures": structures, "unknowns": unknowns}
     options |= {name: value for name, value in asked.items() if value}
+    if response != "log":
+        options["response"] = response
     if any(mask is not None for mask in masks):
         options["mask"] = masks
     with passing_on_warnings(warn):

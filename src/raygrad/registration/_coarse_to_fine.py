@@ -16,6 +16,7 @@ from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.model import models_of_cts
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.pyramid import shrink_factor, shrink_image
+from raygrad.registration._problem.response import as_shown, saturation
 from raygrad.registration._problem.robust import trusted_pixels
 from raygrad.registration._problem.subpixels import Subpixels
 from raygrad.registration._schedule import Stage
@@ -31,6 +32,8 @@ FINE_ENOUGH = 400
 """Pixels are divided further while there are no more than so many rays to a side of the image, and once at least."""
 ROUNDS, TRUSTED_MM = 3, 0.5
 """A robust stage chooses the pixels that it trusts so many times, while the pose then moves further than that."""
+FITS, FITTED_MM = 8, 0.05
+"""The same where it fits a response, which makes up for a part of what a pose is off."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class CoarseToFine:
     """The views of a registration at every level, and the way from one to the next.
 
     Attributes:
+        response: what X-rays show of line integrals: one of `RESPONSES`.
+        xrays: of the task, as they are compared.
+        saturated: what each X-ray shows where it is.
         models: what moves, together and apart.
         model: what moves by now.
         centre: of the CT, or the main body of a scene, in mm of the world: what poses turn about.
@@ -75,12 +81,13 @@ class CoarseToFine:
         cut_short: and did so before the last stage.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, response: str = "log") -> None:
         if task.unknowns.columns:
             for xray in task.xrays:
                 xray.detector.intrinsics.check_cone(f"unknown intrinsics ({', '.join(task.unknowns.names)})")
-        self.task = task
-        self.xrays = task.xrays
+        self.task, self.response = task, response
+        self.xrays = [replace(x, image=as_shown(x.image, x.weights[None, None], response)) for x in task.xrays]
+        self.saturated = [saturation(x.image, x.weights[None, None]) for x in self.xrays]
         # Now, so that what is wrong with structures is said before anything iterates.
         self.models = models_of_cts(task.xrays, task.structures) if task.models is None else task.models
         self.model = self.models.together
@@ -118,12 +125,13 @@ class CoarseToFine:
         """Take candidates through one stage."""
         if stage.apart:
             candidates = self._take_apart(candidates)
-        for _ in range(ROUNDS if stage.robust else 1):
+        rounds, least = (ROUNDS, TRUSTED_MM) if self.response == "log" else (FITS, FITTED_MM)
+        for _ in range(rounds if stage.robust else 1):
             before = candidates
             refined = candidates = self._minimise(before, stage, number)
             if self.stopped or not stage.robust:
                 break
-            if self._moved(before, refined) < TRUSTED_MM:
+            if self._moved(before, refined) < least:
                 break
         if len(refined.start) == 1:
             return refined
@@ -172,20 +180,23 @@ class CoarseToFine:
         """What the views see at a stage, and what of it is unknown."""
         model = self.model
         xrays = [
-            self._scaled(xray, distance, candidates, stage, bodies)
-            for xray, distance, bodies in zip(self.xrays, self.distances, model.bodies, strict=True)
+            replace(self._scaled(xray, distance, candidates, stage, bodies), saturated=brightest)
+            for xray, distance, bodies, brightest in zip(
+                self.xrays, self.distances, model.bodies, self.saturated, strict=True
+            )
         ]
         noise = self.centre.new_zeros(len(candidates.start))
         geometry = self.task.unknowns if stage.calibrate else UnknownGeometry()
         problem = PoseProblem(
             tuple(xrays), stage.similarity, model.pivots, model.radii, geometry, noise, model.linkage, self.centre
         )
+        problem = problem.responding(candidates.states.renumbered(), self.response)
         if stage.robust:
             weights = [
                 trusted_pixels(problem, candidates.states, view, model.at_rest is not None)
                 for view in range(len(xrays))
             ]
-            xrays = [replace(xray, weights=trusted) for xray, trusted in zip(xrays, weights, strict=True)]
+            xrays = [replace(xray, weights=trusted) for xray, trusted in zip(problem.xrays, weights, strict=True)]
             problem = replace(problem, xrays=tuple(xrays))
         if not geometry.is_none:
             pixels = sum(rows * columns for rows, columns in (xray.shape for xray in xrays))

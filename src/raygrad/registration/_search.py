@@ -40,6 +40,7 @@ def search(
     unknowns: UnknownGeometry | str | Iterable[str] | None = None,
     stages: Sequence[Stage] | None = None,
     similarity: Similarity | Metric | None = None,
+    response: str = "log",
     keep: int | None = None,
     poses: int = POSES,
     callback: Callback | None = None,
@@ -59,6 +60,7 @@ def search(
         stages: what is compared from coarse to fine, and how many poses go on from each; by default
             `search_schedule(keep)`.
         similarity: compared in all stages in place of their own, see `LevenbergMarquardt`.
+        response: what X-rays show of line integrals, see `LevenbergMarquardt`.
         keep: how many poses to return, if so many are apart and in the running to the end: by default 4, or what the
             last of your own stages keeps.
         poses: how many are scored.
@@ -72,7 +74,7 @@ def search(
         TypeError, ValueError: as for `register`; more than one start; ranges or numbers that make no search; stages of
             which one keeps fewer poses than are asked for.
     """
-    method = LevenbergMarquardt(stages=stages, similarity=similarity)
+    method = LevenbergMarquardt(stages=stages, similarity=similarity, response=response)
     if keep is None:
         keep = KEPT if method.stages is None else method.stages[-1].keep
     if keep < 1 or poses < keep:
@@ -93,7 +95,7 @@ def search(
     if len(xrays[0].init) != 1:
         raise ValueError(f"Expected one pose as the middle of the search. Got {len(xrays[0].init)}.")
     with torch.no_grad(), watched(callback, progress, "search") as watch:
-        course = CoarseToFine(Task(xrays, structures or {}, geometry, seed, watch, began))
+        course = CoarseToFine(Task(xrays, structures or {}, geometry, seed, watch, began), response)
         candidates = course.candidates(about(course.centre, twists.to(course.centre)))
         promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
         ranked = course.run(promising, schedule)

@@ -10,6 +10,7 @@ from raygrad.geometry import about
 from raygrad.registration._coarse_to_fine import CoarseToFine
 from raygrad.registration._method import Method
 from raygrad.registration._outcome import conclude
+from raygrad.registration._problem.response import RESPONSES
 from raygrad.registration._problem.similarity import Metric, Similarity
 from raygrad.registration._result import RegistrationResult
 from raygrad.registration._schedule import Stage, check_stages, default_schedule, scene_schedule
@@ -39,9 +40,15 @@ class LevenbergMarquardt(Method):
             every iteration by it is waited for.
         candidates: poses tried for each start, itself included.
         neighbourhood: how far from a start the others lie.
+        response: what X-rays show of the line integrals L of the CT. "log": these, up to brightness and contrast.
+            "transmission": intensities, exp(-c L), compared as such; the X-ray is given as -log(I / I0) all the same.
+            For raw, saturated or scattered fluoroscopy, and what is opaque. "curve": any monotone curve of them, such
+            as a display's; the X-ray grows with them, bone bright. c and the curve are fitted for every candidate,
+            anew at every stage and, in robust ones, while the pose moves. Saturated pixels pull at nothing.
 
     Raises:
-        TypeError, ValueError: stages or numbers that are none.
+        TypeError, ValueError: stages or numbers that are none, an unknown response; when called, an X-ray that cannot
+            be -log(I / I0), for "transmission".
     """
 
     name: ClassVar[str] = "lm"
@@ -51,12 +58,15 @@ class LevenbergMarquardt(Method):
     similarity: Similarity | Metric | None = None
     candidates: int = NEIGHBOURS
     neighbourhood: SearchRanges = NEIGHBOURHOOD
+    response: str = "log"
 
     def __post_init__(self) -> None:
         if self.stages is not None:
             object.__setattr__(self, "stages", check_stages(self.stages))
         if self.similarity is not None and not callable(self.similarity):
             raise TypeError(f"Expected a similarity or metric, which is called. Got {self.similarity!r}.")
+        if self.response not in RESPONSES:
+            raise ValueError(f"Expected response to be one of {', '.join(RESPONSES)}. Got {self.response!r}.")
         if self.candidates < 1:
             raise ValueError(f"Expected at least one candidate, the start itself. Got candidates={self.candidates}.")
         self.neighbourhood.half_widths()  # raises if they are none
@@ -70,7 +80,7 @@ class LevenbergMarquardt(Method):
         """From every start, and poses around it, to the best pose."""
         motions = spread(self.neighbourhood, self.candidates, task.seed)
         with torch.no_grad():
-            course = CoarseToFine(task)
+            course = CoarseToFine(task, self.response)
             default = default_schedule() if task.models is None else scene_schedule()
             around = course.candidates(about(course.centre, motions.to(course.centre)))
             return conclude(course, course.run(around, self.schedule(default)))

@@ -25,10 +25,11 @@ from raygrad.pose import RigidTransform, se3_log_map
 from raygrad.registration._problem.comparison import ByFeatures, Comparison, compare_by
 from raygrad.registration._problem.depth import Beams, Poses, at_depth, depth_of, without_depth
 from raygrad.registration._problem.linkage import Linkage, carry
+from raygrad.registration._problem.response import Response, entries_of, fit_curve, fit_exponent
 from raygrad.registration._problem.similarity import Features, Metric, Similarity, XRayFeatures
 from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.levenberg_marquardt import Linearisation
-from raygrad.types import Images, Matrices
+from raygrad.types import Images, Matrices, Scores
 
 RAYS_AT_ONCE = 1 << 20
 """Entries are taken in groups of so many rays, which bounds the memory: each needs about 300 bytes."""
@@ -76,6 +77,8 @@ class ScaledXRay:
         rig: the pose that the view began from, of each entry (entry, 4, 4), in float64.
         image: the X-ray (1, 1, height, width) to be matched.
         weights: how much each of its pixels counts, (entry or 1, 1, height, width).
+        response: what it makes of line integrals; None for themselves.
+        saturated: what it shows where it is.
     """
 
     detector: Detector
@@ -84,6 +87,12 @@ class ScaledXRay:
     rig: Float[Tensor, "entry 4 4"]
     image: Float[Tensor, "1 1 height width"]
     weights: Float[Tensor, "#entry 1 height width"]
+    response: Response | None = None
+    saturated: float = -torch.inf
+
+    def shown(self, stack: Float[Tensor, "batch stack height width"], entry: Tensor) -> Tensor:
+        """Line integrals of entries, and their derivatives, as the X-ray shows them."""
+        return stack if self.response is None else self.response(stack, entry)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -166,14 +175,15 @@ class PoseProblem:
         return at_depth(depth_of(centre, rig, self._beams(rig, view)), centre, poses, self._beams(poses, view))
 
     def images(self, states: States, view: int) -> Images:
-        """What a view sees, (batch, 1, height, width)."""
+        """The line integrals that a view sees, (batch, 1, height, width)."""
         xray = self.xrays[view]
         image = xray.bodies.march(self._cameras(states, view), xray.marching)
         return image.reshape(len(states), 1, *xray.shape)
 
     def stack(self, states: States, view: int) -> Float[Tensor, "batch stack height width"]:
-        """What a view sees, and its derivatives by every unknown."""
-        return self._image_and_tangents(states, view).unflatten(2, self.xrays[view].shape)
+        """What is compared of a view: what it sees as its X-ray shows it, and the derivatives by every unknown."""
+        xray = self.xrays[view]
+        return xray.shown(self._image_and_tangents(states, view).unflatten(2, xray.shape), states.entry)
 
     def features(self, states: States, view: int, derivatives: bool = True) -> tuple[Features, XRayFeatures]:
         """The features of what a view sees, with their derivatives if wanted, and those of its X-ray.
@@ -183,7 +193,7 @@ class PoseProblem:
         """
         if not isinstance(self.comparison, ByFeatures):
             raise TypeError(f"Expected a similarity with features. Got {self.similarity!r}.")
-        stack = self.stack(states, view) if derivatives else self.images(states, view)
+        stack = self.stack(states, view) if derivatives else self._shown(states, view)
         weights, fixed = self._constants(states, view)
         return self.comparison.similarity(stack, weights), fixed
 
@@ -194,6 +204,15 @@ class PoseProblem:
     def in_users_words(self, score: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Scores as users know them: those of their own metric, where there is one."""
         return self.comparison.in_users_words(score)
+
+    def responding(self, states: States, response: str) -> "PoseProblem":
+        """The same problem with responses fitted to what the states see: one of `RESPONSES`, see there."""
+        if response == "log":
+            return self
+        groups = self._groups(states)
+        fitted = [entries_of([self._fitted(group, view, response) for group in groups]) for view in self._views]
+        xrays = [replace(xray, response=own) for xray, own in zip(self.xrays, fitted, strict=True)]
+        return replace(self, xrays=tuple(xrays))
 
     # --- what stays the same at this level ---
 
@@ -264,6 +283,11 @@ class PoseProblem:
     # --- how ---
 
     @property
+    def _views(self) -> range:
+        """The numbers of the views."""
+        return range(len(self.xrays))
+
+    @property
     def _group_size(self) -> int:
         """How many entries are taken at once."""
         return max(1, RAYS_AT_ONCE // max(rows * columns for rows, columns in (xray.shape for xray in self.xrays)))
@@ -282,15 +306,30 @@ class PoseProblem:
         )
         return weights, fixed
 
+    def _shown(self, states: States, view: int) -> Images:
+        """What is compared of a view, without derivatives."""
+        return self.xrays[view].shown(self.images(states, view), states.entry)
+
+    def _fitted(self, states: States, view: int, response: str) -> Response:
+        """The response of a view by which states, whose entries it has in their order, are most like the X-ray."""
+        xray, entry, images = self.xrays[view], states.renumbered().entry, self.images(states, view)
+        weights, fixed = self._constants(states, view)
+        if response == "curve":
+            return fit_curve(images, xray.image, weights)
+
+        def score(tried: Response) -> Scores:
+            return self.comparison.score(tried(images, entry), weights, fixed)
+
+        return fit_exponent(images, xray.image, weights, score, xray.saturated)
+
     def _score(self, states: States) -> Float[Tensor, " batch"]:
         scores = [
-            self.comparison.score(self.images(states, view), *self._constants(states, view))
-            for view in range(len(self.xrays))
+            self.comparison.score(self._shown(states, view), *self._constants(states, view)) for view in self._views
         ]
         return torch.stack(scores).mean(0).to(states.motions)
 
     def _linearise(self, states: States) -> Linearisation:
-        parts = [self._seen(states, view) for view in range(len(self.xrays))]
+        parts = [self._seen(states, view) for view in self._views]
         if sum(self._block_sizes[1:]):
             parts.append(self._known(states))
         total = reduce(add, parts)
