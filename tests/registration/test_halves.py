@@ -151,6 +151,17 @@ def test_a_half_that_sees_too_little_is_not_asked(subject, monkeypatch):
     assert disagreements(*problem_of(subject, [AP], torch.eye(4, dtype=DOUBLE))).isnan().all()
 
 
+def test_a_half_without_a_pixel_is_not_asked(subject):
+    """All that counts is in one row, which cannot be cut."""
+    problem, states = problem_of(subject, [AP], torch.eye(4, dtype=DOUBLE))
+    weights = torch.zeros(1, 1, SIDE, SIDE)
+    weights[..., SIDE // 2, :] = 1.0
+    xray = replace(problem.xrays[0], weights=weights)
+    mm = disagreements(replace(problem, xrays=(xray,)), states)
+    assert mm[0, 0].isnan()
+    assert (mm.nan_to_num() < 0.1).all()
+
+
 def test_features_of_no_pixels_tell_of_no_halves(subject):
     similarity = FeatureSimilarity(lambda images: images[:, :, ::10, ::10])
     problem, states = problem_of(subject, [AP], torch.eye(4, dtype=DOUBLE))

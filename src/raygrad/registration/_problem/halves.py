@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -61,7 +61,8 @@ def disagreements(
     told = [(squares / of_all).mean(1, keepdim=True) for squares in told]
 
     entries = torch.arange(count, device=states.entry.device).repeat(halves)
-    xrays = tuple(_halved(xray, states, part) for xray, part in zip(problem.xrays, told, strict=True))
+    cut = [_halved(xray, states, part) for xray, part in zip(problem.xrays, told, strict=True)]
+    xrays, empty = tuple(xray for xray, _ in cut), torch.stack([empty for _, empty in cut]).any(0)
     apart = replace(problem, xrays=xrays, noise=problem.noise[states.entry].repeat(halves))
     begun = states[entries].renumbered()
     free = begun.motions.new_zeros(apart.unknowns)
@@ -80,7 +81,7 @@ def disagreements(
         if not (far > SUSPECT_MM).any():
             break
     least = _least_share(tells, normal[entries])
-    return torch.where(least > LEAST_TOLD, far, torch.nan).reshape(halves, count).T
+    return torch.where((least > LEAST_TOLD) & ~empty, far, torch.nan).reshape(halves, count).T
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,20 @@ class _Held:
         return self.problem.step_length(step)
 
 
-def _halved(xray: ScaledXRay, states: States, told: Images) -> ScaledXRay:
-    """A view's X-ray with an entry for each half of each state, cut where half of what tells is on either side."""
+def _halved(xray: ScaledXRay, states: States, told: Images) -> tuple[ScaledXRay, Bool[Tensor, " entry"]]:
+    """A view's X-ray with an entry for each half of each state, cut where half of what tells is on either side.
+
+    Where all is in one row or column a half is empty, and told so: its entry has the whole image, so that it can be
+    computed.
+    """
     total = told.sum((2, 3), keepdim=True).clamp_min(1e-30)
     upper = (told.sum(3, keepdim=True).cumsum(2) <= total / 2).to(told).expand_as(told)
     left = (told.sum(2, keepdim=True).cumsum(3) <= total / 2).to(told).expand_as(told)
     weights = xray.weights if len(xray.weights) == 1 else xray.weights[states.entry]
     parts = torch.stack([upper, 1 - upper, left, 1 - left]) * weights
-    return replace(xray, rig=xray.rig[states.entry].repeat(len(HALVES), 1, 1), weights=parts.flatten(0, 1))
+    empty = parts.sum((-3, -2, -1), keepdim=True) == 0
+    parts = torch.where(empty, weights, parts).flatten(0, 1)
+    return replace(xray, rig=xray.rig[states.entry].repeat(len(HALVES), 1, 1), weights=parts), empty.flatten()
 
 
 def _least_share(
