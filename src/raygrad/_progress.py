@@ -25,6 +25,9 @@ class Status(str, Enum):
     """The callback ended it."""
     AMBIGUOUS = "ambiguous"
     """Another pose, clearly apart from this one, matches as well; or the image leaves a direction undetermined."""
+    INCONSISTENT = "inconsistent"
+    """The images match, but halves of them tell poses clearly apart: something moved within the patient (breathing), or
+    the geometry or the patient is another."""
     NO_MATCH = "no match"
     """It came to rest where the images do not match: the start was outside the capture range, or the X-ray does not
     show this CT."""

@@ -164,7 +164,7 @@ class PoseProblem:
         """The first view's poses of a body (batch, 4, 4) as they are to be told apart: at one depth if it is unseen."""
         if not self.is_flat:
             return poses
-        return at_depth(0.0, self.pivots[0], poses[:, None], self._beams(poses[:, None]))[:, 0]
+        return at_depth(0.0, self.pivots[0], poses[:, None], self.beams(poses[:, None]))[:, 0]
 
     def found(self, states: States, view: int) -> Poses:
         """Poses as they are told: as deep as where the view began, if it sees no depth."""
@@ -172,7 +172,7 @@ class PoseProblem:
         if not self.is_flat:
             return poses
         rig, centre = self.xrays[view].rig[states.entry][:, None], self.pivots[0]
-        return at_depth(depth_of(centre, rig, self._beams(rig, view)), centre, poses, self._beams(poses, view))
+        return at_depth(depth_of(centre, rig, self.beams(rig, view)), centre, poses, self.beams(poses, view))
 
     def images(self, states: States, view: int) -> Images:
         """The line integrals that a view sees, (batch, 1, height, width)."""
@@ -221,6 +221,11 @@ class PoseProblem:
         """How bodies move with their unknowns."""
         return Linkage.free(len(self.pivots)) if self.linkage is None else self.linkage
 
+    @property
+    def unknowns(self) -> int:
+        """How many there are."""
+        return sum(self._block_sizes)
+
     def radius_of(self, body: int) -> float:
         """The radius of a body."""
         return float(self.radius[body] if isinstance(self.radius, Tensor) else self.radius)
@@ -240,7 +245,7 @@ class PoseProblem:
         """Whether all views look along one parallel beam: then no image tells how deep anything lies."""
         if not all(xray.detector.parallel for xray in self.xrays):
             return False
-        beams = [self._beams(xray.rig[:, None], view) for view, xray in enumerate(self.xrays)]
+        beams = [self.beams(xray.rig[:, None], view) for view, xray in enumerate(self.xrays)]
         return all(bool((torch.linalg.cross(beams[0], beam).norm(dim=-1) < ONE_BEAM).all()) for beam in beams[1:])
 
     @cached_property
@@ -333,7 +338,7 @@ class PoseProblem:
         if sum(self._block_sizes[1:]):
             parts.append(self._known(states))
         total = reduce(add, parts)
-        return without_depth(total, self._beams(self.poses(states, 0))) if self.is_flat else total
+        return without_depth(total, self.beams(self.poses(states, 0))) if self.is_flat else total
 
     def _seen(self, states: States, view: int) -> Linearisation:
         """What a view's image says."""
@@ -378,7 +383,7 @@ class PoseProblem:
             blocks.append(_placed(by_intrinsic, view, intrinsic, image))
         return torch.cat(blocks, dim=1)
 
-    def _beams(self, poses: Poses, view: int = 0) -> Beams:
+    def beams(self, poses: Poses, view: int = 0) -> Beams:
         """Which way a view looks from poses."""
         camera_to_pose = self.xrays[view].detector.reorient.matrix[0].to(poses)
         return functional.normalize((poses @ camera_to_pose)[..., :3, 2], dim=-1)
