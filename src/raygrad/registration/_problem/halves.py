@@ -124,7 +124,9 @@ def _halved(xray: ScaledXRay, states: States, told: Images) -> tuple[ScaledXRay,
     parts = torch.stack([upper, 1 - upper, left, 1 - left]) * weights
     empty = parts.sum((-3, -2, -1), keepdim=True) == 0
     parts = torch.where(empty, weights, parts).flatten(0, 1)
-    return replace(xray, rig=xray.rig[states.entry].repeat(len(HALVES), 1, 1), weights=parts), empty.flatten()
+    entries = states.entry.repeat(len(HALVES))
+    response = None if xray.response is None else xray.response[entries]
+    return replace(xray, rig=xray.rig[entries], weights=parts, response=response), empty.flatten()
 
 
 def _least_share(

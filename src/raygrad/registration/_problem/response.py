@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from raygrad.registration._problem.similarity import Stack, Weights
+from raygrad.registration._solver.batches import Batch
 from raygrad.types import Images, Scores
 
 RESPONSES = ("log", "transmission", "curve")
@@ -39,6 +40,9 @@ Score = Callable[["Response"], Scores]
 class Response(Protocol):
     """What images are made of line integrals, with numbers of its own for each entry of a problem."""
 
+    def __getitem__(self, index: Tensor | slice) -> "Response":
+        """The numbers of these entries, in this order."""
+
     def __call__(self, stack: Stack, entry: Entries) -> Stack:
         """An image of line integrals and its derivatives, as the X-ray shows them.
 
@@ -49,7 +53,7 @@ class Response(Protocol):
 
 
 @dataclass(frozen=True)
-class Absorbed:
+class Absorbed(Batch):
     """The share of the beam that is absorbed, 1 - exp(-c L), by Beer and Lambert's law: 0 in air, bone bright.
 
     Attributes:
@@ -70,7 +74,7 @@ class Absorbed:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Batch):
     """A monotone curve by pieces of cubics, straight beyond its ends.
 
     Attributes:
