@@ -49,6 +49,7 @@ def test_the_table_is_cut_out_said_and_drawn_unless_it_is_to_stay(tmp_path, regi
     assert not (tmp_path / "found" / "table.png").exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_said_where_nothing_went(tmp_path, registered):
     ct = save_lopsided_ct(tmp_path / "ct.nii.gz", spacing=(4.0, 5.0, 6.0))
     for name in (ct, "example"):
