@@ -40,15 +40,21 @@ class March(NamedTuple):
     backend: str
 
 
-def check_rays(volume, source, target, world_to_voxel, backend: str, **options: Any) -> March:
-    """Rays and volume as kernels take them."""
-    check_floating(volume=volume, source=source, target=target)
+def check_ray_shapes(source: Tensor, target: Tensor) -> tuple[int, int]:
+    """The batch and number of rays; a ValueError unless sources and targets fit each other."""
     if target.dim() != 3 or target.shape[-1] != 3:
         raise ValueError(f"Expected targets of shape (batch, ray, 3). Got {tuple(target.shape)}.")
     batch, rays = target.shape[:2]
     if source.dim() != 3 or source.shape[0] != batch or source.shape[1] not in (1, rays) or source.shape[2] != 3:
         expected = f"({batch}, 1, 3) or ({batch}, {rays}, 3), to fit the targets"
         raise ValueError(f"Expected sources of shape {expected}. Got {tuple(source.shape)}.")
+    return batch, rays
+
+
+def check_rays(volume, source, target, world_to_voxel, backend: str, **options: Any) -> March:
+    """Rays and volume as kernels take them."""
+    check_floating(volume=volume, source=source, target=target)
+    batch, _ = check_ray_shapes(source, target)
     volume, options = check_volume(volume, batch, world_to_voxel, **options)
     backend = choose_backend(backend, volume, options["renderer"])
     readable = reads_values(backend)

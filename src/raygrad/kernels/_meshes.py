@@ -10,7 +10,7 @@ from torch import Tensor
 from raygrad._precision import WITHOUT_FLOAT64
 from raygrad.kernels import _mesh_reference as reference
 from raygrad.kernels._backends import choose_backend
-from raygrad.kernels._checks import check_floating, reads_values
+from raygrad.kernels._checks import check_floating, check_ray_shapes, reads_values
 from raygrad.kernels._far import reach_of, warn_of_coarse_rays
 from raygrad.kernels._ops import meshes as ops
 from raygrad.types import Faces, MeshVertices, RayValues, Sources, Targets
@@ -193,12 +193,7 @@ def _check_kinds(vertices, faces, source, target, world_to_pixel) -> None:
 
 
 def _check_shapes(vertices, faces, source, target) -> None:
-    if target.dim() != 3 or target.shape[-1] != 3:
-        raise ValueError(f"Expected targets of shape (batch, ray, 3). Got {tuple(target.shape)}.")
-    batch, rays = target.shape[:2]
-    if source.dim() != 3 or source.shape[0] != batch or source.shape[1] not in (1, rays) or source.shape[2] != 3:
-        expected = f"({batch}, 1, 3) or ({batch}, {rays}, 3), to fit the targets"
-        raise ValueError(f"Expected sources of shape {expected}. Got {tuple(source.shape)}.")
+    batch, _ = check_ray_shapes(source, target)
     if vertices.dim() not in (2, 3) or vertices.shape[-1] != 3:
         raise ValueError(f"Expected vertices of shape (vertex, 3) or (batch, vertex, 3). Got {tuple(vertices.shape)}.")
     if vertices.dim() == 3 and len(vertices) not in (1, batch):

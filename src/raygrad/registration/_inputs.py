@@ -1,7 +1,7 @@
 """The X-rays of a registration, each with its camera, its weights and its starts; checked before anything iterates."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,15 +57,12 @@ def prepare_xrays(
             it; the X-ray looks like an intensity or an inverted image.
     """
     xrays, drrs, inits = as_list(xray), as_list(drr), as_list(init)
-    masks = [None] * len(xrays) if mask is None else as_list(mask)
-    counts = {"X-ray(s)": len(xrays), "DRR(s)": len(drrs), "initial pose(s)": len(inits), "mask(s)": len(masks)}
-    if len(set(counts.values())) > 1 or not xrays:
-        got = ", ".join(f"{count} {what}" for what, count in counts.items() if what != "mask(s)" or mask is not None)
-        raise ValueError(
-            f"Expected one X-ray, DRR and initial pose, or equally long lists of them, one for every view. Got {got}. "
-            "Several starts of one view are one RigidTransform of several poses."
-        )
-    names = [f" of view {number}" if len(xrays) > 1 else "" for number in range(len(xrays))]
+    masks, names = for_each_view(
+        {"X-ray(s)": xrays, "DRR(s)": drrs, "initial pose(s)": inits},
+        mask,
+        "one X-ray, DRR and initial pose, or equally long lists of them, one for every view",
+        "Several starts of one view are one RigidTransform of several poses.",
+    )
 
     for camera, name in zip(drrs, names, strict=True):
         _check_drr(camera, name)
@@ -113,6 +110,25 @@ def to_line_integrals(intensity: Image, air: float | int | Image | None = None) 
     if not (unattenuated > 0).all() or not unattenuated.isfinite().all():
         raise ValueError(f"Expected a positive and finite intensity in air. Got {unattenuated}.")
     return -(measured / unattenuated).clamp(1e-5, 1.0).log()
+
+
+def for_each_view(
+    given: Mapping[str, Sequence[Any]], mask: Any, expected: str, hint: str
+) -> tuple[list[Any], list[str]]:
+    """A mask, or None, and the name for messages of each view: " of view 1", or nothing where there is one alone.
+
+    Raises:
+        ValueError: what is given of each view is not equally many, or of none.
+    """
+    counts = {what: len(each) for what, each in given.items()}
+    first = next(iter(counts.values()))
+    masks = [None] * first if mask is None else as_list(mask)
+    if mask is not None:
+        counts["mask(s)"] = len(masks)
+    if len(set(counts.values())) > 1 or first == 0:
+        got = ", ".join(f"{count} {what}" for what, count in counts.items())
+        raise ValueError(f"Expected {expected}. Got {got}. {hint}")
+    return masks, [f" of view {number}" if first > 1 else "" for number in range(first)]
 
 
 def as_list(value: Any) -> list:

@@ -8,7 +8,7 @@ import torch
 from raygrad.geometry import ConeViews
 from raygrad.march import Marching
 from raygrad.pose import RigidTransform
-from raygrad.registration._inputs import Image, as_list, check_pose, make_image, make_weights, refine
+from raygrad.registration._inputs import Image, as_list, check_pose, for_each_view, make_image, make_weights, refine
 from raygrad.registration._inspection import inspect_start
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.at_rest import AtRest
@@ -42,15 +42,12 @@ def prepare_scene(
         RegistrationWarning: as for `prepare_xrays`.
     """
     xrays, cameras = as_list(xray), as_list(views)
-    masks = [None] * len(xrays) if mask is None else as_list(mask)
-    counts = {"X-ray(s)": len(xrays), "view(s)": len(cameras), "mask(s)": len(masks)}
-    if len(set(counts.values())) > 1 or not xrays:
-        got = ", ".join(f"{count} {what}" for what, count in counts.items() if what != "mask(s)" or mask is not None)
-        raise ValueError(
-            f"Expected one X-ray and ConeViews, or equally long lists of them. Got {got}. "
-            "Several starts of one X-ray are one ConeViews of several poses."
-        )
-    names = [f" of view {number}" if len(xrays) > 1 else "" for number in range(len(xrays))]
+    masks, names = for_each_view(
+        {"X-ray(s)": xrays, "view(s)": cameras},
+        mask,
+        "one X-ray and ConeViews, or equally long lists of them",
+        "Several starts of one X-ray are one ConeViews of several poses.",
+    )
     for camera, name in zip(cameras, names, strict=True):
         _check_views(camera, name)
     starts = max(len(check_pose(camera.pose, name)) for camera, name in zip(cameras, names, strict=True))

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from raygrad._precision import WITHOUT_FLOAT64
 from raygrad.scene._crossings import Crossings, Rays
 from raygrad.scene._solid import Solid, between, near, near_each
 
@@ -95,17 +96,8 @@ class _Line(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Capsule(_Rod):
-    """A wire with round ends: all points within a radius of the line from one point to another.
-
-    Attributes:
-        start, end: in mm, in its own frame.
-        radius: in mm.
-        material, name, pose, parent, joint: as for all solids. All of these numbers may carry gradients.
-
-    Raises:
-        ValueError: a length that is not positive, or the ends are one point.
-    """
+class _EvenRod(_Rod):
+    """One that is as thick everywhere."""
 
     radius: Number
 
@@ -117,6 +109,20 @@ class Capsule(_Rod):
     def tensors(self) -> list[Tensor]:
         """Ends and radius."""
         return [self.start, self.end, self.radius]
+
+
+@dataclass(frozen=True, eq=False)
+class Capsule(_EvenRod):
+    """A wire with round ends: all points within a radius of the line from one point to another.
+
+    Attributes:
+        start, end: in mm, in its own frame.
+        radius: in mm.
+        material, name, pose, parent, joint: as for all solids. All of these numbers may carry gradients.
+
+    Raises:
+        ValueError: a length that is not positive, or the ends are one point.
+    """
 
     def _reach(self, half: Tensor) -> Tensor:
         return half + self.radius
@@ -133,7 +139,7 @@ class Capsule(_Rod):
 
 
 @dataclass(frozen=True, eq=False)
-class Cylinder(_Rod):
+class Cylinder(_EvenRod):
     """A rod with flat ends.
 
     Attributes:
@@ -144,17 +150,6 @@ class Cylinder(_Rod):
     Raises:
         ValueError: a length that is not positive, or the ends are one point.
     """
-
-    radius: Number
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _length(self, "radius")
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """Ends and radius."""
-        return [self.start, self.end, self.radius]
 
     def _reach(self, half: Tensor) -> Tensor:
         return torch.hypot(half, self.radius)
@@ -326,7 +321,7 @@ def _hull(ways: list[_Way]) -> _Way:
 
 def _numbers(name: str, values: object) -> Tensor:
     numbers = torch.as_tensor(values)
-    numbers = numbers.double() if numbers.device.type not in ("mps", "xpu") else numbers.float()
+    numbers = numbers.double() if numbers.device.type not in WITHOUT_FLOAT64 else numbers.float()
     if not bool(torch.isfinite(numbers).all()):
         raise ValueError(f"Expected finite {name} in mm. Got {numbers.tolist()}.")
     return numbers
