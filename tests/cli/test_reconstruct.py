@@ -370,7 +370,6 @@ MISTAKES = {
     "a preview that is no picture": (["VIEWS", "GEOMETRY", "--preview", "DIR/p.txt"], "p.txt"),
     "a history that is no table": (["VIEWS", "GEOMETRY", "--history", "DIR/h.txt"], "h.txt"),
     "both grids": (["VIEWS", "GEOMETRY", "--like", "VIEWS", "--spacing", "2"], "--like"),
-    "a grid that no file can say": (["VIEWS", "GEOMETRY", "--like", "DIR/tilted.nii"], "right angles"),
     "a shape": (["VIEWS", "GEOMETRY", "--shape", "1,2"], "--shape"),
     "half voxels": (["VIEWS", "GEOMETRY", "--shape", "1.5"], "--shape"),
     "a spacing": (["VIEWS", "GEOMETRY", "--spacing", "-1"], "--spacing"),
@@ -397,7 +396,6 @@ def test_mistakes_are_one_sentence_and_exit_code_2(given, sweep, tmp_path, monke
     far = np.eye(4)
     far[:3, 3] = 5000
     save(tmp_path / "far.nii", np.ones((3, 3, 3), dtype=np.uint8), far)
-    save(tmp_path / "tilted.nii", np.ones((3, 3, 3), dtype=np.uint8), np.eye(4) + np.diag([0.2, 0, 0], 1))
     arguments, reason = MISTAKES[mistake]
     names = {"VIEWS": given[0], "GEOMETRY": given[1]}
     arguments = [str(names.get(word, word)).replace("DIR", str(tmp_path)) for word in arguments]
@@ -410,6 +408,14 @@ def test_mistakes_are_one_sentence_and_exit_code_2(given, sweep, tmp_path, monke
     assert reason in said
     assert "Traceback" not in result.output
     assert not (tmp_path / "volume.nii.gz").exists()
+
+
+def test_a_grid_that_no_file_can_say_is_refused_before_anything_is_reconstructed(given, tmp_path, monkeypatch):
+    save(tmp_path / "tilted.nii", np.ones((3, 3, 3), dtype=np.uint8), np.eye(4) + np.diag([0.2, 0, 0], 1))
+    monkeypatch.setattr("raygrad.cli._reconstruct_run.reconstruct", lambda *_, **__: pytest.fail("reconstructed"))
+    result = run(*given, "--like", tmp_path / "tilted.nii", "-o", tmp_path / "volume.nii.gz")
+    assert result.exit_code == 2
+    assert "right angles" in result.output
 
 
 def test_intensities_of_a_folder(sweep, given, result, tmp_path):
