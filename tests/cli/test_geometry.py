@@ -1,5 +1,7 @@
 """X-rays in DICOM on the command line: written with their geometry, shown, and registered without options."""
 
+from dataclasses import replace
+
 import numpy as np
 import pydicom
 import pytest
@@ -11,6 +13,7 @@ from xray_headers import DX, XA, save_header
 from raygrad._errors import InputError
 from raygrad.cli import app
 from raygrad.cli._parsing import parse_pose
+from raygrad.cli._register_headers import between_views
 from raygrad.cli._register_inputs import CAMERA_OPTIONS, Starts, prepare
 from raygrad.data import read
 from raygrad.formats import read_xray_geometry
@@ -184,6 +187,12 @@ def test_headers_of_several_xrays_say_how_these_lie(ct, tmp_path, asked):
     none = save_xray(tmp_path / "none.dcm", **(ARM | {"PositionerPrimaryAngle": None}))
     done = run("register", ct, paths[0], none, "-o", tmp_path / "found")
     assert "2 X-rays need as many --rotation" in done.output
+
+
+def test_headers_that_name_no_file_are_not_taken_together(tmp_path):
+    headers = [replace(read_xray_geometry(path), acquisition="") for path in pair_of(tmp_path)]
+    assert between_views(headers)[:2] == (2.0, 20.0)
+    assert between_views([replace(header, acquisition="1.2") for header in headers])[:2] == (1.0, 5.0)
 
 
 @pytest.mark.parametrize("sequence", ["ReferencedImageSequence", "ReferencedOtherPlaneSequence"])

@@ -115,11 +115,16 @@ def test_a_mesh_may_begin_with_its_middle_at_a_point_of_the_files_world(folder):
     torch.testing.assert_close(solid.pose(middle), in_file(point), atol=1e-9, rtol=0)
 
 
-def test_a_mesh_that_is_not_seen_is_said_and_not_trusted(folder):
-    folder, _, _, pose = folder
-    files = [folder / "ct.nii.gz", folder / "xray.tif", "-o", folder / "d", *OPTIONS, "--translation", "0,400,0"]
+def test_a_mesh_that_is_not_seen_is_said_and_not_trusted_though_the_ct_is_found(folder):
+    folder = folder[0]
+    subject = read(folder / "ct.nii.gz")
+    views = ConeViews(Detector.of(CAMERA, subject.reorient), shifted(4, 402, -3))
+    image = Scene([Body(subject)]).render(views)[0, 0].float().numpy()
+    sitk.WriteImage(sitk.GetImageFromArray(image), str(folder / "no_cup.tif"))
+    files = [folder / "ct.nii.gz", folder / "no_cup.tif", "-o", folder / "d", *OPTIONS, "--translation", "0,400,0"]
     result = run(*files, "--mesh", f"cup={folder / 'cup.stl'}:titanium", "--at", "cup=4000,0,0")
     assert result.exit_code == 1, result.output
+    assert "ct: converged" in result.output
     assert "cup: not seen" in result.output
     assert "--at cup=x,y,z" in result.output
     assert "from where it began in the CT" not in result.output
