@@ -207,15 +207,16 @@ def test_the_response_reaches_register(ct, xray, tmp_path, register):
 
 def test_what_else_is_unknown_reaches_register(ct, xray, labelmap, tmp_path, register):
     unknown = ["--structure", "spine=3,5-7", "--structure", "rib=1", "--labelmap", labelmap]
-    unknown += ["--calibrate", "sdd,x0_mm=5 pixel-size=0.02,pose_mm=2,pose_deg=1"]
+    unknown += ["--rigid", "rib, 3", "--calibrate", "sdd,x0_mm=5 pixel-size=0.02,pose_mm=2,pose_deg=1"]
     result = run(ct, xray, "-o", tmp_path / "a", *OPTIONS, "--no-animation", *unknown)
     assert result.exit_code == 0, result.output
     assert register.options["structures"] == {"spine": [3, 5, 6, 7], "rib": [1]}
+    assert register.options["rigid"] == ["rib", 3]
     expected = registration.UnknownGeometry(pose_deg=1, pose_mm=2, sdd_mm=10, x0_mm=5, pixel_size=0.02)
     assert register.options["unknowns"] == expected
     assert torch.unique(register.drrs[0].mask).tolist() == [0, 1, 3]
     assert run(ct, xray, "-o", tmp_path / "b", *OPTIONS, "--no-animation").exit_code == 0
-    assert register.options.keys().isdisjoint({"structures", "unknowns", "ranges", "response"})
+    assert register.options.keys().isdisjoint({"structures", "rigid", "unknowns", "ranges", "response"})
 
 
 def test_structures_are_saved_and_where_they_went_is_said(ct, xray, labelmap, tmp_path, monkeypatch):

@@ -202,6 +202,10 @@ def test_a_spine_that_moved_by_itself_is_found(subject, drr):
     seen = middle(spine) + 0.3 * TARGETS
     assert error(AP, RigidTransform(motion @ AP.matrix), seen) > 2.5
     assert error(result.structures["spine"][0], RigidTransform(motion @ AP.matrix), seen) < 0.8
+    of_the_spine = register(image, drr, off(AP), rigid=labels)
+    torch.testing.assert_close(of_the_spine.pose.matrix, result.structures["spine"][0].matrix, rtol=0, atol=1e-3)
+    assert of_the_spine.uncertainty.weakest()[1] > result.uncertainty.weakest()[1]  # there is less of it
+    assert of_the_spine.structures == of_the_spine.bodies == {}
 
 
 def whole_image(drr, body, pose):

@@ -170,6 +170,15 @@ def register(
             rich_help_panel=UNKNOWN,
         ),
     ] = None,
+    rigid: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What the pose is of where the patient breathes or has moved within: spine, pelvis or skull, names of "
+            "structures or labels of the labelmap, several with commas. The rest moves as one beside it.",
+            rich_help_panel=UNKNOWN,
+        ),
+    ] = None,
     mesh: Annotated[
         list[str] | None,
         typer.Option(
@@ -249,6 +258,7 @@ def register(
     from raygrad.cli._register_inputs import (
         Starts,
         check_response,
+        parse_rigid,
         parse_search,
         parse_structures,
         parse_unknowns,
@@ -296,7 +306,7 @@ def register(
         bone,
         series_uid,
         resample_slices,
-        labels_needed=not structures,
+        labels_needed=not (structures or rigid),
         remove_table=not keep_table,
     )
     show_cut_out(subject, output, typer.echo)
@@ -310,6 +320,7 @@ def register(
         device=computing_device,
         search=reach,
         structures=structures,
+        rigid=parse_rigid(rigid),
         meshes=meshes,
         unknowns=unknowns,
         seed=seed,

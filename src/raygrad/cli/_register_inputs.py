@@ -202,6 +202,15 @@ def parse_structures(texts: Sequence[str] | None) -> dict[str, list[int]]:
     return structures
 
 
+def parse_rigid(text: str | None) -> list[str | int] | None:
+    """Parts, structures and labels of a text such as "spine,sacrum,25"."""
+    if text is None:
+        return None
+    if not (named := [part.strip() for part in text.split(",") if part.strip()]):
+        raise InputError(f"--rigid takes spine, pelvis, skull, names of structures or labels; not '{text}'.")
+    return [int(part) if part.isdecimal() else part for part in named]
+
+
 def parse_unknowns(text: str | None) -> UnknownGeometry | None:
     """What is not known exactly, of a text such as "poses,sdd" or "sdd_mm=10,pose_deg=1,pose_mm=2"."""
     if text is None:

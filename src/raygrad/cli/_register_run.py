@@ -26,7 +26,7 @@ ADVICE = {
     Status.AMBIGUOUS: "Another pose fits as well, or a direction stays open. Add an X-ray from another direction, or "
     "start closer to the truth.",
     Status.INCONSISTENT: "Parts of the image tell different motions: breathing, another patient or posture, a wrong "
-    "--sdd or --delx. Register what is rigid: hide the rest with --mask, or --structure it.",
+    "--sdd or --delx. Register what is rigid: --rigid spine (with --labelmap), or hide the rest with --mask.",
     Status.NO_MATCH: "The images do not match: start closer or search (--search 60,100); check that bone is bright in "
     "overlay.png (else --values), --sdd, --delx and --orientation; hide what the CT lacks with --mask.",
 }
@@ -70,6 +70,7 @@ def register_to_folder(
     device: torch.device | str = "cpu",
     search: SearchRanges | None = None,
     structures: Mapping[str, Sequence[int]] | None = None,
+    rigid: Sequence[str | int] | None = None,
     meshes: Sequence[MeshFile] = (),
     unknowns: UnknownGeometry | None = None,
     seed: int = 0,
@@ -88,7 +89,7 @@ def register_to_folder(
         device: what computes.
         search: how far the poses may be off, to search all that; with meshes, for the CT alone.
         meshes: of `parse_meshes`, which are found with the CT, on the CPU.
-        method, response, structures, unknowns, seed, progress: of `raygrad.registration.register`.
+        method, response, structures, rigid, unknowns, seed, progress: of `raygrad.registration.register`.
         animation: write it, which takes a second or two.
         say, warn: what to do with sentences.
 
@@ -99,13 +100,18 @@ def register_to_folder(
         ValueError: the X-rays cannot be registered, see `register`.
         OSError: a file cannot be written.
     """
-    if structures and subject.mask is None:
-        raise InputError("--structure needs --labelmap, the image that says which voxel belongs to which structure.")
+    if (structures or rigid) and subject.mask is None:
+        raise InputError(
+            f"--{'structure' if structures else 'rigid'} needs --labelmap, the image that says "
+            "which voxel belongs to which structure."
+        )
+    if rigid and meshes:
+        raise InputError("--rigid goes without --mesh: what is found with meshes is said by --structure.")
     scene = scene_of(subject, structures or {}, meshes) if meshes else None
     drrs = [task.view.make_drr(subject, renderer=renderer).to(device) for task in tasks]
     xrays, inits, masks = [task.image for task in tasks], [task.view.pose for task in tasks], [t.mask for t in tasks]
     options: dict[str, Any] = {"method": method, "seed": seed, "progress": progress}
-    asked = {"ranges": search, "structures": structures, "unknowns": unknowns}
+    asked = {"ranges": search, "structures": structures, "rigid": rigid, "unknowns": unknowns}
     options |= {name: value for name, value in asked.items() if value}
     if response != "log":
         options["response"] = response

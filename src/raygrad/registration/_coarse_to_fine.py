@@ -89,7 +89,7 @@ class CoarseToFine:
         self.xrays = [replace(x, image=as_shown(x.image, x.weights[None, None], response)) for x in task.xrays]
         self.saturated = [saturation(x.image, x.weights[None, None]) for x in self.xrays]
         # Now, so that what is wrong with structures is said before anything iterates.
-        self.models = models_of_cts(task.xrays, task.structures) if task.models is None else task.models
+        self.models = models_of_cts(task.xrays, task.structures, task.rigid) if task.models is None else task.models
         self.model = self.models.together
         self.centre, self.radius = self.models.centre, self.models.radius
         away = torch.stack([(xray.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for xray in self.xrays])
@@ -113,7 +113,13 @@ class CoarseToFine:
         return Candidates(number // len(motions), states)
 
     def run(self, candidates: Candidates, stages: Sequence[Stage]) -> Refined:
-        """Take candidates through the stages; after each the best go on."""
+        """Take candidates through the stages; after each the best go on.
+
+        Raises:
+            ValueError: something is to move by itself, and no stage lets it.
+        """
+        if self.models.apart is not None and self.task.rigid and not any(stage.apart for stage in stages):
+            raise ValueError("Expected a stage that is apart, from which on what is rigid moves by itself. Got none.")
         for number, stage in enumerate(stages):
             refined = candidates = self.refine(candidates, stage, number)
             if self.stopped:

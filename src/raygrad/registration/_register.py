@@ -1,13 +1,13 @@
 """Registration in one call: from X-rays and rough poses to the poses they were taken from."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast, overload
 
 from raygrad.drr import DRR
 from raygrad.geometry import ConeViews, UnknownGeometry
 from raygrad.pose import RigidTransform
-from raygrad.registration._inputs import Image, prepare_xrays
+from raygrad.registration._inputs import Image, as_list, prepare_xrays
 from raygrad.registration._method import Method
 from raygrad.registration._methods.levenberg_marquardt import NEIGHBOURHOOD, NEIGHBOURS, LevenbergMarquardt
 from raygrad.registration._methods.registry import METHODS
@@ -15,6 +15,7 @@ from raygrad.registration._options import make_method
 from raygrad.registration._problem.bodies import Structures
 from raygrad.registration._progress import Callback, watched
 from raygrad.registration._result import RegistrationResult
+from raygrad.registration._rigid import Rigid, labels_of
 from raygrad.registration._scene_inputs import prepare_scene
 from raygrad.registration._search import search
 from raygrad.registration._solver.candidates import SearchRanges
@@ -52,6 +53,7 @@ def register(
     mask: Image | Sequence[Image | None] | None = None,
     method: Method | str = "lm",
     structures: Structures | None = None,
+    rigid: Rigid | None = None,
     unknowns: UnknownGeometry | str | Iterable[str] | None = None,
     callback: Callback | None = None,
     progress: bool = False,
@@ -84,6 +86,8 @@ def register(
         method: an object with its options, `LevenbergMarquardt(stages=...)`, `Adam(metric=...)` or
             `QuasiNewton(parameterization=...)`; or "lm", "adam" or "lbfgs" for short, with its options among `options`.
         structures: names and labels (of the subject's mask) of what moves by itself; the rest moves as one.
+        rigid: what the poses are of where the patient breathes or has moved within: "spine", "pelvis" or "skull", names
+            of structures or labels, of the subject's mask. All the rest moves as one beside it, and is not told of.
         unknowns: which intrinsics and relative poses are to be found too, and how well they are known; or names of
             them, "sdd", "x0", "y0", "pixel_size" or "poses", known as well as a C-arm's usually are.
         callback: called after every iteration of all starts; True ends the run.
@@ -109,9 +113,9 @@ def register(
     """
     began = time.perf_counter()
     chosen = make_method(method, options)
-    scene, cameras = _scene_of(drr, init, ranges, structures, free)
+    scene, cameras = _scene_of(drr, init, {"ranges": ranges, "structures": structures, "rigid": rigid}, free)
     geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
-    _check_that_it_finds(chosen, structures, geometry, bodies=scene is not None)
+    _check_that_it_finds(chosen, structures or rigid, geometry, bodies=scene is not None)
     if scene is not None:
         seen, models = prepare_scene(xray, cameras, scene, free, mask)
         with watched(callback, progress, f"register ({chosen.name})") as watch:
@@ -125,6 +129,7 @@ def register(
             init,
             mask=mask,
             structures=structures,
+            rigid=rigid,
             unknowns=geometry,
             callback=callback,
             progress=progress,
@@ -133,13 +138,12 @@ def register(
         )
         return found.only(0)
     xrays = prepare_xrays(xray, drr, init, mask)
+    labels = labels_of(as_list(drr)[0].subject, rigid)
     with watched(callback, progress, f"register ({chosen.name})") as watch:
-        return chosen(Task(xrays, structures or {}, geometry, seed, watch, began))
+        return chosen(Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels))
 
 
-def _scene_of(
-    views: Any, init: Any, ranges: SearchRanges | None, structures: Structures | None, free: Any
-) -> tuple[Scene | None, Any]:
+def _scene_of(views: Any, init: Any, of_drrs: Mapping[str, Any], free: Any) -> tuple[Scene | None, Any]:
     """The scene and its views, if it is one that is to be registered."""
     first = views[0] if isinstance(views, list | tuple) and views else views
     if not isinstance(first, ConeViews) and not isinstance(init, Scene):
@@ -152,16 +156,13 @@ def _scene_of(
             "Expected X-rays, their ConeViews and a raygrad.scene.Scene, or X-rays, DRRs and poses. "
             f"Got {kinds} as second and third."
         )
-    given = {"ranges": ranges, "structures": structures}
-    if wrong := [name for name, value in given.items() if value]:
+    if wrong := [name for name, value in of_drrs.items() if value]:
         hint = "Body(ct, labels=...) is a structure of a scene; a search needs a DRR."
-        raise ValueError(f"Expected no {' or '.join(wrong)} beside a scene. Got {given[wrong[0]]}: {hint}")
+        raise ValueError(f"Expected no {' or '.join(wrong)} beside a scene. Got {of_drrs[wrong[0]]}: {hint}")
     return init, views
 
 
-def _check_that_it_finds(
-    method: Method, structures: Structures | None, geometry: UnknownGeometry, bodies: bool = False
-) -> None:
+def _check_that_it_finds(method: Method, structures: Any, geometry: UnknownGeometry, bodies: bool = False) -> None:
     asked = {"structures": bool(structures), "unknowns": not geometry.is_none, "bodies": bodies}
     if missing := [name for name, wanted in asked.items() if wanted and name not in method.finds]:
         able = [name for name, kind in METHODS.items() if set(missing) <= set(kind.finds)]

@@ -10,13 +10,14 @@ from raygrad.drr import DRR
 from raygrad.geometry import UnknownGeometry, about
 from raygrad.pose import RigidTransform
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
-from raygrad.registration._inputs import Image, prepare_xrays
+from raygrad.registration._inputs import Image, as_list, prepare_xrays
 from raygrad.registration._methods.levenberg_marquardt import LevenbergMarquardt
 from raygrad.registration._outcome import EQUAL, describe
 from raygrad.registration._problem.bodies import Structures
 from raygrad.registration._problem.similarity import Metric, Similarity
 from raygrad.registration._progress import Callback, watched
 from raygrad.registration._result import RegistrationResult
+from raygrad.registration._rigid import Rigid, labels_of
 from raygrad.registration._schedule import Stage, search_schedule
 from raygrad.registration._solver.candidates import SAME, SearchRanges, choose_distinct, distances, spread
 from raygrad.registration._task import Task
@@ -37,6 +38,7 @@ def search(
     *,
     mask: Image | Sequence[Image | None] | None = None,
     structures: Structures | None = None,
+    rigid: Rigid | None = None,
     unknowns: UnknownGeometry | str | Iterable[str] | None = None,
     stages: Sequence[Stage] | None = None,
     similarity: Similarity | Metric | None = None,
@@ -53,7 +55,7 @@ def search(
     clearly apart go through the stages of `LevenbergMarquardt`, fewer at each.
 
     Args:
-        xray, drr, mask, structures, unknowns, callback, progress: as for `register`.
+        xray, drr, mask, structures, rigid, unknowns, callback, progress: as for `register`.
         ranges: how far from `init` to search; by default 60 degrees and 100 mm to each side of every axis.
         init: the middle of the search, one pose for each view. By default the DRR's own view (AP, PA) of the CT's
             centre, from 5/6 of the source-to-detector distance, or 1/2 for a parallel beam.
@@ -94,8 +96,10 @@ def search(
     xrays = prepare_xrays(xray, drr, default_init(drr) if init is None else init, mask)
     if len(xrays[0].init) != 1:
         raise ValueError(f"Expected one pose as the middle of the search. Got {len(xrays[0].init)}.")
+    labels = labels_of(as_list(drr)[0].subject, rigid)
     with torch.no_grad(), watched(callback, progress, "search") as watch:
-        course = CoarseToFine(Task(xrays, structures or {}, geometry, seed, watch, began), response)
+        task = Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels)
+        course = CoarseToFine(task, response)
         candidates = course.candidates(about(course.centre, twists.to(course.centre)))
         promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
         ranked = course.run(promising, schedule)

@@ -1,6 +1,7 @@
 """What a method of registration is given: X-rays, what is to be found, and who watches."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from raygrad._progress import Iteration
@@ -27,6 +28,7 @@ class Task:
         watch: to be called after every iteration; True ends the run.
         began: when the run began, by `time.perf_counter`.
         models: what the X-rays show, of a scene; None where each has a DRR, which says so.
+        rigid: labels of what the poses are of; none for the patient as a whole.
     """
 
     xrays: tuple[PreparedXRay, ...]
@@ -36,3 +38,4 @@ class Task:
     watch: Callback = _go_on
     began: float = field(default_factory=time.perf_counter)
     models: Models | None = None
+    rigid: Sequence[int] = ()

@@ -15,6 +15,8 @@ from raygrad.registration._problem.linkage import Linkage
 from raygrad.registration._problem.volumes import Volumes
 from raygrad.types import Matrices
 
+RIGID = "what is rigid"
+
 
 @dataclass(frozen=True, eq=False)
 class Reported:
@@ -104,8 +106,13 @@ class Models:
         return replace(self, together=together, apart=apart, centre=self.centre.to(device, dtype))
 
 
-def models_of_cts(xrays: Sequence[PreparedXRay], structures: Structures) -> Models:
+def models_of_cts(xrays: Sequence[PreparedXRay], structures: Structures, rigid: Sequence[int] = ()) -> Models:
     """A CT as a whole, and its structures.
+
+    Args:
+        xrays: with a DRR each.
+        structures: names and labels of what moves by itself.
+        rigid: labels of what is the main body, about which all the rest moves as one; none for that rest itself.
 
     Raises:
         ValueError: structures that cannot be cut out; an X-ray without a CT.
@@ -116,11 +123,14 @@ def models_of_cts(xrays: Sequence[PreparedXRay], structures: Structures) -> Mode
     body = whole_body(drrs[0])
     centre, radius = middle(body).to(xrays[0].init.matrix), reach(body)
     together = _of_volumes(("",), [xray.whole for xray in xrays], centre, [], radius)
-    if not structures:
+    parted = {RIGID: rigid, **structures} if rigid else structures
+    if not parted:
         return Models(together, None, centre, radius)
-    parts = [separate_bodies(drr, structures) for drr in drrs]
+    parts = [separate_bodies(drr, parted) for drr in drrs]
     volumes = [Volumes(part) for part in parts]
-    return Models(together, _of_volumes(("", *structures), volumes, centre, parts[0][1:], radius), centre, radius)
+    names = ("", *("" if name == RIGID else name for name in parted))
+    apart = _of_volumes(names, volumes, centre, parts[0][1:], radius)
+    return Models(together, replace(apart, main=1) if rigid else apart, centre, radius)
 
 
 def _of_volumes(
