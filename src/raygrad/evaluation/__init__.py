@@ -5,6 +5,8 @@ from raygrad.evaluation._conditions import Case as Case
 from raygrad.evaluation._conditions import Condition as Condition
 from raygrad.evaluation._conditions import conditions_of as conditions_of
 from raygrad.evaluation._conditions import make_case as make_case
+from raygrad.evaluation._deviations import Ratios as Ratios
+from raygrad.evaluation._deviations import measure_ratios as measure_ratios
 from raygrad.evaluation._exposure import Exposure as Exposure
 from raygrad.evaluation._exposure import count_photons as count_photons
 from raygrad.evaluation._exposure import expose as expose
@@ -39,6 +41,8 @@ __all__ = [
     "Row",
     "Outcome",
     "measure_errors",
+    "measure_ratios",
+    "Ratios",
     "draw_points",
     "select_labels",
     "expose",
@@ -55,4 +59,6 @@ __all__ = [
 ]
 
 # Lent to other rooms; not for users.
+from raygrad.evaluation._starts import draw_motions as draw_motions
 from raygrad.evaluation._starts import make_generator as make_generator
+from raygrad.evaluation._starts import motion_about as motion_about
