@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from raygrad.cli import app
 from raygrad.data import Subject, Volume
 from raygrad.drr import DRR
-from raygrad.evaluation import CONDITIONS, Outcome, conditions_of, evaluate, make_case
-from raygrad.evaluation import _conditions as conditions_module
+from raygrad.evaluation import CONDITIONS, Condition, Outcome, conditions_of, evaluate, make_case
+from raygrad.evaluation._conditions import cases as conditions_module
 from raygrad.evaluation._conditions import make_drr
 from raygrad.evaluation._exposure import Exposure
 from raygrad.evaluation._report import (
@@ -189,7 +189,7 @@ def correlation(one, other):
 
 
 def test_spine_moves_by_itself(subject, monkeypatch):
-    monkeypatch.setitem(CONDITIONS, "e", conditions_module.Condition("", None, 0.8, spine_moves=True))
+    monkeypatch.setitem(CONDITIONS, "e", Condition("", None, 0.8, moves="spine"))
     case = make_case("e", "oblique", subject)
     spine = subject.mask.voxels == 1
     motion = case.spine_poses[0].inverse().compose(case.poses[0])
@@ -281,7 +281,8 @@ def test_rows_tell_true_from_false_successes(subject):
     rows = list(evaluate(subject, "a", ["ap"], 4, solver=stub, method="stub"))
     assert [row.success for row in rows] == [True, False, False, True]
     assert [row.false_success for row in rows] == [False, False, True, False]
-    assert [row.missed for row in rows] == [False, False, False, True]
+    assert [row.false_alarm for row in rows] == [False, False, False, True]
+    assert [row.accepted for row in rows] == [True, False, True, False]
     assert all(5 < row.start_mtre < 100 for row in rows)
     assert rows[1].mtre == pytest.approx(5, rel=1e-3)
     assert (rows[0].method, rows[0].condition, rows[0].view, rows[0].degrees) == ("stub", "a", "ap", 20)
@@ -369,7 +370,7 @@ def test_rows_survive_the_csv_and_come_one_by_one(rows, tmp_path):
 def test_summaries_count(rows):
     (of,) = summarise(rows)
     assert (of.count, of.successes, of.rate) == (4, 2, 0.5)
-    assert (of.false_successes, of.missed) == (1, 1)
+    assert (of.false_successes, of.false_alarms) == (1, 1)
     assert of.failures == {"no match": 1, "converged": 1}
     assert of.median_seconds == pytest.approx(2.0)
     assert of.name == ("stub", "a", "20", "30")
@@ -378,7 +379,7 @@ def test_summaries_count(rows):
     assert len({line.count("|") for line in lines}) == 1
     assert "50.0%" in lines[2]
     failures = list_failures(rows).splitlines()
-    assert [line.split(":")[0] for line in failures] == ["failed", "FALSE SUCCESS", "missed"]
+    assert [line.split(":")[0] for line in failures] == ["failed", "FALSE SUCCESS", "false alarm"]
 
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 5), (3, 10), (99, 100), (7, 7)])
@@ -415,7 +416,7 @@ def test_command_writes_what_it_found(subject, tmp_path, monkeypatch):
     result = run("--conditions", "ac", "--views", "ap", "--starts", 3, "-o", out)
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in out.iterdir()) == [
-        "capture_range.png", "registration.csv", "registration.md", "xrays.png",
+        "capture_range.png", "deviations.png", "registration.csv", "registration.md", "xrays.png",
     ]  # fmt: skip
     assert len(read_rows(out / "registration.csv")) == 6
     assert "| register | a | 20 | 30 | 3 |" in result.output

@@ -12,6 +12,7 @@ from raygrad.evaluation._exposure import count_photons as count_photons
 from raygrad.evaluation._exposure import expose as expose
 from raygrad.evaluation._plots import plot_capture_range as plot_capture_range
 from raygrad.evaluation._plots import plot_cases as plot_cases
+from raygrad.evaluation._plots import plot_deviations as plot_deviations
 from raygrad.evaluation._report import list_failures as list_failures
 from raygrad.evaluation._report import markdown as markdown
 from raygrad.evaluation._report import read_rows as read_rows
@@ -56,6 +57,7 @@ __all__ = [
     "list_failures",
     "plot_capture_range",
     "plot_cases",
+    "plot_deviations",
 ]
 
 # Lent to other rooms; not for users.
