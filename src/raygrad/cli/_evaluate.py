@@ -16,14 +16,22 @@ def registration(
         str | None,
         typer.Option(
             help="a: clean. b: another projector, finer detector, noise. c: also scatter, gamma, collimator, wires. "
-            "d: as c, two views. e: as b, the spine has moved.",
+            "d: as c, two views. e: as b, the spine has moved. f: water and bone at 100 kV, scatter. As f: g: display "
+            "curve. h: enhanced. i: collimator and text, no mask. j: small field. k: and a vertebra has moved. l: the "
+            "patient goes on beyond the CT. m: a table that the X-ray lacks. n: breathing.",
             show_default="all that the CT allows",
         ),
     ] = None,
     views: Annotated[str, typer.Option(help="True poses.")] = "ap,lateral,oblique",
     starts: Annotated[int, typer.Option(help="Registrations for each condition and view.")] = 20,
-    degrees: Annotated[float, typer.Option(help="How far starts are turned about every axis, at most.")] = 20.0,
-    mm: Annotated[float, typer.Option(help="How far starts are shifted along every axis, at most.")] = 30.0,
+    degrees: Annotated[
+        float | None,
+        typer.Option(help="How far starts are turned about every axis, at most.", show_default="20; 10 from f on"),
+    ] = None,
+    mm: Annotated[
+        float | None,
+        typer.Option(help="How far starts are shifted along every axis, at most.", show_default="30; 15 from f on"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the starts, the noise and all else that is random.")] = 0,
     search: Annotated[bool, typer.Option("--search", help="Search these ranges instead of giving a start.")] = False,
     masks: Annotated[bool, typer.Option(help="Tell the registration where the collimator is.")] = True,
@@ -50,6 +58,7 @@ def registration(
         markdown,
         plot_capture_range,
         plot_cases,
+        plot_deviations,
         write_rows,
     )
 
@@ -72,13 +81,13 @@ def registration(
         progress=True,
     )
     out.mkdir(parents=True, exist_ok=True)
-    table, text, figure, xrays = (
-        out / name for name in ("registration.csv", "registration.md", "capture_range.png", "xrays.png")
-    )
+    names = ("registration.csv", "registration.md", "capture_range.png", "deviations.png", "xrays.png")
+    table, text, figure, deviations, xrays = (out / name for name in names)
     done = list(write_rows(rows, table))
     text.write_text(markdown(done) + "\n", encoding="utf-8")
     plot_capture_range(done, figure)
+    plot_deviations(done, deviations)
     plot_cases(cases, xrays)
     typer.echo(markdown(done) + "\n")
     typer.echo((list_failures(done) or "No failures.") + "\n")
-    typer.echo("\n".join(map(str, (table, text, figure, xrays))) + "\n")
+    typer.echo("\n".join(map(str, (table, text, figure, deviations, xrays))) + "\n")

@@ -5,11 +5,14 @@ from raygrad.evaluation._conditions import Case as Case
 from raygrad.evaluation._conditions import Condition as Condition
 from raygrad.evaluation._conditions import conditions_of as conditions_of
 from raygrad.evaluation._conditions import make_case as make_case
+from raygrad.evaluation._deviations import Ratios as Ratios
+from raygrad.evaluation._deviations import measure_ratios as measure_ratios
 from raygrad.evaluation._exposure import Exposure as Exposure
 from raygrad.evaluation._exposure import count_photons as count_photons
 from raygrad.evaluation._exposure import expose as expose
 from raygrad.evaluation._plots import plot_capture_range as plot_capture_range
 from raygrad.evaluation._plots import plot_cases as plot_cases
+from raygrad.evaluation._plots import plot_deviations as plot_deviations
 from raygrad.evaluation._report import list_failures as list_failures
 from raygrad.evaluation._report import markdown as markdown
 from raygrad.evaluation._report import read_rows as read_rows
@@ -39,6 +42,8 @@ __all__ = [
     "Row",
     "Outcome",
     "measure_errors",
+    "measure_ratios",
+    "Ratios",
     "draw_points",
     "select_labels",
     "expose",
@@ -52,7 +57,10 @@ __all__ = [
     "list_failures",
     "plot_capture_range",
     "plot_cases",
+    "plot_deviations",
 ]
 
 # Lent to other rooms; not for users.
+from raygrad.evaluation._starts import draw_motions as draw_motions
 from raygrad.evaluation._starts import make_generator as make_generator
+from raygrad.evaluation._starts import motion_about as motion_about

@@ -26,7 +26,7 @@ def plot_capture_range(rows: Sequence[Row], path: Path, width: float | int = 10.
         groups.setdefault((row.method, row.condition), []).append(row)
     markers = dict(zip(dict.fromkeys(method for method, _ in groups), "osD^v", strict=False))
     for number, ((method, condition), group) in enumerate(groups.items()):
-        colour = f"C{list(CONDITIONS).index(condition)}"
+        colour = _pyplot().get_cmap("tab20")(list(CONDITIONS).index(condition))
         bins = capture_range(group, width)
         aside = (number - (len(groups) - 1) / 2) * 0.08 * width  # so that intervals do not hide each other
         middle = [(of.start + of.stop) / 2 + aside for of in bins]
@@ -47,13 +47,45 @@ def plot_capture_range(rows: Sequence[Row], path: Path, width: float | int = 10.
         errors.scatter(
             [row.start_mtre for row in group], [row.mtre for row in group], s=9, marker=mark, color=colour, alpha=0.6
         )
-        errors.axhline(CONDITIONS[condition].mtre, color=colour, lw=0.8, ls=":")
+        if (limit := CONDITIONS[condition].mtre) is not None:
+            errors.axhline(limit, color=colour, lw=0.8, ls=":")
     rates.set(xlabel="mTRE of the start (mm)", ylabel="success rate, 95 % interval", ylim=(-0.03, 1.03))
     rates.legend(fontsize=7)
     errors.set(xlabel="mTRE of the start (mm)", ylabel="mTRE at the end (mm); dotted: the limit", yscale="log")
     for axes in (rates, errors):
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=130)
+    _pyplot().close(figure)
+
+
+def plot_deviations(rows: Sequence[Row], path: Path) -> None:
+    """Whether standard deviations are true: the share of accepted poses whose error is below so many of them.
+
+    A curve for each condition, of errors in plane and in depth; dotted, where the median of true ones would be, dashed
+    what they should stay below in 95 %.
+
+    Args:
+        rows: of an evaluation.
+        path: of the picture.
+    """
+    names = ("ratio_in_plane", "ratio_depth", "ratio_turn")
+    figure, panels = _pyplot().subplots(1, 3, figsize=(15, 4.4), layout="constrained")
+    for axes, name in zip(panels, names, strict=True):
+        for condition in dict.fromkeys(row.condition for row in rows):
+            known = [getattr(row, name) for row in rows if row.condition == condition and row.accepted]
+            ratios = np.sort([ratio for ratio in known if ratio is not None])
+            if len(ratios):
+                colour = _pyplot().get_cmap("tab20")(list(CONDITIONS).index(condition))
+                shares = (np.arange(len(ratios)) + 1) / len(ratios)
+                axes.step(ratios.clip(1e-2), shares, where="post", color=colour, label=condition)
+        axes.axvline(0.8, color="k", lw=0.8, ls=":")
+        axes.axvline(3.0, color="k", lw=0.8, ls="--")
+        axes.set(xscale="log", xlabel=f"error / standard deviation, {name[6:].replace('_', ' ')}", ylim=(0, 1.03))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("share of accepted poses")
+    if panels[-1].get_legend_handles_labels()[0]:
+        panels[-1].legend(fontsize=7)
+    figure.savefig(path, dpi=110)
     _pyplot().close(figure)
 
 

@@ -60,17 +60,23 @@ class Summary:
         name: what the group has in common.
         count: registrations.
         rate: share of successes, and `low` and `high`, its 95 % interval.
+        accepted: successes that were accepted too, or, where a pose may be refused, that were not accepted wrongly.
         in_plane_rate, mtre_rate: shares that keep each limit by itself.
+        median_spine, median_spine_in_plane: of what has moved within the body.
+        ratio_in_plane, ratio_depth, ratio_turn: errors over their standard deviations, of accepted poses: the median
+            and what 95 % stay below; None without any.
+        median_halves: disagreement of the worst half, in mm.
         failures: how many ended without success, by status.
     """
 
     name: tuple[str, ...]
     count: int
     successes: int
+    accepted: int
     rate: float
     low: float
     high: float
-    mtre_rate: float
+    mtre_rate: float | None
     in_plane_rate: float | None
     median_mtre: float
     high_mtre: float
@@ -78,10 +84,15 @@ class Summary:
     high_in_plane: float
     median_depth: float
     median_spine: float | None
+    median_spine_in_plane: float | None
+    ratio_in_plane: tuple[float, float] | None
+    ratio_depth: tuple[float, float] | None
+    ratio_turn: tuple[float, float] | None
+    median_halves: float | None
     median_seconds: float
     high_seconds: float
     false_successes: int
-    missed: int
+    false_alarms: int
     failures: dict[str, int]
 
 
@@ -107,7 +118,8 @@ def _summary(name: tuple[str, ...], rows: list[Row]) -> Summary:
             failures[row.status or "no status"] = failures.get(row.status or "no status", 0) + 1
     limits = [CONDITIONS[row.condition] for row in rows]
     in_plane = [row.in_plane < of.in_plane for row, of in zip(rows, limits, strict=True) if of.in_plane is not None]
-    spine = [row.spine_mtre for row in rows if row.spine_mtre is not None]
+    whole = [row.mtre < of.mtre for row, of in zip(rows, limits, strict=True) if of.mtre is not None]
+    ratios = [_ratios(rows, f"ratio_{of}") for of in ("in_plane", "depth", "turn")]
     mtre, across, depth, seconds = (
         np.array([getattr(row, column) for row in rows]) for column in ("mtre", "in_plane", "depth", "seconds")
     )
@@ -115,23 +127,40 @@ def _summary(name: tuple[str, ...], rows: list[Row]) -> Summary:
         name=name,
         count=len(rows),
         successes=successes,
+        accepted=sum(row.success and (row.accepted or CONDITIONS[row.condition].may_refuse) for row in rows),
         rate=successes / len(rows),
         low=low,
         high=high,
-        mtre_rate=float(np.mean([row.mtre < of.mtre for row, of in zip(rows, limits, strict=True)])),
+        mtre_rate=float(np.mean(whole)) if len(whole) == len(rows) else None,
         in_plane_rate=float(np.mean(in_plane)) if len(in_plane) == len(rows) else None,
         median_mtre=float(np.median(mtre)),
         high_mtre=float(np.quantile(mtre, 0.95)),
         median_in_plane=float(np.median(across)),
         high_in_plane=float(np.quantile(across, 0.95)),
         median_depth=float(np.median(depth)),
-        median_spine=float(np.median(spine)) if spine else None,
+        median_spine=_median(rows, "spine_mtre"),
+        median_spine_in_plane=_median(rows, "spine_in_plane"),
+        ratio_in_plane=ratios[0],
+        ratio_depth=ratios[1],
+        ratio_turn=ratios[2],
+        median_halves=_median(rows, "halves"),
         median_seconds=float(np.median(seconds)),
         high_seconds=float(np.quantile(seconds, 0.95)),
         false_successes=sum(row.false_success for row in rows),
-        missed=sum(row.missed for row in rows),
+        false_alarms=sum(row.false_alarm for row in rows),
         failures=dict(sorted(failures.items(), key=lambda item: -item[1])),
     )
+
+
+def _median(rows: Sequence[Row], column: str) -> float | None:
+    known = [value for row in rows if (value := getattr(row, column)) is not None]
+    return float(np.median(known)) if known else None
+
+
+def _ratios(rows: Sequence[Row], column: str) -> tuple[float, float] | None:
+    """Of accepted poses: another lies where its deviations say nothing of the truth."""
+    known = [value for row in rows if row.accepted and (value := getattr(row, column)) is not None]
+    return (float(np.median(known)), float(np.quantile(known, 0.95))) if known else None
 
 
 def wilson_interval(successes: int, count: int, z: float = 1.96) -> tuple[float, float]:
@@ -149,35 +178,61 @@ def wilson_interval(successes: int, count: int, z: float = 1.96) -> tuple[float,
 
 def markdown(rows: Sequence[Row], by: Sequence[str] = ("method", "condition", "degrees", "mm")) -> str:
     """The summary of rows, grouped by columns, as a Markdown table; medians, and in brackets what 95 % stay below."""
-    head = [*by, "n", "success (95 % interval)", "mTRE mm", "in plane mm", "depth mm", "spine mTRE mm", "time s"]
-    head += ["false successes", "missed", "failures by status"]
+    head = [
+        *by,
+        "n",
+        "success (95 % interval)",
+        "accepted",
+        "false successes",
+        "false alarms",
+        "in plane mm",
+        "depth mm",
+    ]
+    head += [
+        "mTRE mm",
+        "spine in plane, mTRE mm",
+        "error / deviation: in plane",
+        "depth",
+        "turn",
+        "halves mm",
+        "time s",
+    ]
+    head += ["failures by status"]
     lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]
     for of in summarise(rows, by):
         failures = ", ".join(f"{count} {status}" for status, count in of.failures.items())
+        spine = (of.median_spine_in_plane, of.median_spine)
         cells = [
             *of.name,
             str(of.count),
             f"{of.rate:.1%} ({of.low:.0%} to {of.high:.0%})",
-            f"{of.median_mtre:.3g} ({of.high_mtre:.3g})",
+            str(of.accepted),
+            str(of.false_successes),
+            str(of.false_alarms),
             f"{of.median_in_plane:.3g} ({of.high_in_plane:.3g})",
             f"{of.median_depth:.3g}",
-            "" if of.median_spine is None else f"{of.median_spine:.3g}",
+            f"{of.median_mtre:.3g} ({of.high_mtre:.3g})",
+            ", ".join(f"{value:.3g}" for value in spine if value is not None),
+            *(f"{ratio[0]:.2g} ({ratio[1]:.2g})" if ratio else "" for ratio in _ratios_of(of)),
+            "" if of.median_halves is None else f"{of.median_halves:.2g}",
             f"{of.median_seconds:.3g} ({of.high_seconds:.3g})",
-            str(of.false_successes),
-            str(of.missed),
             failures or "none",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
+def _ratios_of(summary: Summary) -> tuple[tuple[float, float] | None, ...]:
+    return summary.ratio_in_plane, summary.ratio_depth, summary.ratio_turn
+
+
 def list_failures(rows: Sequence[Row]) -> str:
     """A line for every registration that failed, and for every one whose status is wrong."""
     lines = []
     for row in rows:
-        if row.success and not row.missed:
+        if row.success and not row.false_alarm:
             continue
-        verdict = "missed" if row.missed else "FALSE SUCCESS" if row.false_success else "failed"
+        verdict = "false alarm" if row.false_alarm else "FALSE SUCCESS" if row.false_success else "failed"
         spine = "" if row.spine_mtre is None else f", spine {row.spine_mtre:.3g}"
         lines.append(
             f"{verdict}: {row.method} {row.condition} {row.view} start {row.start} "

@@ -6,12 +6,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from raygrad import registration
 from raygrad._optional import require
 from raygrad.data import Subject
 from raygrad.evaluation._conditions import CONDITIONS, Case, conditions_of, make_case, make_drr
-from raygrad.evaluation._starts import VIEWS, Errors, draw_motions, make_generator, measure_errors
+from raygrad.evaluation._deviations import Ratios, measure_ratios
+from raygrad.evaluation._starts import VIEWS, Errors, draw_motions, make_generator, measure_errors, motion_about
 from raygrad.pose import RigidTransform
 
 
@@ -44,6 +46,8 @@ class Outcome:
         score: similarity at the end.
         iterations: how many were made.
         spine_pose: of the first view as the spine is seen from, where the method was asked for it.
+        covariance: of the pose, as `raygrad.registration.Uncertainty` has it; None for methods that do not say.
+        halves: by how many mm the worst half of the image disagrees; None where none was asked.
         note: anything that a reader of the results should know.
     """
 
@@ -53,7 +57,13 @@ class Outcome:
     score: float = float("nan")
     iterations: int = 0
     spine_pose: RigidTransform | None = None
+    covariance: Tensor | None = None
+    halves: float | None = None
     note: str = ""
+
+
+WRONG_MM = 2.0
+"""In plane: a pose further off should never be accepted."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +77,14 @@ class Row:
         turn_x, turn_y, turn_z, shift_x, shift_y, shift_z: how far this one does, in degrees and mm.
         start_mtre, mtre: error of the start and of the end, in mm.
         in_plane, depth, rotation_deg: the parts of the error at the end, in mm and degrees.
-        spine_mtre, spine_in_plane: the same of a spine that moves by itself.
+        spine_mtre, spine_in_plane: the same of a spine or a vertebra that moves by itself.
+        ratio_in_plane, ratio_depth, ratio_turn: errors over their standard deviations, see `measure_ratios`.
+        halves: by how many mm the worst half of the image disagrees with the whole.
         status, score, seconds, iterations: of the result.
-        success: the error is below the condition's limit.
-        false_success: the status says converged, and the error is above the condition's limit.
-        missed: the error is below the limit, and the status does not say converged.
+        success: the errors are below the condition's limits; where no rigid pose is right, or it was not accepted.
+        accepted: the status says converged.
+        false_success: it was accepted, and the error in plane is above `WRONG_MM`, the spine's included.
+        false_alarm: the errors are below the limits, and the status says otherwise.
         note: what there is to say beside.
     """
 
@@ -94,10 +107,15 @@ class Row:
     rotation_deg: float
     spine_mtre: float | None
     spine_in_plane: float | None
+    ratio_in_plane: float | None
+    ratio_depth: float | None
+    ratio_turn: float | None
+    halves: float | None
     status: str
     success: bool
+    accepted: bool
     false_success: bool
-    missed: bool
+    false_alarm: bool
     score: float
     seconds: float
     iterations: int
@@ -129,6 +147,7 @@ def _call(case: Case, start: Start, **options: Any) -> Outcome:
     seconds = time.perf_counter() - began
     best = result.best
     spine = result.structures.get("spine")
+    worst = None if result.halves is None else result.halves.worst(best)
     return Outcome(
         pose=RigidTransform(result.pose[best]).cpu(),
         seconds=seconds,
@@ -136,6 +155,8 @@ def _call(case: Case, start: Start, **options: Any) -> Outcome:
         score=result.score[best].item(),
         iterations=sum(iteration.number > 0 for iteration in result.trace),
         spine_pose=None if spine is None else RigidTransform(spine[0][best]).cpu(),
+        covariance=None if result.uncertainty is None else result.uncertainty.covariance[best],
+        halves=None if worst is None else worst[1],
     )
 
 
@@ -152,9 +173,10 @@ def draw_starts(
     """
     generator = make_generator(seed, "starts", case.view, f"{degrees:g}", f"{mm:g}")
     motions, numbers = draw_motions(count, degrees, mm, generator, vectors=truth_in_range)
+    centre = torch.tensor(case.centre, dtype=torch.float64)
     starts = []
     for number in range(count):
-        motion = RigidTransform(motions[number])
+        motion = motion_about(centre, RigidTransform(motions.matrix[number : number + 1]))
         motion = motion.inverse() if truth_in_range else motion
         poses = tuple(pose.compose(motion).to(case.drr.density.dtype) for pose in case.poses)
         starts.append(Start(number, poses, tuple(numbers[number].tolist()), degrees, mm))
@@ -169,8 +191,10 @@ def run_start(case: Case, start: Start, solver: Solver, method: str) -> Row:
     if case.spine_points is not None:
         # A method that knows no structures takes the spine along with the body.
         spine = measure_errors(outcome.spine_pose or outcome.pose, case.spine_poses[0], case.spine_points)
-    success = is_success(case.condition, errors, spine)
-    converged = outcome.status == str(registration.Status.CONVERGED)
+    accepted = outcome.status == str(registration.Status.CONVERGED)
+    right = is_right(case.condition, errors, spine)
+    refused = CONDITIONS[case.condition].may_refuse and not accepted
+    ratios = _ratios(case, outcome)
     turn_x, turn_y, turn_z, shift_x, shift_y, shift_z = start.numbers
     return Row(
         method=method,
@@ -192,10 +216,15 @@ def run_start(case: Case, start: Start, solver: Solver, method: str) -> Row:
         rotation_deg=errors.rotation_deg,
         spine_mtre=None if spine is None else spine.mtre,
         spine_in_plane=None if spine is None else spine.in_plane,
+        ratio_in_plane=ratios and ratios.in_plane,
+        ratio_depth=ratios and ratios.depth,
+        ratio_turn=ratios and ratios.turn,
+        halves=outcome.halves,
         status=outcome.status,
-        success=success,
-        false_success=converged and not success,
-        missed=success and outcome.status != "" and not converged,
+        success=right or refused,
+        accepted=accepted,
+        false_success=accepted and any(of.in_plane > WRONG_MM for of in (errors, spine) if of is not None),
+        false_alarm=right and not refused and outcome.status != "" and not accepted,
         score=outcome.score,
         seconds=outcome.seconds,
         iterations=outcome.iterations,
@@ -203,14 +232,21 @@ def run_start(case: Case, start: Start, solver: Solver, method: str) -> Row:
     )
 
 
-def is_success(condition: str, errors: Errors, spine: Errors | None = None) -> bool:
+def is_right(condition: str, errors: Errors, spine: Errors | None = None) -> bool:
     """Whether the errors are below the condition's limits, the spine's too where it has moved."""
     limits = CONDITIONS[condition]
     return all(
-        of.mtre < limits.mtre and (limits.in_plane is None or of.in_plane < limits.in_plane)
+        (limits.mtre is None or of.mtre < limits.mtre) and (limits.in_plane is None or of.in_plane < limits.in_plane)
         for of in (errors, spine)
         if of is not None
     )
+
+
+def _ratios(case: Case, outcome: Outcome) -> Ratios | None:
+    if outcome.covariance is None:
+        return None
+    camera = case.drr.detector.camera_to_world(outcome.pose)
+    return measure_ratios(outcome.pose, case.poses[0], outcome.covariance, camera, case.drr.subject.volume.get_center())
 
 
 def evaluate(
@@ -218,8 +254,8 @@ def evaluate(
     conditions: Sequence[str] | None = None,
     views: Sequence[str] = tuple(VIEWS),
     starts: int = 20,
-    degrees: float | int = 20.0,
-    mm: float | int = 30.0,
+    degrees: float | int | None = None,
+    mm: float | int | None = None,
     *,
     seed: int = 0,
     method: str = "register",
@@ -232,11 +268,12 @@ def evaluate(
     """Register from seeded starts under every condition and view, one call for each start.
 
     Args:
-        subject: the CT; for the condition "e" with a labelmap and named structures.
+        subject: the CT; for some conditions with a labelmap and named structures.
         conditions: letters of `CONDITIONS`, in the order in which they run; by default all that the CT allows.
         views: names of `VIEWS`.
         starts: registrations for each condition and view.
-        degrees, mm: how far starts are from the truth: uniform within +-degrees and +-mm on every axis.
+        degrees, mm: how far starts are from the truth: uniform within +-degrees and +-mm on every axis; by default as
+            the condition has it.
         seed: of all that is random: the same seed, the same images and starts.
         method: "register" from each start, or "search" about it; or the name of `solver`.
         solver: registers in another way.
@@ -258,18 +295,24 @@ def evaluate(
         for name in given:
             if name not in known:
                 raise ValueError(f"Expected a {kind} among {', '.join(known)}. Got {name!r}.")
-    if starts < 1 or degrees < 0 or mm < 0:
+    if starts < 1 or (degrees or 0) < 0 or (mm or 0) < 0:
         raise ValueError(f"Expected at least 1 start and ranges of at least 0. Got {starts}, {degrees} and {mm}.")
     drr = make_drr(subject).to(device)
     rows = _rows(
         (make_case(condition, view, subject, seed, drr) for condition in conditions for view in views),
-        lambda case: draw_starts(case, starts, degrees, mm, seed, truth_in_range=method == "search"),
+        lambda case: draw_starts(case, starts, *_ranges(case, degrees, mm), seed, truth_in_range=method == "search"),
         solver or METHODS[method],
         method,
         give_masks,
         on_case,
     )
     return _with_progress(rows, len(conditions) * len(views) * starts) if progress else rows
+
+
+def _ranges(case: Case, degrees: float | None, mm: float | None) -> tuple[float, float]:
+    """How far starts are, where it is not said as the condition has it."""
+    usual = CONDITIONS[case.condition]
+    return usual.degrees if degrees is None else degrees, usual.mm if mm is None else mm
 
 
 def _with_progress(rows: Iterator[Row], total: int) -> Iterator[Row]:

@@ -1,9 +1,10 @@
 """Points of the patient over which errors are taken, and the part of the patient that moves by itself."""
 
 import re
+from functools import lru_cache
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from raygrad.data import Subject, Volume
@@ -11,6 +12,9 @@ from raygrad.types import Points
 
 SPINE = re.compile(r"vertebra|sacrum|disc|spinal", re.IGNORECASE)
 """Names of structures that move with the spine."""
+
+
+VERTEBRA = re.compile(r"vertebra", re.IGNORECASE)
 
 
 def draw_points(subject: Subject, count: int, generator: torch.Generator, within: Tensor | None = None) -> Points:
@@ -56,6 +60,49 @@ def find_spine(subject: Subject) -> list[int]:
     if not labels:
         raise ValueError("Expected structures whose names have 'vertebra' in them. Got none.")
     return labels
+
+
+def has_vertebrae(subject: Subject) -> bool:
+    """Whether the labelmap names what `find_spine` looks for."""
+    try:
+        return bool(find_spine(subject))
+    except ValueError:
+        return False
+
+
+def middle_vertebra(subject: Subject) -> int:
+    """The label of the vertebra nearest to the middle of the CT's length; ValueError if there is none."""
+    middles = _middles(subject)
+    centre = subject.volume.get_center()[2]
+    return min(middles, key=lambda label: abs(middles[label][2] - centre))
+
+
+def middle_of(subject: Subject, vertebra: int) -> tuple[float, float, float]:
+    """The mean of a vertebra's voxels, in the world."""
+    return _middles(subject)[vertebra]
+
+
+@lru_cache(maxsize=1)
+def _middles(subject: Subject) -> dict[int, tuple[float, float, float]]:
+    """The middle of every vertebra by its label, from every second voxel of each axis."""
+    labels = [label for label in find_spine(subject) if VERTEBRA.search(subject.structures[label])]
+    if not labels or subject.mask is None:
+        raise ValueError("Expected structures whose names have 'vertebra' in them. Got none.")
+    matrix = subject.volume.voxel_to_world.double()
+    few = subject.mask.voxels[::2, ::2, ::2]
+    voxels = torch.nonzero(torch.isin(few, torch.tensor(labels, dtype=few.dtype)))
+    of = few[tuple(voxels.T)]
+    middles = {}
+    for label in labels:
+        if len(own := voxels[of == label]):
+            point = matrix[:3, :3] @ (2 * own.double().mean(0)) + matrix[:3, 3]
+            middles[label] = (point[0].item(), point[1].item(), point[2].item())
+    return middles
+
+
+def tissue_value(hu: Float[Tensor, "x y z"], part: Bool[Tensor, "x y z"]) -> Tensor:
+    """The HU of soft tissue outside of a part: what takes its place."""
+    return hu[~part & (hu > -200) & (hu < 200)].median()
 
 
 def select_labels(subject: Subject, labels: list[int]) -> Bool[Tensor, "x y z"]:
