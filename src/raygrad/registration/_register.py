@@ -19,6 +19,7 @@ from raygrad.registration._scene_inputs import prepare_scene
 from raygrad.registration._search import search
 from raygrad.registration._solver.candidates import SearchRanges
 from raygrad.registration._task import Task
+from raygrad.registration._view_ranges import ViewRanges
 from raygrad.scene import Scene
 
 
@@ -48,7 +49,7 @@ def register(
     init: RigidTransform | Sequence[RigidTransform] | Scene | None = None,
     *,
     free: Iterable[str] | str | None = None,
-    ranges: SearchRanges | None = None,
+    ranges: SearchRanges | ViewRanges | None = None,
     mask: Image | Sequence[Image | None] | None = None,
     method: Method | str = "lm",
     structures: Structures | None = None,
@@ -138,7 +139,7 @@ def register(
 
 
 def _scene_of(
-    views: Any, init: Any, ranges: SearchRanges | None, structures: Structures | None, free: Any
+    views: Any, init: Any, ranges: SearchRanges | ViewRanges | None, structures: Structures | None, free: Any
 ) -> tuple[Scene | None, Any]:
     """The scene and its views, if it is one that is to be registered."""
     first = views[0] if isinstance(views, list | tuple) and views else views
