@@ -200,6 +200,20 @@ def test_search_has_its_ranges(ct, xray, tmp_path, register):
     assert register.options["ranges"] == registration.SearchRanges(degrees=45.0, mm=80.0)
 
 
+@pytest.mark.parametrize(
+    ("text", "ranges"),
+    [
+        ("view", registration.ViewRanges()),
+        ("sphere", registration.ViewRanges.sphere()),
+        ("45/40/15,150,450-1000", registration.ViewRanges((45.0, 40.0, 15.0), 150.0, (450.0, 1000.0))),
+        ("30,80,700-900.5", registration.ViewRanges(30.0, 80.0, (700.0, 900.5))),
+    ],
+)
+def test_a_search_of_views_has_its_ranges(ct, xray, tmp_path, register, text, ranges):
+    assert run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation", "--search", text).exit_code == 0
+    assert register.options["ranges"] == ranges
+
+
 def test_the_response_reaches_register(ct, xray, tmp_path, register):
     run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation", "--response", "transmission")
     assert register.options["response"] == "transmission"
@@ -303,6 +317,9 @@ MISTAKES = {
     "unknown orientation": (["CT", "XRAY", *OPTIONS, "--orientation", "LL"], "LL"),
     "search": (["CT", "XRAY", *OPTIONS, "--search", "60"], "60,100"),
     "search nothing": (["CT", "XRAY", *OPTIONS, "--search", "0,0"], "0,0"),
+    "search depth alone": (["CT", "XRAY", *OPTIONS, "--search", "45,150,450"], "(nearest, farthest)"),
+    "search turned over": (["CT", "XRAY", *OPTIONS, "--search", "100/45/15,150,450-900"], "tilt up to 90"),
+    "search words": (["CT", "XRAY", *OPTIONS, "--search", "everywhere"], "sphere"),
     "structure without labels": (["CT", "XRAY", *OPTIONS, "--structure", "spine"], "--structure"),
     "structure of no numbers": (["CT", "XRAY", *OPTIONS, "--structure", "spine=T1"], "spine=T1"),
     "structure upside down": (["CT", "XRAY", *OPTIONS, "--structure", "spine=9-3"], "spine=9-3"),

@@ -64,7 +64,9 @@ def register(
         str | None,
         typer.Option(
             metavar="DEG,MM",
-            help="Search all poses up to so many degrees and mm on every axis from there: 60,100.",
+            help="Search all poses up to so many degrees and mm on every axis from there: 60,100. view: 45 degrees of "
+            "tilt and turn, 15 in plane, 150 mm across the beam, any depth; 45/45/15,150,450-1000 says so in numbers "
+            "(depth: mm from the source). sphere: from all sides, head up.",
             show_default="as unsure as the DICOM header is, where the start is its own; else no search",
             rich_help_panel=POSE,
         ),

@@ -29,7 +29,7 @@ from raygrad.formats import (
 )
 from raygrad.geometry import INTRINSICS, Intrinsics, UnknownGeometry
 from raygrad.pose import RigidTransform
-from raygrad.registration import LevenbergMarquardt, SearchRanges
+from raygrad.registration import LevenbergMarquardt, SearchRanges, ViewRanges
 
 CAMERA_OPTIONS = ("sdd", "height", "width", "delx", "dely", "x0", "y0")
 
@@ -177,14 +177,29 @@ def check_response(response: str, method: str) -> None:
         raise InputError(f"--response: {error}") from error
 
 
-def parse_search(text: str | None) -> SearchRanges | None:
-    """The ranges of a text such as "60,100", in degrees and mm."""
+def parse_search(text: str | None) -> SearchRanges | ViewRanges | None:
+    """The ranges of a text such as "60,100" (degrees, mm), "45/45/15,150,450-1000" (and depth), "view" or "sphere"."""
     if text is None:
         return None
-    numbers = parse_numbers(text, "--search")
-    if len(numbers) != 2 or not min(numbers) > 0:
-        raise InputError(f"--search takes how far the pose may be off, in degrees and in mm: 60,100; not '{text}'.")
-    return SearchRanges(degrees=numbers[0], mm=numbers[1])
+    known = {"view": ViewRanges(), "sphere": ViewRanges.sphere()}
+    if text in known:
+        return known[text]
+    words = text.replace(",", " ").split()
+    try:
+        if len(words) == 2 and min(map(float, words)) > 0:
+            return SearchRanges(degrees=float(words[0]), mm=float(words[1]))
+        if len(words) == 3:
+            degrees, depth = (
+                tuple(float(end) for end in word.split(mark)) for word, mark in zip(words[::2], "/-", strict=True)
+            )
+            return ViewRanges(degrees if len(degrees) > 1 else degrees[0], float(words[1]), depth)
+    except ValueError as error:
+        if str(error).startswith("Expected"):
+            raise InputError(f"--search: {error}") from error
+    raise InputError(
+        "--search takes how far the pose may be off, in degrees and in mm: 60,100; with depths by the image's axes: "
+        f"45/45/15,150,450-1000; or view (that) or sphere; not '{text}'."
+    )
 
 
 def parse_structures(texts: Sequence[str] | None) -> dict[str, list[int]]:

@@ -17,7 +17,7 @@ from raygrad.data import Subject
 from raygrad.formats import View, write_poses
 from raygrad.geometry import UnknownGeometry
 from raygrad.pose import RigidTransform
-from raygrad.registration import RegistrationResult, SearchRanges, Status
+from raygrad.registration import RegistrationResult, SearchRanges, Status, ViewRanges
 from raygrad.visualization import save_registration
 
 ADVICE = {
@@ -27,8 +27,8 @@ ADVICE = {
     "start closer to the truth.",
     Status.INCONSISTENT: "Parts of the image tell different motions: breathing, another patient or posture, a wrong "
     "--sdd or --delx. Register what is rigid: --rigid spine (with --labelmap), or hide the rest with --mask.",
-    Status.NO_MATCH: "The images do not match: start closer or search (--search 60,100); check that bone is bright in "
-    "overlay.png (else --values), --sdd, --delx and --orientation; hide what the CT lacks with --mask.",
+    Status.NO_MATCH: "The images do not match: start closer or search (--search view, or sphere); check that bone is "
+    "bright in overlay.png (else --values), --sdd, --delx and --orientation; hide what the CT lacks with --mask.",
 }
 """What to do when a registration ended otherwise than converged; `pose` is the file that was written."""
 
@@ -68,7 +68,7 @@ def register_to_folder(
     response: str = "log",
     renderer: str = "joseph",
     device: torch.device | str = "cpu",
-    search: SearchRanges | None = None,
+    search: SearchRanges | ViewRanges | None = None,
     structures: Mapping[str, Sequence[int]] | None = None,
     rigid: Sequence[str | int] | None = None,
     meshes: Sequence[MeshFile] = (),

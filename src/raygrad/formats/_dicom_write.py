@@ -20,6 +20,7 @@ from raygrad._optional import require
 from raygrad.formats._dicom_geometry.angiography import carm_directions
 from raygrad.formats._dicom_geometry.camera import nearest_letters
 from raygrad.formats._views import View, refuse_parallel
+from raygrad.geometry import positioner_angles
 from raygrad.pose import make_reorient
 
 if TYPE_CHECKING:
@@ -134,14 +135,11 @@ def _describe_geometry(dataset: "Dataset", view: View, decimal: Any) -> list[str
             f"Expected the CT's centre between source and detector. Got {isocentre:.4g} mm along the beam, and the "
             f"detector at {sdd:g} mm."
         )
-    secondary = math.asin(max(-1.0, min(1.0, beam[2])))
-    primary = math.atan2(-beam[0], beam[1]) if abs(beam[2]) < 1 - 1e-12 else 0.0
-    dataset.PositionerPrimaryAngle, dataset.PositionerSecondaryAngle = (
-        text(math.degrees(angle)) for angle in (primary, secondary)
-    )
+    primary, secondary = positioner_angles(beam)
+    dataset.PositionerPrimaryAngle, dataset.PositionerSecondaryAngle = text(primary), text(secondary)
     right, down = -x_axis if camera.reverse_x_axis else x_axis, -y_axis
     left_out = []
-    natural_right, natural_down, _ = carm_directions(math.degrees(primary), math.degrees(secondary))
+    natural_right, natural_down, _ = carm_directions(primary, secondary)
     eight = [
         (a, b)
         for one, other in ((natural_right, natural_down), (natural_down, natural_right))

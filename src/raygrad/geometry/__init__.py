@@ -15,6 +15,7 @@ from raygrad.geometry._field_of_view import choose_grid as choose_grid
 from raygrad.geometry._grid import VolumeGeometry as VolumeGeometry
 from raygrad.geometry._intrinsics import Intrinsics as Intrinsics
 from raygrad.geometry._unknowns import UnknownGeometry as UnknownGeometry
+from raygrad.geometry._view_names import name_view as name_view
 from raygrad.geometry._views import Cameras as Cameras
 from raygrad.geometry._views import ConeViews as ConeViews
 from raygrad.geometry._views import ParallelViews as ParallelViews
@@ -42,6 +43,7 @@ __all__ = [
     "get_principal_point",
     "make_intrinsic_matrix",
     "parse_intrinsic_matrix",
+    "name_view",
 ]
 
 # Lent to other rooms; not for users.
@@ -57,6 +59,7 @@ from raygrad.geometry._scan_axis import positions as positions
 from raygrad.geometry._unknowns import INTRINSICS as INTRINSICS
 from raygrad.geometry._unknowns import adjusted as adjusted
 from raygrad.geometry._unknowns import directions as directions
+from raygrad.geometry._view_names import positioner_angles as positioner_angles
 from raygrad.geometry._views import Indices as Indices
 from raygrad.geometry._views import check_cone as check_cone
 from raygrad.geometry._views import views_from as views_from

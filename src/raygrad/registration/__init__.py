@@ -39,11 +39,13 @@ from raygrad.registration._schedule import search_schedule as search_schedule
 from raygrad.registration._search import search as search
 from raygrad.registration._solver.candidates import SearchRanges as SearchRanges
 from raygrad.registration._task import Task as Task
+from raygrad.registration._view_ranges import ViewRanges as ViewRanges
 
 __all__ = [
     "register",
     "search",
     "SearchRanges",
+    "ViewRanges",
     "RegistrationResult",
     "BodyResult",
     "BodyStatus",

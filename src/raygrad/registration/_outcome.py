@@ -10,6 +10,7 @@ from raygrad._progress import Status
 from raygrad.pose import RigidTransform
 from raygrad.registration._body_results import UNDETERMINED_MM, results_of_bodies
 from raygrad.registration._coarse_to_fine import CoarseToFine, Refined
+from raygrad.registration._prepared import beams_of
 from raygrad.registration._problem.halves import disagreements
 from raygrad.registration._problem.pose_problem import PoseProblem, States
 from raygrad.registration._problem.similarity import GradientCorrelation, Similarity
@@ -66,8 +67,9 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     sure = tuple(end in (Status.CONVERGED, Status.AMBIGUOUS) for end in status)  # ambiguous for the main body's sake
     sure = tuple(end and not rival for end, rival in zip(sure, rivalled.tolist(), strict=True))
     bodies = results_of_bodies(course.model, problem, states, candidates.at, sure)
+    poses = tuple(RigidTransform(problem.found(states, view)[:, main]) for view in views)
     return RegistrationResult(
-        tuple(RigidTransform(problem.found(states, view)[:, main]) for view in views),
+        poses,
         problem.in_users_words(candidates.at.score),
         status,
         tuple(course.trace),
@@ -77,6 +79,7 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
         {name: bodies[name].poses for name in course.task.structures if name in bodies},
         bodies,
         halves,
+        beams_of(course.xrays, poses) if course.task.models is None else (),
     )
 
 

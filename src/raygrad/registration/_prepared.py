@@ -1,5 +1,6 @@
 """An X-ray and what it is compared to, as every method of registration takes them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -9,7 +10,7 @@ from raygrad.drr import DRR
 from raygrad.geometry import Detector, views_from
 from raygrad.march import Bodies, Marching
 from raygrad.pose import RigidTransform
-from raygrad.types import Images
+from raygrad.types import Images, Vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,3 +42,9 @@ class PreparedXRay:
         """The images (batch, 1, height, width) from these poses."""
         image = self.whole.march([views_from(self.detector, pose)], self.marching)
         return image.reshape(len(pose), 1, *self.weights.shape)
+
+
+def beams_of(xrays: Sequence[PreparedXRay], poses: Sequence[RigidTransform]) -> tuple[Vectors, ...]:
+    """Which way every view looks from its poses, as unit vectors in the CT's world, on the CPU."""
+    views = zip(xrays, poses, strict=True)
+    return tuple(xray.detector.camera_to_world(pose).matrix[:, :3, 2].detach().cpu() for xray, pose in views)

@@ -20,6 +20,7 @@ from raygrad.registration._scene_inputs import prepare_scene
 from raygrad.registration._search import search
 from raygrad.registration._solver.candidates import SearchRanges
 from raygrad.registration._task import Task
+from raygrad.registration._view_ranges import ViewRanges
 from raygrad.scene import Scene
 
 
@@ -49,7 +50,7 @@ def register(
     init: RigidTransform | Sequence[RigidTransform] | Scene | None = None,
     *,
     free: Iterable[str] | str | None = None,
-    ranges: SearchRanges | None = None,
+    ranges: SearchRanges | ViewRanges | None = None,
     mask: Image | Sequence[Image | None] | None = None,
     method: Method | str = "lm",
     structures: Structures | None = None,

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from raygrad._progress import Iteration, Status
+from raygrad.geometry import name_view, positioner_angles
 from raygrad.pose import RigidTransform
 from raygrad.types import Scores
 
@@ -214,6 +215,8 @@ class RegistrationResult:
         structures: the poses of every view for each structure that moved by itself, by its name.
         bodies: what became of each body of a scene, or of each structure, by its name.
         halves: whether halves of the image agree; None for methods that do not ask, and where no start converged.
+        beams: which way every view looks, from the source to the detector (start, 3), unit vectors in the CT's world;
+            empty for scenes, and methods that do not say.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -226,6 +229,7 @@ class RegistrationResult:
     structures: dict[str, tuple[RigidTransform, ...]] = field(default_factory=dict)
     bodies: dict[str, BodyResult] = field(default_factory=dict)
     halves: Halves | None = None
+    beams: tuple[Float[Tensor, "start 3"], ...] = ()
 
     @property
     def pose(self) -> RigidTransform:
@@ -258,12 +262,24 @@ class RegistrationResult:
             structures={n: tuple(RigidTransform(p[one]) for p in poses) for n, poses in self.structures.items()},
             bodies={name: body.only(start) for name, body in self.bodies.items()},
             halves=self.halves and Halves(self.halves.mm[one]),
+            beams=tuple(beam[one] for beam in self.beams),
         )
+
+    def view_names(self, start: int | None = None) -> tuple[str, ...]:
+        """What a radiographer calls each view: AP, PA, left or right lateral, or the oblique, by `name_view`.
+
+        Args:
+            start: of which start, by default the best.
+        """
+        start = self.best if start is None else start
+        return tuple(name_view(beam[start].tolist()) for beam in self.beams)
 
     def summary(self, start: int | None = None) -> str:
         """A start's outcome in a few lines, by default that of the best."""
         start = self.best if start is None else start
         lines = [f"{self.status[start]}, score {self.score[start].item():.4f}, {self.seconds:.2f} s"]
+        if self.beams:
+            lines.append(f"seen from: {'; '.join(self.view_names(start))}")
         if self.uncertainty is not None:
             lines.append(_precision(self.uncertainty, start))
             motion, deviation = self.uncertainty.weakest(start)
@@ -286,6 +302,12 @@ class RegistrationResult:
             "starts": len(self.status),
             "seconds": round(self.seconds, 3),
         }
+        if self.beams:
+            angles = [positioner_angles(beam[start].tolist()) for beam in self.beams]
+            outcome["views"] = [
+                {"name": name, "primary (degrees)": _finite(primary), "secondary (degrees)": _finite(secondary)}
+                for name, (primary, secondary) in zip(self.view_names(start), angles, strict=True)
+            ]
         if self.uncertainty is not None:
             outcome["standard_deviations"] = _deviations(self.uncertainty, start, "the isocentre")
         if self.halves is not None and self.halves.worst(start) is not None:

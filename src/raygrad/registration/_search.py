@@ -13,6 +13,7 @@ from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
 from raygrad.registration._inputs import Image, as_list, prepare_xrays
 from raygrad.registration._methods.levenberg_marquardt import LevenbergMarquardt
 from raygrad.registration._outcome import EQUAL, describe
+from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.bodies import Structures
 from raygrad.registration._problem.similarity import Metric, Similarity
 from raygrad.registration._progress import Callback, watched
@@ -20,12 +21,16 @@ from raygrad.registration._result import RegistrationResult
 from raygrad.registration._rigid import Rigid, labels_of
 from raygrad.registration._schedule import Stage, search_schedule
 from raygrad.registration._solver.candidates import SAME, SearchRanges, choose_distinct, distances, spread
+from raygrad.registration._sweep import sweep
 from raygrad.registration._task import Task
+from raygrad.registration._view_ranges import ViewRanges
 
 POSES = 8192
 """Poses that are scored."""
 REFINED = 192
 """The best of them, clearly apart, that are refined; more only if more are to be kept."""
+SWEPT, MOST_SWEPT, SWEPT_SHARE = 64, 256, 0.1
+"""The same of a sweep: this share of the poses that it finds, within these."""
 KEPT = 4
 """Poses that are returned."""
 
@@ -33,7 +38,7 @@ KEPT = 4
 def search(
     xray: Image | Sequence[Image],
     drr: DRR | Sequence[DRR],
-    ranges: SearchRanges | None = None,
+    ranges: SearchRanges | ViewRanges | None = None,
     init: RigidTransform | Sequence[RigidTransform] | None = None,
     *,
     mask: Image | Sequence[Image | None] | None = None,
@@ -44,19 +49,23 @@ def search(
     similarity: Similarity | Metric | None = None,
     response: str = "log",
     keep: int | None = None,
-    poses: int = POSES,
+    poses: int | None = None,
     callback: Callback | None = None,
     progress: bool = False,
     seed: int = 0,
 ) -> RegistrationResult:
     """Find the pose that an X-ray was taken from, from little: rank the poses that explain it.
 
-    A Sobol sequence fills the ranges with poses; all are scored on images of 25 x 25 pixels, and the best that are
-    clearly apart go through the stages of `LevenbergMarquardt`, fewer at each.
+    A Sobol sequence fills `SearchRanges` with poses; all are scored on images of 25 x 25 pixels. `ViewRanges`, which
+    may be as wide as the whole sphere, are swept: the first X-ray is found by correlation on wide images from all
+    directions, at every shift, depth and turn in plane. The best that are clearly apart go through the stages of
+    `LevenbergMarquardt`, fewer at each.
 
     Args:
         xray, drr, mask, structures, rigid, unknowns, callback, progress: as for `register`.
-        ranges: how far from `init` to search; by default 60 degrees and 100 mm to each side of every axis.
+        ranges: how far from `init` to search; by default 60 degrees and 100 mm to each side of every axis of the world.
+            `ViewRanges()`: 45, 45 and 15 degrees and 150 mm by the image's own axes at any depth;
+            `ViewRanges.sphere()`: from all sides.
         init: the middle of the search, one pose for each view. By default the DRR's own view (AP, PA) of the CT's
             centre, from 5/6 of the source-to-detector distance, or 1/2 for a parallel beam.
         stages: what is compared from coarse to fine, and how many poses go on from each; by default
@@ -65,7 +74,7 @@ def search(
         response: what X-rays show of line integrals, see `LevenbergMarquardt`.
         keep: how many poses to return, if so many are apart and in the running to the end: by default 4, or what the
             last of your own stages keeps.
-        poses: how many are scored.
+        poses: how many are scored of `SearchRanges`, by default 8192.
         seed: of the poses. The result is the same for the same seed.
 
     Returns:
@@ -79,6 +88,9 @@ def search(
     method = LevenbergMarquardt(stages=stages, similarity=similarity, response=response)
     if keep is None:
         keep = KEPT if method.stages is None else method.stages[-1].keep
+    if poses is not None and isinstance(ranges, ViewRanges):
+        raise ValueError(f"Expected no number of poses beside ViewRanges, which are swept in steps. Got {poses}.")
+    poses = POSES if poses is None else poses
     if keep < 1 or poses < keep:
         raise ValueError(f"Expected at least one pose to keep, and more to score. Got keep={keep} and poses={poses}.")
     schedule = method.schedule(search_schedule(keep))
@@ -88,9 +100,10 @@ def search(
                 f"Expected stages that keep at least keep={keep} poses. Got {stage.keep} in stage {number}."
             )
     ranges = SearchRanges() if ranges is None else ranges
-    if not isinstance(ranges, SearchRanges):
-        raise TypeError(f"Expected ranges as SearchRanges(degrees, mm). Got {type(ranges).__name__}.")
-    twists = spread(ranges, poses, seed)
+    if not isinstance(ranges, SearchRanges | ViewRanges):
+        expected = "SearchRanges(degrees, mm) or ViewRanges(degrees, mm, depth)"
+        raise TypeError(f"Expected ranges as {expected}. Got {type(ranges).__name__}.")
+    motions = spread(ranges, poses, seed) if isinstance(ranges, SearchRanges) else None
     geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
     began = time.perf_counter()
     xrays = prepare_xrays(xray, drr, default_init(drr) if init is None else init, mask)
@@ -100,8 +113,12 @@ def search(
     with torch.no_grad(), watched(callback, progress, "search") as watch:
         task = Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels)
         course = CoarseToFine(task, response)
-        candidates = course.candidates(about(course.centre, twists.to(course.centre)))
-        promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
+        if isinstance(ranges, ViewRanges):
+            promising = _swept(course, xrays[0], ranges)
+        else:
+            assert motions is not None  # of SearchRanges
+            candidates = course.candidates(about(course.centre, motions.to(course.centre)))
+            promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
         ranked = course.run(promising, schedule)
         ranked = ranked[ranked.at.score.argsort(descending=True, stable=True)[:keep]]
         return describe(course, ranked, _rivalled(ranked.at.score))
@@ -136,6 +153,17 @@ def _most_promising(course: CoarseToFine, candidates: Candidates, stage: Stage, 
     apart = distances(pose, pose, course.centre, course.radius)
     start = torch.zeros_like(best)
     return candidates[best[choose_distinct(start, score[best], apart, count, margin=float("inf"))]]
+
+
+def _swept(course: CoarseToFine, xray: PreparedXRay, ranges: ViewRanges) -> Candidates:
+    """The best poses of a sweep that are apart; further views follow the first."""
+    found = sweep(xray, ranges, course.centre)
+    count = min(max(SWEPT, round(SWEPT_SHARE * len(found.poses))), MOST_SWEPT)
+    score, poses = found.score[: 4 * count], found.poses[: 4 * count]
+    apart = distances(poses, poses, course.centre.cpu(), course.radius)
+    best = choose_distinct(torch.zeros(len(score)).long(), score, apart, count, margin=float("inf"))
+    begun = xray.init.matrix[0]
+    return course.candidates(poses[best].to(begun) @ torch.linalg.inv(begun))
 
 
 def _rivalled(score: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from raygrad._progress import Iteration, Status
 from raygrad.metrics import MultiscaleNormalizedCrossCorrelation2d
 from raygrad.pose import RigidTransform, convert, se3_exp_map
 from raygrad.registration._method import Method
-from raygrad.registration._prepared import PreparedXRay
+from raygrad.registration._prepared import PreparedXRay, beams_of
 from raygrad.registration._problem.similarity import Metric, hide, measure
 from raygrad.registration._result import RegistrationResult
 from raygrad.registration._solver.batches import iterations_together
@@ -117,7 +117,9 @@ class GradientAscent(Method):
             verdict(*outcome, self.match, stopped)
             for outcome in zip(highest.tolist(), descent.at_rest.tolist(), strict=True)
         )
-        return RegistrationResult(poses, highest, status, tuple(trace), time.perf_counter() - task.began)
+        seconds = time.perf_counter() - task.began
+        beams = beams_of(task.xrays, poses)
+        return RegistrationResult(poses, highest, status, tuple(trace), seconds, beams=beams)
 
 
 def default_metric(xrays: tuple[PreparedXRay, ...]) -> MultiscaleNormalizedCrossCorrelation2d:
