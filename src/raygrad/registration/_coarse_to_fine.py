@@ -13,12 +13,15 @@ from raygrad.geometry import UnknownGeometry
 from raygrad.march import Bodies
 from raygrad.pose import RigidTransform
 from raygrad.registration._prepared import PreparedXRay
+from raygrad.registration._problem.ct import AS_GIVEN, CTs
 from raygrad.registration._problem.model import models_of_cts
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.pyramid import shrink_factor, shrink_image
 from raygrad.registration._problem.response import as_shown, saturation
 from raygrad.registration._problem.robust import trusted_pixels
+from raygrad.registration._problem.similarity import LocalCorrelation
 from raygrad.registration._problem.subpixels import Subpixels
+from raygrad.registration._result import CTSeen
 from raygrad.registration._schedule import Stage
 from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.candidates import choose_distinct, distances, leaders, moved_by, rows_of_starts
@@ -32,6 +35,8 @@ FINE_ENOUGH = 400
 """Pixels are divided further while there are no more than so many rays to a side of the image, and once at least."""
 ROUNDS, TRUSTED_MM = 3, 0.5
 """A robust stage chooses the pixels that it trusts so many times, while the pose then moves further than that."""
+COMPARED_PIXELS, DECIDED_PIXELS = 50, 100
+"""Forms of the CT are compared before the first stage that is so fine, and once more from better poses."""
 FITS, FITTED_MM = 8, 0.05
 """The same where it fits a response, which makes up for a part of what a pose is off."""
 
@@ -81,7 +86,7 @@ class CoarseToFine:
         cut_short: and did so before the last stage.
     """
 
-    def __init__(self, task: Task, response: str = "log") -> None:
+    def __init__(self, task: Task, response: str = "log", clean_ct: bool = False) -> None:
         if task.unknowns.columns:
             for xray in task.xrays:
                 xray.detector.intrinsics.check_cone(f"unknown intrinsics ({', '.join(task.unknowns.names)})")
@@ -91,6 +96,9 @@ class CoarseToFine:
         # Now, so that what is wrong with structures is said before anything iterates.
         self.models = models_of_cts(task.xrays, task.structures) if task.models is None else task.models
         self.model = self.models.together
+        self._given = self.models
+        self.cts = CTs.of([xray.drr for xray in task.xrays]) if clean_ct and task.models is None else None
+        self.ct: CTSeen | None = None
         self.centre, self.radius = self.models.centre, self.models.radius
         away = torch.stack([(xray.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for xray in self.xrays])
         self.distances: list[float] = away.tolist()
@@ -115,11 +123,32 @@ class CoarseToFine:
     def run(self, candidates: Candidates, stages: Sequence[Stage]) -> Refined:
         """Take candidates through the stages; after each the best go on."""
         for number, stage in enumerate(stages):
+            final = number + 1 == len(stages) or stage.pixels >= DECIDED_PIXELS or stage.apart
+            if self.cts is not None and (final or (self.ct is None and stage.pixels >= COMPARED_PIXELS)):
+                self._choose_ct(candidates, final)
             refined = candidates = self.refine(candidates, stage, number)
             if self.stopped:
                 self.cut_short = number + 1 < len(stages)
                 break
         return refined
+
+    def _choose_ct(self, candidates: Candidates, final: bool) -> None:
+        """Go on with the CT in the form that fits the X-rays best, as the best candidate sees it."""
+        assert self.cts is not None
+        pixels = DECIDED_PIXELS if final else COMPARED_PIXELS
+        look, scores = Stage(pixels, LocalCorrelation(9), iterations=0, tolerance=0.0), {}
+        for form in self.cts.forms:
+            self.models = models_of_cts(self.task.xrays, {}, self.cts, form)
+            self.model = self.models.together
+            scores[form] = self.problem(candidates, look).score(candidates.states.renumbered()).max().item()
+        best = max(scores, key=lambda form: scores[form])
+        self.models = self._given
+        if best != AS_GIVEN:
+            structures = self.task.structures if final else {}
+            self.models = models_of_cts(self.task.xrays, structures, self.cts, best)
+        self.model, self.ct = self.models.together, self.cts.seen(best, scores)
+        if final:
+            self.cts = None
 
     def refine(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
         """Take candidates through one stage."""

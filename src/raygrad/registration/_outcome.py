@@ -77,6 +77,7 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
         {name: bodies[name].poses for name in course.task.structures if name in bodies},
         bodies,
         halves,
+        course.ct,
     )
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from raygrad._progress import Iteration, Status
+from raygrad.data import Volume
 from raygrad.pose import RigidTransform
 from raygrad.types import Scores
 
@@ -105,6 +106,37 @@ class Halves:
         """
         known = {name: mm for name, mm in zip(HALVES, self.mm[start].tolist(), strict=True) if math.isfinite(mm)}
         return max(known.items(), key=lambda half: half[1]) if known else None
+
+
+@dataclass(frozen=True, eq=False)
+class CTSeen:
+    """What of the CT the X-rays were compared with: `register` takes the form that fits them best.
+
+    Attributes:
+        form: "as given", the density of the DRR; "attenuation of the patient", without the table and all else that is
+            not attached; or "attenuation of all".
+        scores: of every form that was tried, at the pose so far (local correlation).
+        litres: the volume of what was cut out.
+        share: how much of all attenuation that was.
+        cut_out: 1 for the voxels that went, else 0, for `raygrad.visualization.plot_cut_out`; None if none did.
+    """
+
+    form: str
+    scores: dict[str, float]
+    litres: float = 0.0
+    share: float = 0.0
+    cut_out: Volume | None = None
+
+    def summary(self) -> str:
+        """In one line."""
+        others = ", ".join(f"{name} {score:.4f}" for name, score in self.scores.items() if name != self.form)
+        gone = f", {self.litres:.2g} litres cut out ({self.share:.1%} of all)" if self.cut_out is not None else ""
+        return f"CT: {self.form}{gone}; fits with {self.scores[self.form]:.4f} ({others})"
+
+    def outcome(self) -> dict[str, Any]:
+        """In numbers and texts."""
+        scores = {name: _finite(score) for name, score in self.scores.items()}
+        return {"form": self.form, "scores": scores, "cut out (litres)": _finite(self.litres)}
 
 
 @dataclass(frozen=True)
@@ -214,6 +246,7 @@ class RegistrationResult:
         structures: the poses of every view for each structure that moved by itself, by its name.
         bodies: what became of each body of a scene, or of each structure, by its name.
         halves: whether halves of the image agree; None for methods that do not ask, and where no start converged.
+        ct: which form of the CT the X-rays were compared with; None where there was nothing to choose.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -226,6 +259,7 @@ class RegistrationResult:
     structures: dict[str, tuple[RigidTransform, ...]] = field(default_factory=dict)
     bodies: dict[str, BodyResult] = field(default_factory=dict)
     halves: Halves | None = None
+    ct: CTSeen | None = None
 
     @property
     def pose(self) -> RigidTransform:
@@ -271,6 +305,8 @@ class RegistrationResult:
         if self.halves is not None and (worst := self.halves.worst(start)) is not None:
             agree = "disagree by" if self.status[start] is Status.INCONSISTENT else "agree to"
             lines.append(f"halves of the image {agree} {worst[1]:.2f} mm in plane (worst: the {worst[0]} one)")
+        if self.ct is not None:
+            lines.append(self.ct.summary())
         lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
         return "\n".join(lines)
 
@@ -294,6 +330,8 @@ class RegistrationResult:
                 "of": "how far halves of the image alone move the pose in plane",
                 **{f"{name} (mm)": _finite(mm) for name, mm in pairs},
             }
+        if self.ct is not None:
+            outcome["ct"] = self.ct.outcome()
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}

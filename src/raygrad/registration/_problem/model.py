@@ -11,6 +11,7 @@ from raygrad.march import Bodies, Prepared
 from raygrad.pose import RigidTransform
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.bodies import Structures, middle, reach, separate_bodies, whole_body
+from raygrad.registration._problem.ct import AS_GIVEN, CTs
 from raygrad.registration._problem.linkage import Linkage
 from raygrad.registration._problem.volumes import Volumes
 from raygrad.types import Matrices
@@ -104,8 +105,10 @@ class Models:
         return replace(self, together=together, apart=apart, centre=self.centre.to(device, dtype))
 
 
-def models_of_cts(xrays: Sequence[PreparedXRay], structures: Structures) -> Models:
-    """A CT as a whole, and its structures.
+def models_of_cts(
+    xrays: Sequence[PreparedXRay], structures: Structures, cts: CTs | None = None, form: str = AS_GIVEN
+) -> Models:
+    """A CT as a whole, and its structures; in one of several forms, if there are any.
 
     Raises:
         ValueError: structures that cannot be cut out; an X-ray without a CT.
@@ -115,10 +118,12 @@ def models_of_cts(xrays: Sequence[PreparedXRay], structures: Structures) -> Mode
         raise ValueError("Expected X-rays with a DRR each, or the models of what they show. Got neither.")
     body = whole_body(drrs[0])
     centre, radius = middle(body).to(xrays[0].init.matrix), reach(body)
-    together = _of_volumes(("",), [xray.whole for xray in xrays], centre, [], radius)
+    whole = [xray.whole for xray in xrays] if cts is None else cts.volumes(form)
+    together = _of_volumes(("",), whole, centre, [], radius)
     if not structures:
         return Models(together, None, centre, radius)
-    parts = [separate_bodies(drr, structures) for drr in drrs]
+    densities = [drr.density for drr in drrs] if cts is None else cts.densities(form)
+    parts = [separate_bodies(drr, structures, density) for drr, density in zip(drrs, densities, strict=True)]
     volumes = [Volumes(part) for part in parts]
     return Models(together, _of_volumes(("", *structures), volumes, centre, parts[0][1:], radius), centre, radius)
 
