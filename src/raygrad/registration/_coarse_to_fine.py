@@ -13,6 +13,7 @@ from raygrad.geometry import UnknownGeometry
 from raygrad.march import Bodies
 from raygrad.pose import RigidTransform
 from raygrad.registration._prepared import PreparedXRay
+from raygrad.registration._problem.belonging import Belonging
 from raygrad.registration._problem.ct import AS_GIVEN, CTs
 from raygrad.registration._problem.model import models_of_cts
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
@@ -21,6 +22,7 @@ from raygrad.registration._problem.response import as_shown, saturation
 from raygrad.registration._problem.robust import trusted_pixels
 from raygrad.registration._problem.similarity import LocalCorrelation
 from raygrad.registration._problem.subpixels import Subpixels
+from raygrad.registration._problem.told import LESS, as_given, not_told, without
 from raygrad.registration._result import CTSeen
 from raygrad.registration._schedule import Stage
 from raygrad.registration._solver.batches import Batch
@@ -80,6 +82,8 @@ class CoarseToFine:
         centre: of the CT, or the main body of a scene, in mm of the world: what poses turn about.
         radius: root mean square distance of its points from its centre in mm.
         distances: of every view's sources from there, typically, in mm.
+        unknowns: what of the geometry is unknown by now.
+        kept: names of the intrinsics that one image does not tell, and that stay as they were given.
         trace: all iterations so far.
         last_problem: that of the stage that came last.
         stopped: the callback has ended the run.
@@ -102,6 +106,7 @@ class CoarseToFine:
         self.centre, self.radius = self.models.centre, self.models.radius
         away = torch.stack([(xray.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for xray in self.xrays])
         self.distances: list[float] = away.tolist()
+        self.unknowns, self.kept = task.unknowns, tuple[str, ...]()
         self.trace: list[Iteration] = []
         self.stopped = self.cut_short = False
 
@@ -130,6 +135,17 @@ class CoarseToFine:
             if self.stopped:
                 self.cut_short = number + 1 < len(stages)
                 break
+        return self._keep_what_is_not_told(refined, stages[-1], len(stages) - 1)
+
+    def _keep_what_is_not_told(self, refined: Refined, stage: Stage, number: int) -> Refined:
+        """Once more through the last stage, with the intrinsics that one image does not tell as they were given."""
+        while len(self.xrays) == 1 and stage.calibrate and self.unknowns.columns and not self.stopped:
+            states = refined.states.renumbered()
+            names = not_told(self.last_problem, states, int(refined.at.score.argmax()))
+            if not names:
+                break
+            self.kept, self.unknowns = (*self.kept, *names), without(self.unknowns, names)
+            refined = self.refine(Candidates(refined.start, as_given(states, names)), stage, number)
         return refined
 
     def _choose_ct(self, candidates: Candidates, final: bool) -> None:
@@ -215,7 +231,7 @@ class CoarseToFine:
             )
         ]
         noise = self.centre.new_zeros(len(candidates.start))
-        geometry = self.task.unknowns if stage.calibrate else UnknownGeometry()
+        geometry = self.unknowns if stage.calibrate else UnknownGeometry()
         problem = PoseProblem(
             tuple(xrays), stage.similarity, model.pivots, model.radii, geometry, noise, model.linkage, self.centre
         )
@@ -227,11 +243,16 @@ class CoarseToFine:
             ]
             xrays = [replace(xray, weights=trusted) for xray, trusted in zip(problem.xrays, weights, strict=True)]
             problem = replace(problem, xrays=tuple(xrays))
+        if model.at_rest is None and len(model.names) > 1:
+            shown = sum(rows * columns for rows, columns in (xray.shape for xray in xrays))
+            lacking = 2 * len(xrays) * (1 - problem.score(candidates.states.renumbered()))
+            own = Belonging(model.pivots, LESS * lacking.clamp_min(LEAST_COST) / shown)
+            problem = replace(problem, belonging=own)
         if not geometry.is_none:
             pixels = sum(rows * columns for rows, columns in (xray.shape for xray in xrays))
             free = replace(problem, geometry=UnknownGeometry())
             cost = free.linearise(candidates.states).cost.clamp_min(LEAST_COST)
-            problem = replace(problem, noise=cost / pixels)
+            problem = replace(problem, noise=cost / pixels * (LESS if len(xrays) == 1 else 1.0))
         return problem
 
     def _scaled(

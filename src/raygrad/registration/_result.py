@@ -247,6 +247,8 @@ class RegistrationResult:
         bodies: what became of each body of a scene, or of each structure, by its name.
         halves: whether halves of the image agree; None for methods that do not ask, and where no start converged.
         ct: which form of the CT the X-rays were compared with; None where there was nothing to choose.
+        kept: names of the unknown intrinsics that one image does not tell from the pose, or would drive far from what
+            is known of them: they stay as they were given, and `uncertainty` has what that leaves open.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -260,6 +262,7 @@ class RegistrationResult:
     bodies: dict[str, BodyResult] = field(default_factory=dict)
     halves: Halves | None = None
     ct: CTSeen | None = None
+    kept: tuple[str, ...] = ()
 
     @property
     def pose(self) -> RigidTransform:
@@ -307,6 +310,8 @@ class RegistrationResult:
             lines.append(f"halves of the image {agree} {worst[1]:.2f} mm in plane (worst: the {worst[0]} one)")
         if self.ct is not None:
             lines.append(self.ct.summary())
+        if self.kept:
+            lines.append(f"as given, as one image does not tell it from the pose: {', '.join(self.kept)}")
         lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
         return "\n".join(lines)
 
@@ -330,6 +335,8 @@ class RegistrationResult:
                 "of": "how far halves of the image alone move the pose in plane",
                 **{f"{name} (mm)": _finite(mm) for name, mm in pairs},
             }
+        if self.kept:
+            outcome["as given"] = list(self.kept)
         if self.ct is not None:
             outcome["ct"] = self.ct.outcome()
         if self.structures:

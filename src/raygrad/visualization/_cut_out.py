@@ -17,7 +17,7 @@ _TISSUE = -500.0
 def plot_cut_out(
     subject: Subject, axs: "np.ndarray | list[Axes] | None" = None, *, cut_out: Volume | None = None
 ) -> Any:
-    """Draw, in red, what `read(..., remove_table=True)` or `register` cut out of a CT, in an axial and a sagittal slice.
+    """Draw, in red, what `read(..., remove_table=True)` or `register` cut out of a CT: an axial and a sagittal slice.
 
     The axial one is where most went, the sagittal one where the patient is thickest; sides are as in `plot_slices`.
 
