@@ -318,6 +318,7 @@ def register(
         output,
         method=method,
         response=response,
+        keep_table=keep_table,
         renderer=renderer,
         device=computing_device,
         search=reach,

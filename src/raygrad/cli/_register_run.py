@@ -66,6 +66,7 @@ def register_to_folder(
     *,
     method: str = "lm",
     response: str = "log",
+    keep_table: bool = False,
     renderer: str = "joseph",
     device: torch.device | str = "cpu",
     search: SearchRanges | ViewRanges | None = None,
@@ -90,6 +91,7 @@ def register_to_folder(
         search: how far the poses may be off, to search all that; with meshes, for the CT alone.
         meshes: of `parse_meshes`, which are found with the CT, on the CPU.
         method, response, structures, rigid, unknowns, seed, progress: of `raygrad.registration.register`.
+        keep_table: compare with the CT's density as it is.
         animation: write it, which takes a second or two.
         say, warn: what to do with sentences.
 
@@ -113,6 +115,8 @@ def register_to_folder(
     options: dict[str, Any] = {"method": method, "seed": seed, "progress": progress}
     asked = {"ranges": search, "structures": structures, "rigid": rigid, "unknowns": unknowns}
     options |= {name: value for name, value in asked.items() if value}
+    if keep_table and method == "lm":
+        options["clean_ct"] = False
     if response != "log":
         options["response"] = response
     if any(mask is not None for mask in masks):

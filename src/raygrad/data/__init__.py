@@ -41,6 +41,8 @@ from raygrad.data._dicom import headers_of as headers_of
 from raygrad.data._filled_holes import Excess as Excess
 from raygrad.data._filled_holes import take_out as take_out
 from raygrad.data._simpleitk import LPS_TO_RAS as LPS_TO_RAS
+from raygrad.data._table import Things as Things
+from raygrad.data._table import find_things as find_things
 from raygrad.data._write import check_right_angles as check_right_angles
 from raygrad.data._write import check_writable as check_writable
 from raygrad.pose import make_reorient as make_reorient

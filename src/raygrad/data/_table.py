@@ -80,16 +80,44 @@ def cut_out_table(ct: Volume) -> CutOut:
         ct: in HU, of any axes.
     """
     canonical = ct.to_canonical()
-    hu = canonical.voxels
-    patient, thing = _patient_and_things(hu, canonical.spacing)
-    outside = ~patient
-    went = outside & thing & (hu > THING_HU)
-    litre = 1e-6 * float(abs(torch.linalg.det(canonical.voxel_to_world[:3, :3])))
-    litres = float(went.sum()) * litre
-    if litres < LEAST_ML / 1000:
+    things = find_things(canonical)
+    if things is None:
         return CutOut(ct, Volume(torch.zeros_like(ct.voxels, dtype=torch.uint8), ct.affine), 0.0)
-    alone = torch.where(outside & (hu > AIR_HU), torch.full_like(hu, AIR_HU), hu)
-    return CutOut(Volume(alone, canonical.affine), Volume(went.to(torch.uint8), canonical.affine), litres)
+    hu = canonical.voxels
+    alone = torch.where(things.outside & (hu > AIR_HU), torch.full_like(hu, AIR_HU), hu)
+    return CutOut(Volume(alone, canonical.affine), things.mask, things.litres)
+
+
+@dataclass(frozen=True, eq=False)
+class Things:
+    """What of a CT is not the patient.
+
+    Attributes:
+        outside: the voxels that are not the patient's, air included.
+        mask: 1 for those of them above -900 HU, else 0.
+        litres: their volume.
+    """
+
+    outside: FineMask
+    mask: Volume
+    litres: float
+
+
+@torch.no_grad()
+def find_things(ct: Volume) -> Things | None:
+    """The table and everything else that is not attached to the patient; None where `cut_out_table` cuts nothing.
+
+    Args:
+        ct: in HU, its axes in the canonical order.
+    """
+    hu = ct.voxels
+    patient, thing = _patient_and_things(hu, ct.spacing)
+    outside = ~patient
+    went = (outside & thing).logical_and_(hu > THING_HU)
+    litres = float(torch.count_nonzero(went)) * 1e-6 * float(abs(torch.linalg.det(ct.voxel_to_world[:3, :3])))
+    if litres < LEAST_ML / 1000:
+        return None
+    return Things(outside, Volume(went.to(torch.uint8), ct.affine), litres)
 
 
 def _patient_and_things(hu: Tensor, spacing: Sequence[float]) -> tuple[FineMask, FineMask]:
@@ -107,13 +135,16 @@ def _patient_and_things(hu: Tensor, spacing: Sequence[float]) -> tuple[FineMask,
     if body is None:
         return everywhere, ~everywhere
     patient = _grown(_enclosed(body), 1.0, sides, least=True)
-    return _blown_up(patient, steps, hu.shape), _blown_up(thing, steps, hu.shape)
+    return _blown_up(patient, steps, hu), _blown_up(thing, steps, hu)
 
 
-def _blown_up(mask: Mask, steps: Sequence[int], shape: Sequence[int]) -> FineMask:
-    for axis, (step, length) in enumerate(zip(steps, shape, strict=True)):
-        mask = mask.repeat_interleave(step, dim=axis).narrow(axis, 0, length)
-    return mask
+def _blown_up(mask: Mask, steps: Sequence[int], like: Tensor) -> FineMask:
+    """Every voxel as a block of voxels, in the memory order of `like`, as far as that goes."""
+    x_first = like.stride(0) < like.stride(2)
+    axes, mask = ((2, 1, 0), mask.permute(2, 1, 0).contiguous()) if x_first else ((0, 1, 2), mask)
+    for place, axis in reversed(list(enumerate(axes))):
+        mask = mask.repeat_interleave(steps[axis], dim=place).narrow(place, 0, like.shape[axis])
+    return mask.permute(2, 1, 0) if x_first else mask
 
 
 def _body(coarse: Numbers, tissue: Mask, sides: Sequence[float]) -> Mask | None:
@@ -203,10 +234,15 @@ def _reduced(hu: Tensor, steps: Sequence[int]) -> Numbers:
     values = hu
     for axis, step in enumerate(steps):
         length = values.shape[axis]
-        full = [values.narrow(axis, 0, length)] + [values.narrow(axis, length - 1, 1)] * (-length % step)
-        values = (torch.cat(full, axis) if len(full) > 1 else values).unflatten(axis, (-1, step))
-        values = values.float().mean(axis + 1)
-    return values.float().contiguous()
+        if missing := -length % step:
+            values = torch.cat([values, *[values.narrow(axis, length - 1, 1)] * missing], axis)
+    if values.stride(0) < values.stride(2):  # pooling is quick where the last axis is the contiguous one
+        return (
+            functional.avg_pool3d(values.permute(2, 1, 0)[None].float(), tuple(steps)[::-1])[0]
+            .permute(2, 1, 0)
+            .contiguous()
+        )
+    return functional.avg_pool3d(values[None].float(), tuple(steps))[0]
 
 
 def _enclosed(mask: Mask) -> Mask:
@@ -262,21 +298,27 @@ def _shrunk(mask: Mask, mm: float, sides: Sequence[float]) -> Mask:
 
 def _numbered(mask: Mask) -> Numbered:
     """Connected parts (by faces): the same number above 0 all over one, another in each."""
-    numbers = torch.arange(1, mask.numel() + 1).reshape(mask.shape) * mask
-    base = mask.numel() + 1
-    parents = torch.arange(base)
-    runs = [(~mask).long().cumsum(axis) * base for axis in range(3)]
-    while True:
-        before = numbers
-        for axis, run in enumerate(runs):
-            # The largest number of every run of the mask along this axis: runs are told apart by the gaps before them.
-            numbers = ((run + numbers).cummax(axis).values % base) * mask
-            last = run.select(axis, -1).unsqueeze(axis)
-            numbers = ((last - run + numbers).flip(axis).cummax(axis).values.flip(axis) % base) * mask
-        if torch.equal(numbers, before):
-            return numbers
-        # What one voxel of a number has learnt holds for all of that number.
-        parents.scatter_reduce_(0, before[mask], numbers[mask], "amax")
-        for _ in range(4):
+    starts = mask & ~_before(mask, 2)
+    runs = starts.flatten().cumsum(0).reshape(mask.shape)  # along the last axis, from 1
+    pairs = []
+    for axis in (0, 1):
+        length = mask.shape[axis] - 1
+        one, other = (mask.narrow(axis, first, length) for first in (0, 1))
+        touching = one & other
+        touching &= ~_before(touching, 2)  # where two runs touch, once
+        pairs.append(torch.stack([runs.narrow(axis, first, length)[touching] for first in (0, 1)]))
+    one, other = torch.cat(pairs, dim=1)
+    parents = torch.arange(int(starts.sum()) + 1)
+    while not torch.equal(parents[one], parents[other]):
+        least = torch.minimum(parents[one], parents[other])
+        for touched in (parents[one], parents[other], one, other):
+            parents.scatter_reduce_(0, touched, least, "amin")
+        for _ in range(3):
             parents = parents[parents]
-        numbers = parents[numbers]
+    return parents[runs] * mask
+
+
+def _before(mask: Mask, axis: int) -> Mask:
+    """What every voxel has before it along an axis."""
+    length = mask.shape[axis]
+    return torch.cat([torch.zeros_like(mask.narrow(axis, 0, 1)), mask.narrow(axis, 0, length - 1)], axis)

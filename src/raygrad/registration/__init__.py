@@ -30,6 +30,7 @@ from raygrad.registration._register import register as register
 from raygrad.registration._result import AXES as AXES
 from raygrad.registration._result import BodyResult as BodyResult
 from raygrad.registration._result import BodyStatus as BodyStatus
+from raygrad.registration._result import CTSeen as CTSeen
 from raygrad.registration._result import Halves as Halves
 from raygrad.registration._result import RegistrationResult as RegistrationResult
 from raygrad.registration._result import Uncertainty as Uncertainty
@@ -53,6 +54,7 @@ __all__ = [
     "Iteration",
     "Uncertainty",
     "Halves",
+    "CTSeen",
     "AXES",
     "Displacement",
     "displacements",

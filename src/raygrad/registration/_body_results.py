@@ -27,11 +27,14 @@ def results_of_bodies(
         at: what the images say there.
         sure: at which starts the images match, and no other poses match as well.
     """
-    found = {}
+    found, told = {}, at.normal
+    if problem.belonging is not None:
+        told = told - problem.belonging.linearise(states.entry, states.motions, told.shape[1]).normal
+        at = problem.belonging.believed(states.entry, states.motions, at)
     covariance = estimate_covariance(at)
     for body, name in enumerate(model.names):
         if name:
-            found[name] = _result_of(body, model, problem, states, at, covariance, sure)
+            found[name] = _result_of(body, model, problem, states, at, told, covariance, sure)
     return found
 
 
@@ -41,20 +44,25 @@ def _result_of(
     problem: PoseProblem,
     states: States,
     at: Linearisation,
+    told: Float[Tensor, "start unknown unknown"],
     covariance: Float[Tensor, "start unknown unknown"],
     sure: tuple[bool, ...],
 ) -> BodyResult:
     links, reported = problem.links, model.reported[body] if model.reported else Reported()
     views = [RigidTransform(problem.found(states, view)[:, body]) for view in range(len(problem.xrays))]
     own = links.own(body)
-    seen = (at.normal.diagonal(dim1=-2, dim2=-1)[:, own] > 0).any(1).cpu()
+    seen = (told.diagonal(dim1=-2, dim2=-1)[:, own] > 0).any(1).cpu()
     uncertainty = None
     if links.moves(body):
         uncertainty = estimate_uncertainty(problem, states, at, body)
         if links.counts[body]:
             uncertainty = _unknown_where(~seen, uncertainty)
+    narrowed = [True] * len(states)
+    if problem.belonging is not None and body != model.main and uncertainty is not None:
+        narrowed = problem.belonging.is_narrowed(uncertainty.covariance)
     ends = tuple(
-        _status_of(start, reported.asked, bool(seen[start]), uncertainty, sure[start]) for start in range(len(states))
+        _status_of(start, reported.asked, bool(seen[start]), uncertainty, sure[start], narrowed[start])
+        for start in range(len(states))
     )
     joint, deviations = torch.zeros(len(states), 0), torch.zeros(len(states), 0)
     if reported.values_of is not None:
@@ -103,11 +111,13 @@ def _unknown_where(hidden: Bool[Tensor, " start"], uncertainty: Uncertainty) -> 
     return Uncertainty(torch.where(hidden[:, None, None], nothing, uncertainty.covariance), uncertainty.radius)
 
 
-def _status_of(start: int, asked: bool, seen: bool, uncertainty: Uncertainty | None, sure: bool) -> BodyStatus:
+def _status_of(
+    start: int, asked: bool, seen: bool, uncertainty: Uncertainty | None, sure: bool, narrowed: bool
+) -> BodyStatus:
     if not asked:
         return BodyStatus.FIXED
     if not seen:
         return BodyStatus.NOT_SEEN
-    if uncertainty is not None and uncertainty.weakest(start)[1] > UNDETERMINED_MM:
+    if not narrowed or (uncertainty is not None and uncertainty.weakest(start)[1] > UNDETERMINED_MM):
         return BodyStatus.UNDETERMINED
     return BodyStatus.CONVERGED if sure else BodyStatus.NOT_CONVERGED

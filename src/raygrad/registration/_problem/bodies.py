@@ -9,7 +9,7 @@ from torch import Tensor
 from raygrad.data import Excess, take_out
 from raygrad.drr import DRR
 from raygrad.march import Prepared
-from raygrad.types import Affine
+from raygrad.types import Affine, VoxelGrid
 
 Structures = Mapping[str, Sequence[int]]
 
@@ -19,24 +19,25 @@ def whole_body(drr: DRR) -> Prepared:
     return Prepared(drr.density, drr.world_to_voxel, drr.occupancy)
 
 
-def separate_bodies(drr: DRR, structures: Structures) -> tuple[Prepared, ...]:
+def separate_bodies(drr: DRR, structures: Structures, density: VoxelGrid | None = None) -> tuple[Prepared, ...]:
     """What is left without the structures, then each structure, cut out along the labels of the DRR's mask.
 
-    Holes are filled, and structures are what they have more than that, as `take_out` does it.
+    Holes are filled, and structures are what they have more than that, as `take_out` does it. `density` is on the DRR's
+    grid, in place of its own.
 
     Raises:
         ValueError: the DRR has no mask, or the labels are not as `check_structures` wants them.
     """
     check_structures(structures)
-    mask = drr.mask
+    mask, density = drr.mask, drr.density if density is None else density
     if mask is None:
         raise ValueError("Expected a subject with a mask for structures. Got one without: read(..., labelmap=...).")
     inside = {name: torch.isin(mask, _in_kind_of(mask, labels)) for name, labels in structures.items()}
     for name, chosen in inside.items():
-        if not bool((chosen & (drr.density != 0)).any()):
+        if not bool((chosen & (density != 0)).any()):
             raise ValueError(f"Expected voxels of the structure {name!r} in the mask. Got none: {structures[name]}.")
     # A body displaces tissue: what moves is its excess over what fills its hole.
-    rest, excesses = take_out(drr.density, list(inside.values()), whole_body(drr).spacing, claimed=mask != 0)
+    rest, excesses = take_out(density, list(inside.values()), whole_body(drr).spacing, claimed=mask != 0)
     return (
         Prepared.of(rest, drr.world_to_voxel),
         *(_in_its_box(excess, drr.world_to_voxel) for excess in excesses),

@@ -11,6 +11,7 @@ from raygrad.march import Bodies, Prepared
 from raygrad.pose import RigidTransform
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.bodies import Structures, middle, reach, separate_bodies, whole_body
+from raygrad.registration._problem.ct import AS_GIVEN, CTs
 from raygrad.registration._problem.linkage import Linkage
 from raygrad.registration._problem.volumes import Volumes
 from raygrad.types import Matrices
@@ -106,8 +107,14 @@ class Models:
         return replace(self, together=together, apart=apart, centre=self.centre.to(device, dtype))
 
 
-def models_of_cts(xrays: Sequence[PreparedXRay], structures: Structures, rigid: Sequence[int] = ()) -> Models:
-    """A CT as a whole, and its structures.
+def models_of_cts(
+    xrays: Sequence[PreparedXRay],
+    structures: Structures,
+    rigid: Sequence[int] = (),
+    cts: CTs | None = None,
+    form: str = AS_GIVEN,
+) -> Models:
+    """A CT as a whole, and its structures; in one of several forms, if there are any.
 
     Args:
         xrays: with a DRR each.
@@ -122,11 +129,13 @@ def models_of_cts(xrays: Sequence[PreparedXRay], structures: Structures, rigid: 
         raise ValueError("Expected X-rays with a DRR each, or the models of what they show. Got neither.")
     body = whole_body(drrs[0])
     centre, radius = middle(body).to(xrays[0].init.matrix), reach(body)
-    together = _of_volumes(("",), [xray.whole for xray in xrays], centre, [], radius)
+    whole = [xray.whole for xray in xrays] if cts is None else cts.volumes(form)
+    together = _of_volumes(("",), whole, centre, [], radius)
     parted = {RIGID: rigid, **structures} if rigid else structures
     if not parted:
         return Models(together, None, centre, radius)
-    parts = [separate_bodies(drr, parted) for drr in drrs]
+    densities = [drr.density for drr in drrs] if cts is None else cts.densities(form)
+    parts = [separate_bodies(drr, parted, density) for drr, density in zip(drrs, densities, strict=True)]
     volumes = [Volumes(part) for part in parts]
     names = ("", *("" if name == RIGID else name for name in parted))
     apart = _of_volumes(names, volumes, centre, parts[0][1:], radius)

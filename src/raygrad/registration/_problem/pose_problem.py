@@ -22,6 +22,7 @@ from raygrad.geometry import (
 )
 from raygrad.march import Bodies, Derivatives, Marching
 from raygrad.pose import RigidTransform, se3_log_map
+from raygrad.registration._problem.belonging import Belonging
 from raygrad.registration._problem.comparison import ByFeatures, Comparison, compare_by
 from raygrad.registration._problem.depth import Beams, Poses, at_depth, depth_of, without_depth
 from raygrad.registration._problem.linkage import Linkage, carry
@@ -117,6 +118,7 @@ class PoseProblem:
         noise: the variance of a residual (entry,), by which what is known weighs against the images.
         linkage: how bodies move with their unknowns; None for each by itself in any way.
         centre: the point that relative poses turn about, in mm of the world; None for the first pivot.
+        belonging: what is known of the bodies' motions against the first; None for nothing.
     """
 
     xrays: tuple[ScaledXRay, ...]
@@ -127,6 +129,7 @@ class PoseProblem:
     noise: Float[Tensor, " entry"]
     linkage: Linkage | None = None
     centre: Float[Tensor, " 3"] | None = None
+    belonging: Belonging | None = None
 
     # --- the least-squares problem ---
 
@@ -337,6 +340,8 @@ class PoseProblem:
         parts = [self._seen(states, view) for view in self._views]
         if sum(self._block_sizes[1:]):
             parts.append(self._known(states))
+        if self.belonging is not None:
+            parts.append(self.belonging.linearise(states.entry, states.motions, self.unknowns))
         total = reduce(add, parts)
         return without_depth(total, self.beams(self.poses(states, 0))) if self.is_flat else total
 

@@ -1,16 +1,44 @@
 """Coarse X-rays of a coarse CT: each level of the pyramid costs a fraction of the next finer one."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 from raygrad.geometry import Detector
+from raygrad.march import Prepared
 from raygrad.scene import VOXELS_PER_PIXEL as VOXELS_PER_PIXEL
 from raygrad.scene import Pyramid as Pyramid
+from raygrad.scene import blocks_of as blocks_of
 from raygrad.scene import reduce_body as reduce_body
 from raygrad.types import Images
 
+
+class MadeWhenAsked:
+    """A volume that is made when it is asked for, as its levels are, and kept only if it was itself."""
+
+    def __init__(self, make: Callable[[], Prepared]) -> None:
+        self._make, self._levels = make, dict[tuple[int, ...], Prepared]()
+        self._spacing: tuple[float, ...] | None = None
+
+    @property
+    def finest(self) -> Prepared:
+        """The volume."""
+        return self._levels.setdefault((1, 1, 1), self._levels.get((1, 1, 1)) or self._make())
+
+    def level(self, pixel: float) -> Prepared:
+        """As `Pyramid.level`."""
+        if self._spacing is None or (blocks := blocks_of(self._spacing, pixel)) not in self._levels:
+            whole = self._make()
+            self._spacing = whole.spacing
+            blocks = blocks_of(whole.spacing, pixel)
+            self._levels[blocks] = Pyramid(whole).level(pixel)
+        return self._levels[blocks]
+
+
+AnyPyramid = Pyramid | MadeWhenAsked
 CoarseImages = Float[Tensor, "batch channel coarse_height coarse_width"]
 
 

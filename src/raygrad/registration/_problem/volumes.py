@@ -6,7 +6,7 @@ from operator import add
 
 from raygrad.geometry import Views
 from raygrad.march import Derivatives, Marching, Prepared, march, march_with_jacobian
-from raygrad.registration._problem.pyramid import Pyramid
+from raygrad.registration._problem.pyramid import AnyPyramid, Pyramid
 from raygrad.types import RayImages
 
 
@@ -18,11 +18,21 @@ class Volumes:
     """
 
     def __init__(self, parts: Sequence[Prepared]) -> None:
-        self.parts = tuple(parts)
-        self._pyramids = [Pyramid(part) for part in parts]
+        self._pyramids: Sequence[AnyPyramid] = [Pyramid(part) for part in parts]
+
+    @classmethod
+    def of(cls, pyramids: Sequence[AnyPyramid]) -> "Volumes":
+        """Volumes whose levels are made already, or made elsewhere."""
+        volumes = cls(())
+        volumes._pyramids = pyramids
+        return volumes
+
+    @property
+    def parts(self) -> tuple[Prepared, ...]:
+        return tuple(pyramid.finest for pyramid in self._pyramids)
 
     def __len__(self) -> int:
-        return len(self.parts)
+        return len(self._pyramids)
 
     def march(self, views: Sequence[Views], marching: Marching) -> RayImages:
         """The sum of what the views see of each."""
