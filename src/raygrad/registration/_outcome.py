@@ -10,6 +10,7 @@ from raygrad._progress import Status
 from raygrad.pose import RigidTransform
 from raygrad.registration._body_results import UNDETERMINED_MM, results_of_bodies
 from raygrad.registration._coarse_to_fine import CoarseToFine, Refined
+from raygrad.registration._problem.coverage import counted_in
 from raygrad.registration._problem.halves import disagreements
 from raygrad.registration._problem.pose_problem import PoseProblem, States
 from raygrad.registration._problem.similarity import GradientCorrelation, Similarity
@@ -77,6 +78,7 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
         {name: bodies[name].poses for name in course.task.structures if name in bodies},
         bodies,
         halves,
+        counted_in(problem.xrays, states),
     )
 
 

@@ -177,4 +177,5 @@ def _of_a_search(method: Method) -> dict[str, Any]:
             "Expected no candidates about each start for a search, which draws poses of its own: raygrad.search has "
             f"'poses' and 'ranges'. Got {method}."
         )
-    return {"stages": method.stages, "similarity": method.similarity, "response": method.response}
+    kept = ("stages", "similarity", "response", "coverage")
+    return {name: getattr(method, name) for name in kept}

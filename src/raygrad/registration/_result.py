@@ -214,6 +214,8 @@ class RegistrationResult:
         structures: the poses of every view for each structure that moved by itself, by its name.
         bodies: what became of each body of a scene, or of each structure, by its name.
         halves: whether halves of the image agree; None for methods that do not ask, and where no start converged.
+        counted: the share of the image, of what the mask shows, whose rays see no more of the patient than the CT has
+            (start,): the others do not count. Of several views the mean; None where all of it counts.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -226,6 +228,7 @@ class RegistrationResult:
     structures: dict[str, tuple[RigidTransform, ...]] = field(default_factory=dict)
     bodies: dict[str, BodyResult] = field(default_factory=dict)
     halves: Halves | None = None
+    counted: Scores | None = None
 
     @property
     def pose(self) -> RigidTransform:
@@ -258,6 +261,7 @@ class RegistrationResult:
             structures={n: tuple(RigidTransform(p[one]) for p in poses) for n, poses in self.structures.items()},
             bodies={name: body.only(start) for name, body in self.bodies.items()},
             halves=self.halves and Halves(self.halves.mm[one]),
+            counted=None if self.counted is None else self.counted[one],
         )
 
     def summary(self, start: int | None = None) -> str:
@@ -271,6 +275,8 @@ class RegistrationResult:
         if self.halves is not None and (worst := self.halves.worst(start)) is not None:
             agree = "disagree by" if self.status[start] is Status.INCONSISTENT else "agree to"
             lines.append(f"halves of the image {agree} {worst[1]:.2f} mm in plane (worst: the {worst[0]} one)")
+        if self.counted is not None and (share := self.counted[start].item()) < 0.995:
+            lines.append(f"{share:.0%} of the image counted: the rest shows the patient beyond the CT")
         lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
         return "\n".join(lines)
 
@@ -294,6 +300,8 @@ class RegistrationResult:
                 "of": "how far halves of the image alone move the pose in plane",
                 **{f"{name} (mm)": _finite(mm) for name, mm in pairs},
             }
+        if self.counted is not None:
+            outcome["share counted"] = _finite(self.counted[start].item())
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}

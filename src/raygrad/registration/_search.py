@@ -41,6 +41,7 @@ def search(
     stages: Sequence[Stage] | None = None,
     similarity: Similarity | Metric | None = None,
     response: str = "log",
+    coverage: bool = True,
     keep: int | None = None,
     poses: int = POSES,
     callback: Callback | None = None,
@@ -61,6 +62,7 @@ def search(
             `search_schedule(keep)`.
         similarity: compared in all stages in place of their own, see `LevenbergMarquardt`.
         response: what X-rays show of line integrals, see `LevenbergMarquardt`.
+        coverage: rays that see the patient beyond the CT do not count, see `LevenbergMarquardt`.
         keep: how many poses to return, if so many are apart and in the running to the end: by default 4, or what the
             last of your own stages keeps.
         poses: how many are scored.
@@ -95,7 +97,7 @@ def search(
     if len(xrays[0].init) != 1:
         raise ValueError(f"Expected one pose as the middle of the search. Got {len(xrays[0].init)}.")
     with torch.no_grad(), watched(callback, progress, "search") as watch:
-        course = CoarseToFine(Task(xrays, structures or {}, geometry, seed, watch, began), response)
+        course = CoarseToFine(Task(xrays, structures or {}, geometry, seed, watch, began), response, coverage)
         candidates = course.candidates(about(course.centre, twists.to(course.centre)))
         promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
         ranked = course.run(promising, schedule)

@@ -45,6 +45,9 @@ class LevenbergMarquardt(Method):
             For raw, saturated or scattered fluoroscopy, and what is opaque. "curve": any monotone curve of them, such
             as a display's; the X-ray grows with them, bone bright. c and the curve are fitted for every candidate,
             anew at every stage and, in robust ones, while the pose moves. Saturated pixels pull at nothing.
+        coverage: rays that see the patient beyond the CT do not count: above, below or beside what was scanned, where
+            he presumably goes on. Renewed with the pose at every stage; `RegistrationResult.counted` has the share of
+            the image that counts. Without, all that the mask shows counts.
 
     Raises:
         TypeError, ValueError: stages or numbers that are none, an unknown response; when called, an X-ray that cannot
@@ -59,6 +62,7 @@ class LevenbergMarquardt(Method):
     candidates: int = NEIGHBOURS
     neighbourhood: SearchRanges = NEIGHBOURHOOD
     response: str = "log"
+    coverage: bool = True
 
     def __post_init__(self) -> None:
         if self.stages is not None:
@@ -80,7 +84,7 @@ class LevenbergMarquardt(Method):
         """From every start, and poses around it, to the best pose."""
         motions = spread(self.neighbourhood, self.candidates, task.seed)
         with torch.no_grad():
-            course = CoarseToFine(task, self.response)
+            course = CoarseToFine(task, self.response, self.coverage)
             default = default_schedule() if task.models is None else scene_schedule()
             around = course.candidates(about(course.centre, motions.to(course.centre)))
             return conclude(course, course.run(around, self.schedule(default)))
