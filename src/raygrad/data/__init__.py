@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 # Lent to other rooms; not for users.
+from raygrad.data._beyond import patient_beyond as patient_beyond
 from raygrad.data._density import interpolate_log_log as interpolate_log_log
 from raygrad.data._density import water_and_bone as water_and_bone
 from raygrad.data._dicom import header_of as header_of

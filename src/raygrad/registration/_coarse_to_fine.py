@@ -14,13 +14,14 @@ from raygrad.march import Bodies
 from raygrad.pose import RigidTransform
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.belonging import Belonging
+from raygrad.registration._problem.coverage import Beyond, counting, covered, show_its_end
 from raygrad.registration._problem.ct import AS_GIVEN, CTs
 from raygrad.registration._problem.model import models_of_cts
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.pyramid import shrink_factor, shrink_image
 from raygrad.registration._problem.response import as_shown, saturation
 from raygrad.registration._problem.robust import trusted_pixels
-from raygrad.registration._problem.similarity import LocalCorrelation
+from raygrad.registration._problem.similarity import GradientCorrelation, LocalCorrelation
 from raygrad.registration._problem.subpixels import Subpixels
 from raygrad.registration._problem.told import LESS, as_given, not_told, without
 from raygrad.registration._result import CTSeen
@@ -41,6 +42,9 @@ COMPARED_PIXELS, DECIDED_PIXELS = 50, 100
 """Forms of the CT are compared before the first stage that is so fine, and once more from better poses."""
 FITS, FITTED_MM = 8, 0.05
 """The same where it fits a response, which makes up for a part of what a pose is off."""
+
+EDGES, JUDGED_PIXELS = Stage(50, GradientCorrelation(), iterations=0, tolerance=0.0, renderer="joseph"), 100
+"""Where it is judged whether the patient ends with the CT in an X-ray, and from how fine images on."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class CoarseToFine:
         response: what X-rays show of line integrals: one of `RESPONSES`.
         xrays: of the task, as they are compared.
         saturated: what each X-ray shows where it is.
+        beyond: the patient beyond each X-ray's CT, whose rays do not count; None where all count.
         models: what moves, together and apart.
         model: what moves by now.
         centre: of the CT, or the main body of a scene, in mm of the world: what poses turn about.
@@ -90,13 +95,14 @@ class CoarseToFine:
         cut_short: and did so before the last stage.
     """
 
-    def __init__(self, task: Task, response: str = "log", clean_ct: bool = False) -> None:
+    def __init__(self, task: Task, response: str = "log", clean_ct: bool = False, coverage: bool = True) -> None:
         if task.unknowns.columns:
             for xray in task.xrays:
                 xray.detector.intrinsics.check_cone(f"unknown intrinsics ({', '.join(task.unknowns.names)})")
         self.task, self.response = task, response
         self.xrays = [replace(x, image=as_shown(x.image, x.weights[None, None], response)) for x in task.xrays]
         self.saturated = [saturation(x.image, x.weights[None, None]) for x in self.xrays]
+        self.beyond = [Beyond.of(x.drr) if coverage else None for x in task.xrays]
         # Now, so that what is wrong with structures is said before anything iterates.
         self.models = models_of_cts(task.xrays, task.structures, task.rigid) if task.models is None else task.models
         self.model = self.models.together
@@ -236,6 +242,7 @@ class CoarseToFine:
                 self.xrays, self.distances, model.bodies, self.saturated, strict=True
             )
         ]
+        xrays = self._covered(xrays, candidates, stage)
         noise = self.centre.new_zeros(len(candidates.start))
         geometry = self.unknowns if stage.calibrate else UnknownGeometry()
         problem = PoseProblem(
@@ -260,6 +267,24 @@ class CoarseToFine:
             cost = free.linearise(candidates.states).cost.clamp_min(LEAST_COST)
             problem = replace(problem, noise=cost / pixels * (LESS if len(xrays) == 1 else 1.0))
         return problem
+
+    def _covered(self, xrays: list[ScaledXRay], candidates: Candidates, stage: Stage) -> list[ScaledXRay]:
+        """What the CT covers of a stage's X-rays; all of those that show it ending where it does."""
+        if all(beyond is None for beyond in self.beyond):
+            return xrays
+        calibrated, main = bool(self.task.unknowns.columns), self.model.main
+        seen = [
+            covered(xray, beyond, candidates.states, view, main, calibrated)
+            for view, (xray, beyond) in enumerate(zip(xrays, self.beyond, strict=True))
+        ]
+        too_coarse = stage == EDGES or (stage.pixels < JUDGED_PIXELS and stage.iterations)
+        if too_coarse or all(one.unmasked is None for one in seen):
+            return seen
+        judged, states = self.problem(candidates, EDGES), candidates.states.renumbered()
+        return [
+            counting(one, whole, show_its_end(judged, states, view))
+            for view, (one, whole) in enumerate(zip(seen, xrays, strict=True))
+        ]
 
     def _scaled(
         self, xray: PreparedXRay, distance: float, candidates: Candidates, stage: Stage, bodies: Bodies

@@ -11,6 +11,7 @@ from raygrad.pose import RigidTransform
 from raygrad.registration._body_results import UNDETERMINED_MM, results_of_bodies
 from raygrad.registration._coarse_to_fine import CoarseToFine, Refined
 from raygrad.registration._prepared import beams_of
+from raygrad.registration._problem.coverage import counted_in
 from raygrad.registration._problem.halves import disagreements
 from raygrad.registration._problem.pose_problem import PoseProblem, States
 from raygrad.registration._problem.similarity import GradientCorrelation, Similarity
@@ -86,6 +87,7 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
         structures={name: bodies[name].poses for name in course.task.structures if name in bodies},
         bodies=bodies,
         halves=halves,
+        counted=counted_in(problem.xrays, states),
         beams=beams_of(course.xrays, poses) if course.task.models is None else (),
         ct=course.ct,
         kept=course.kept,

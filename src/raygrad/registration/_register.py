@@ -179,5 +179,5 @@ def _of_a_search(method: Method) -> dict[str, Any]:
             "Expected no candidates about each start for a search, which draws poses of its own: raygrad.search has "
             f"'poses' and 'ranges'. Got {method}."
         )
-    taken = ("stages", "similarity", "response", "clean_ct")
+    taken = ("stages", "similarity", "response", "clean_ct", "coverage")
     return {name: getattr(method, name) for name in taken}

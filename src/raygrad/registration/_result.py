@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from raygrad._progress import Iteration, Status
-from raygrad.geometry import name_view, positioner_angles
 from raygrad.data import Volume
+from raygrad.geometry import name_view, positioner_angles
 from raygrad.pose import RigidTransform
 from raygrad.types import Scores
 
@@ -252,6 +252,8 @@ class RegistrationResult:
         ct: which form of the CT the X-rays were compared with; None where there was nothing to choose.
         kept: names of the unknown intrinsics that one image does not tell from the pose, or would drive far from what
             is known of them: they stay as they were given, and `uncertainty` has what that leaves open.
+        counted: the share of the image, of what the mask shows, whose rays see no more of the patient than the CT has
+            (start,): the others do not count. Of several views the mean; None where all of it counts.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -267,6 +269,7 @@ class RegistrationResult:
     beams: tuple[Float[Tensor, "start 3"], ...] = ()
     ct: CTSeen | None = None
     kept: tuple[str, ...] = ()
+    counted: Scores | None = None
 
     @property
     def pose(self) -> RigidTransform:
@@ -300,6 +303,7 @@ class RegistrationResult:
             bodies={name: body.only(start) for name, body in self.bodies.items()},
             halves=self.halves and Halves(self.halves.mm[one]),
             beams=tuple(beam[one] for beam in self.beams),
+            counted=None if self.counted is None else self.counted[one],
         )
 
     def view_names(self, start: int | None = None) -> tuple[str, ...]:
@@ -328,6 +332,8 @@ class RegistrationResult:
             lines.append(self.ct.summary())
         if self.kept:
             lines.append(f"as given, as one image does not tell it from the pose: {', '.join(self.kept)}")
+        if self.counted is not None and (share := self.counted[start].item()) < 0.995:
+            lines.append(f"{share:.0%} of the image counted: the rest shows the patient beyond the CT")
         lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
         return "\n".join(lines)
 
@@ -361,6 +367,8 @@ class RegistrationResult:
             outcome["as given"] = list(self.kept)
         if self.ct is not None:
             outcome["ct"] = self.ct.outcome()
+        if self.counted is not None:
+            outcome["share counted"] = _finite(self.counted[start].item())
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}

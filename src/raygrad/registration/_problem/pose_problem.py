@@ -80,6 +80,8 @@ class ScaledXRay:
         weights: how much each of its pixels counts, (entry or 1, 1, height, width).
         response: what it makes of line integrals; None for themselves.
         saturated: what it shows where it is.
+        unmasked: the weights of all that its mask shows, where the CT covers a part of that alone; None where all.
+        counted: the share of that which it covers, of each entry.
     """
 
     detector: Detector
@@ -90,6 +92,8 @@ class ScaledXRay:
     weights: Float[Tensor, "#entry 1 height width"]
     response: Response | None = None
     saturated: float = -torch.inf
+    unmasked: Float[Tensor, "1 1 height width"] | None = None
+    counted: Float[Tensor, " covered"] | None = None
 
     def shown(self, stack: Float[Tensor, "batch stack height width"], entry: Tensor) -> Tensor:
         """Line integrals of entries, and their derivatives, as the X-ray shows them."""
