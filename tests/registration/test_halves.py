@@ -18,11 +18,11 @@ from raygrad.registration import (
     prepare_xrays,
     register,
 )
+from raygrad.registration._agreement import PARTS
 from raygrad.registration._coarse_to_fine import CoarseToFine
 from raygrad.registration._outcome import APART_MM
 from raygrad.registration._problem import halves as halves
-from raygrad.registration._problem.halves import _least_share, disagreements
-from raygrad.registration._result import HALVES
+from raygrad.registration._problem.halves import disagreements, least_share
 from raygrad.registration._task import Task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -75,9 +75,10 @@ def take(subject, pose=AP):
 def test_halves_agree_on_a_patient_who_kept_still(subject):
     result = register(take(subject), make_drr(subject), off(AP), stages=STAGES, candidates=1)
     assert result.status == (Status.CONVERGED,)
-    assert result.halves.mm.shape == (1, len(HALVES))
+    assert result.halves.mm.shape == (1, len(PARTS))
     assert result.halves.worst()[1] < 0.05
-    assert "halves of the image agree to 0.00 mm in plane" in result.summary()
+    assert result.halves.moved_most() is None
+    assert "parts of the image agree to 0.00 mm in plane" in result.summary()
 
 
 @pytest.mark.parametrize("views", [1, 2])
@@ -88,12 +89,22 @@ def test_a_patient_who_breathed_is_inconsistent(subject, breathed, views):
     result = register(xrays, drrs, start, stages=STAGES, candidates=1)
     assert result.status == (Status.INCONSISTENT,) * 2
     assert not result.converged.any()
-    half, mm = result.halves.worst(1)
-    assert half in ("upper", "lower")
+    part, mm = result.halves.worst(1)
+    assert "upper" in part or "lower" in part
     assert mm > 1.5 * APART_MM
-    assert f"halves of the image disagree by {mm:.2f} mm" in result.summary(1)
-    assert result.outcome(1)["halves"][f"{half} (mm)"] == pytest.approx(mm, rel=1e-4)
+    half, moved = result.halves.moved_most(1)
+    assert half in ("upper", "lower")
+    assert moved > 1.2
+    assert f"parts of the image disagree by {mm:.2f} mm" in result.summary(1)
+    assert f"the {half} half alone moves the pose by {moved:.1f} mm" in result.summary(1)
+    told = result.outcome(1)["halves"]
+    assert told[f"{part} (mm)"] == pytest.approx(mm, rel=1e-4)
+    assert told["pose moved by one half alone"][f"{half} (mm)"] == pytest.approx(moved, rel=1e-4)
     assert torch.equal(result.only(1).halves.mm, result.halves.mm[1:])
+    # What lies lower in the X-ray than the pose puts it is pointed down to.
+    lower = result.halves.shifts[1, 0, PARTS.index("lower")]
+    upper = result.halves.shifts[1, 0, PARTS.index("upper")]
+    assert lower[1] > 0 > upper[1]
 
 
 def test_starts_that_did_not_converge_are_not_asked(subject):
@@ -143,10 +154,10 @@ def test_every_half_of_a_right_image_tells_the_way_back(subject, geometry):
 def test_a_half_that_sees_too_little_is_not_asked(subject, monkeypatch):
     """What is least told of is a direction, whatever the units of the axes."""
     whole = torch.tensor([[[4.0, 1.0], [1.0, 900.0]]], dtype=DOUBLE)
-    assert _least_share(0.3 * whole, whole).item() == pytest.approx(0.3)
+    assert least_share(0.3 * whole, whole).item() == pytest.approx(0.3)
     turn = torch.tensor([[0.6, 0.8], [-0.8, 0.6]], dtype=DOUBLE)
     part = turn @ torch.diag(torch.tensor([0.5, 0.001], dtype=DOUBLE)) @ turn.mT
-    assert _least_share(part[None], torch.eye(2, dtype=DOUBLE)[None]).item() == pytest.approx(0.001)
+    assert least_share(part[None], torch.eye(2, dtype=DOUBLE)[None]).item() == pytest.approx(0.001)
     monkeypatch.setattr(halves, "LEAST_TOLD", 0.9)
     assert disagreements(*problem_of(subject, [AP], torch.eye(4, dtype=DOUBLE))).isnan().all()
 

@@ -25,8 +25,9 @@ ADVICE = {
     Status.OUT_OF_ITERATIONS: "It was still moving. Go on from where it stopped: --init {pose}",
     Status.AMBIGUOUS: "Another pose fits as well, or a direction stays open. Add an X-ray from another direction, or "
     "start closer to the truth.",
-    Status.INCONSISTENT: "Parts of the image tell different motions: breathing, another patient or posture, a wrong "
-    "--sdd or --delx. Register what is rigid: --rigid spine (with --labelmap), or hide the rest with --mask.",
+    Status.INCONSISTENT: "Parts of the image tell different motions (see halves.png): breathing, another patient "
+    "or posture, a wrong --sdd or --delx. Register what is rigid: --rigid spine (with --labelmap), or hide the rest with "
+    "--mask.",
     Status.NO_MATCH: "The images do not match: start closer or search (--search view, or sphere); check that bone is "
     "bright in overlay.png (else --values), --sdd, --delx and --orientation; hide what the CT lacks with --mask.",
 }

@@ -85,3 +85,6 @@ __all__ = [
     "BallCalibration",
     "Registration",
 ]
+
+# Lent to other rooms; not for users.
+from raygrad.registration._agreement import APART_MM as APART_MM

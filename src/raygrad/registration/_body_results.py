@@ -30,7 +30,6 @@ def results_of_bodies(
     found, told = {}, at.normal
     if problem.belonging is not None:
         told = told - problem.belonging.linearise(states.entry, states.motions, told.shape[1]).normal
-        at = problem.belonging.believed(states.entry, states.motions, at)
     covariance = estimate_covariance(at)
     for body, name in enumerate(model.names):
         if name:

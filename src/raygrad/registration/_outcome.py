@@ -8,16 +8,19 @@ from torch import Tensor
 
 from raygrad._progress import Status
 from raygrad.pose import RigidTransform
+from raygrad.registration._agreement import APART_MM, Halves
 from raygrad.registration._body_results import UNDETERMINED_MM, results_of_bodies
 from raygrad.registration._coarse_to_fine import CoarseToFine, Refined
 from raygrad.registration._prepared import beams_of
 from raygrad.registration._problem.coverage import counted_in
 from raygrad.registration._problem.halves import disagreements
+from raygrad.registration._problem.model_error import with_model_error
+from raygrad.registration._problem.parts import Parts, agreement
 from raygrad.registration._problem.pose_problem import PoseProblem, States
 from raygrad.registration._problem.similarity import GradientCorrelation, Similarity
 from raygrad.registration._problem.told import IN_PLANE_MM, KEPT_IN_PLANE_MM, in_plane, jointly
 from raygrad.registration._problem.uncertainty import estimate_uncertainty
-from raygrad.registration._result import HALVES, Halves, RegistrationResult
+from raygrad.registration._result import RegistrationResult
 from raygrad.registration._schedule import Stage
 from raygrad.registration._solver.candidates import leaders, rows_of_starts
 
@@ -30,12 +33,8 @@ pixel: right poses have more than 0.91, spoilt images included; where a registra
 than 0.76, and 0.81 for a view from behind, mirrored.
 """
 HALVED_PIXELS = 100
-APART_MM = 0.8
-"""Halves of the image are inconsistent where one alone moves the pose further in plane.
-
-Measured on X-rays of a chest CT by a simulator that shares no code with raygrad: of right poses 0.03 to 0.3 mm, 0.55
-where the CT has a table that the X-ray lacks; where the diaphragm had moved by 10 mm, 1.07 mm and more.
-"""
+BEYOND_CHANCE = 2.0
+"""Noise is set aside up to so many standard deviations."""
 EQUAL = 1.1
 """A pose is as good as another whose score lacks at most so many times less to 1."""
 
@@ -51,7 +50,8 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     """A result with an entry for every candidate."""
     match = course.problem(candidates, LOOK).score(candidates.states.renumbered())
     problem, states = course.last_problem, candidates.states
-    main, at = course.model.main, candidates.at
+    main = course.model.main
+    at, parts = with_model_error(problem, states, candidates.at, main)
     known_by_one = len(problem.xrays) == 1 and bool(course.task.unknowns.columns)
     if known_by_one:
         problem = replace(problem, geometry=course.task.unknowns)
@@ -67,11 +67,8 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     ends = (match, candidates.settled, candidates.stuck, rivalled.cpu() | vague, interrupted)
     views = range(len(problem.xrays))
     status = tuple(_decide(*end) for end in zip(*(values.tolist() for values in ends), strict=True))
-    halves = _halves(course, candidates, [end is Status.CONVERGED for end in status])
-    if halves is not None:
-        worst = [halves.worst(entry) for entry in range(len(states))]
-        torn = [half is not None and half[1] > APART_MM for half in worst]
-        status = tuple(Status.INCONSISTENT if is_torn else end for end, is_torn in zip(status, torn, strict=True))
+    halves, torn = _halves(course, candidates, parts, [end is Status.CONVERGED for end in status])
+    status = tuple(Status.INCONSISTENT if is_torn else end for end, is_torn in zip(status, torn.tolist(), strict=True))
     sure = tuple(end in (Status.CONVERGED, Status.AMBIGUOUS) for end in status)  # ambiguous for the main body's sake
     sure = tuple(end and not rival for end, rival in zip(sure, rivalled.tolist(), strict=True))
     bodies = results_of_bodies(course.model, problem, states, at, sure)
@@ -94,21 +91,27 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     )
 
 
-def _halves(course: CoarseToFine, candidates: Refined, asked: list[bool]) -> Halves | None:
-    """Whether halves of the image agree, of the candidates that are asked."""
+def _halves(
+    course: CoarseToFine, candidates: Refined, parts: Parts | None, asked: list[bool]
+) -> tuple[Halves | None, Tensor]:
+    """Whether parts of the image agree, of the candidates that are asked, and which are inconsistent.
+
+    Of these also how far one half alone moves the pose.
+    """
     similarity = course.last_problem.similarity
-    if not any(asked) or not isinstance(similarity, Similarity):
-        return None
+    if not any(asked) or not isinstance(similarity, Similarity) or parts is None:
+        return None, torch.zeros(len(asked), dtype=torch.bool)
     chosen = torch.tensor(asked)
-    some = candidates[chosen.to(candidates.start.device)]
-    # What was calibrated stays as it was found, and counts.
-    problem = course.problem(some, Stage(HALVED_PIXELS, similarity, iterations=0, tolerance=0.0))
-    problem = replace(problem, geometry=course.task.unknowns, belonging=None)
-    where_seen = course.model.at_rest is not None
-    apart = disagreements(problem, some.states.renumbered(), course.model.main, where_seen)
-    mm = torch.full((len(asked), len(HALVES)), torch.nan, dtype=torch.float64)
-    mm[chosen] = apart.cpu().double()
-    return Halves(mm)
+    torn, given = agreement(parts, ~chosen, APART_MM, BEYOND_CHANCE)
+    if torn.any():
+        some = candidates[torn.to(candidates.start.device)]
+        # What was calibrated stays as it was found, and counts.
+        problem = course.problem(some, Stage(HALVED_PIXELS, similarity, iterations=0, tolerance=0.0))
+        problem = replace(problem, geometry=course.task.unknowns, belonging=None)
+        where_seen = course.model.at_rest is not None
+        alone = disagreements(problem, some.states.renumbered(), course.model.main, where_seen).cpu().double()
+        given.alone_mm[torn] = alone
+    return given, torn
 
 
 def _decide(match: float, settled: bool, stuck: bool, rivalled: bool, interrupted: bool = False) -> Status:

@@ -15,6 +15,8 @@ from raygrad._progress import Iteration, Status
 from raygrad.data import Volume
 from raygrad.geometry import name_view, positioner_angles
 from raygrad.pose import RigidTransform
+from raygrad.registration._agreement import HALVES as HALVES
+from raygrad.registration._agreement import Halves as Halves
 from raygrad.types import Scores
 
 
@@ -81,32 +83,6 @@ class Uncertainty:
         variances, motions = torch.linalg.eigh(self.covariance[start] * scale[:, None] * scale)
         motion = motions[:, -1]
         return motion * motion[motion.abs().argmax()].sign(), variances[-1].clamp_min(0).sqrt().item()
-
-
-HALVES = ("upper", "lower", "left", "right")
-"""Of the image as it is shown: row 0 is above, column 0 at the left."""
-
-
-@dataclass(frozen=True)
-class Halves:
-    """Whether halves of the image tell the same pose as the whole, of every start that converged.
-
-    Attributes:
-        mm: how far each of `HALVES` alone, of all views together, moves the CT, or the main body of a scene, across the
-            rays, on average (start, 4), on the CPU. NaN for starts that did not converge, and for halves that see too
-            little.
-    """
-
-    mm: Float[Tensor, "start half"]
-
-    def worst(self, start: int = 0) -> tuple[str, float] | None:
-        """The half that disagrees most with the whole image, and by how many mm; None if no half could be asked.
-
-        Args:
-            start: of which start.
-        """
-        known = {name: mm for name, mm in zip(HALVES, self.mm[start].tolist(), strict=True) if math.isfinite(mm)}
-        return max(known.items(), key=lambda half: half[1]) if known else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +222,8 @@ class RegistrationResult:
             were known.
         structures: the poses of every view for each structure that moved by itself, by its name.
         bodies: what became of each body of a scene, or of each structure, by its name.
-        halves: whether halves of the image agree; None for methods that do not ask, and where no start converged.
+        halves: whether halves and quarters of the image agree; None for methods that do not ask, and where no start
+            converged.
         beams: which way every view looks, from the source to the detector (start, 3), unit vectors in the CT's world;
             empty for scenes, and methods that do not say.
         ct: which form of the CT the X-rays were compared with; None where there was nothing to choose.
@@ -301,7 +278,7 @@ class RegistrationResult:
             intrinsics=tuple({name: values[one] for name, values in view.items()} for view in self.intrinsics),
             structures={n: tuple(RigidTransform(p[one]) for p in poses) for n, poses in self.structures.items()},
             bodies={name: body.only(start) for name, body in self.bodies.items()},
-            halves=self.halves and Halves(self.halves.mm[one]),
+            halves=self.halves and self.halves.only(start),
             beams=tuple(beam[one] for beam in self.beams),
             counted=None if self.counted is None else self.counted[one],
         )
@@ -325,9 +302,8 @@ class RegistrationResult:
             lines.append(_precision(self.uncertainty, start))
             motion, deviation = self.uncertainty.weakest(start)
             lines.append(f"least determined: {_describe(motion)} ({deviation:.2g} mm)")
-        if self.halves is not None and (worst := self.halves.worst(start)) is not None:
-            agree = "disagree by" if self.status[start] is Status.INCONSISTENT else "agree to"
-            lines.append(f"halves of the image {agree} {worst[1]:.2f} mm in plane (worst: the {worst[0]} one)")
+        if self.halves is not None and (line := self.halves.summary(self.status[start] is Status.INCONSISTENT, start)):
+            lines.append(line)
         if self.ct is not None:
             lines.append(self.ct.summary())
         if self.kept:
@@ -358,11 +334,7 @@ class RegistrationResult:
         if self.uncertainty is not None:
             outcome["standard_deviations"] = _deviations(self.uncertainty, start, "the isocentre")
         if self.halves is not None and self.halves.worst(start) is not None:
-            pairs = zip(HALVES, self.halves.mm[start].tolist(), strict=True)
-            outcome["halves"] = {
-                "of": "how far halves of the image alone move the pose in plane",
-                **{f"{name} (mm)": _finite(mm) for name, mm in pairs},
-            }
+            outcome["halves"] = self.halves.outcome(start)
         if self.kept:
             outcome["as given"] = list(self.kept)
         if self.ct is not None:

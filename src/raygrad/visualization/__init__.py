@@ -1,6 +1,7 @@
 """Pictures of X-ray images and of what is seen in them."""
 
 from raygrad.visualization._cut_out import plot_cut_out as plot_cut_out
+from raygrad.visualization._halves import plot_halves as plot_halves
 from raygrad.visualization._images import plot_drr as plot_drr
 from raygrad.visualization._images import plot_img_and_mask as plot_img_and_mask
 from raygrad.visualization._images import plot_mask as plot_mask
@@ -25,6 +26,7 @@ __all__ = [
     "plot_overlay",
     "plot_difference",
     "plot_convergence",
+    "plot_halves",
     "animate",
     "plot_landscape",
     "plot_landscape_maps",

@@ -15,6 +15,7 @@ from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
 from raygrad.registration import RegistrationResult
 from raygrad.types import Images
+from raygrad.visualization._halves import plot_halves
 from raygrad.visualization._registration import animate, plot_convergence, plot_difference, plot_overlay
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ def save_registration(
     """Write pictures of a result's best start into a folder, and the trace of all, each file whole or not at all.
 
     `overlay.png` shows the X-ray with what its mask hides, and under the rendered image before and after,
-    `difference.png` what is left, `convergence.png` the way there and `convergence.gif` the same as a film; `trace.csv`
-    has it in numbers.
+    `difference.png` what is left, `halves.png`, where the start converged or its parts are inconsistent, which of them
+    disagree and by how much (`plot_halves`), `convergence.png` the way there and `convergence.gif` the same as a film;
+    `trace.csv` has it in numbers.
 
     Args:
         folder: it exists.
@@ -101,6 +103,8 @@ def save_registration(
         "difference.png": _draw_difference(rows),
         "convergence.png": _draw_convergence(result),
     }
+    if result.halves is not None and result.halves.worst(start) is not None:
+        drawn["halves.png"] = _draw_halves(xrays, result, start, titles)
     with written_whole(folder / "trace.csv") as unfinished:
         result.save_trace(unfinished)
     for name, figure in drawn.items():
@@ -153,6 +157,14 @@ def _draw_difference(rows: Sequence[tuple[Images, Images, Images, Mask | None, s
         rendered = torch.cat([before, after])
         titles = [f"{title} minus start", f"{title} minus registered, colours alike"]
         plot_difference(xray.expand_as(rendered), rendered, title=titles, axs=row, mask=mask)
+    return figure
+
+
+def _draw_halves(xrays: Sequence[Images], result: RegistrationResult, start: int, titles: Sequence[str]) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6 * len(xrays), 6.6), layout="constrained")
+    plot_halves(xrays, result, start, titles, figure.subplots(1, len(xrays), squeeze=False))
     return figure
 
 

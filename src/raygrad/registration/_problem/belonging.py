@@ -1,7 +1,7 @@
 """What is known of a structure beforehand: that it lies about where the CT has it within the patient."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -12,9 +12,6 @@ from raygrad.pose import se3_log_map
 from raygrad.registration._problem.linkage import Motions, carry
 from raygrad.registration._solver.levenberg_marquardt import Linearisation
 
-DOUBT, LESS = 10.0, 30.0
-"""Deviations by residuals alone are so many times too small, and an image counts for so much less beside a prior: see
-`told`."""
 NARROWED = 0.7
 """A body is determined if its deviation along every motion is below so many times the prior's."""
 MOVES_MM, MOVES_DEG = 10.0, 5.0
@@ -70,17 +67,6 @@ class Belonging:
             # A motion that is drawn from the prior pulls by so much.
             scatter = scatter + self.noise[entry, None, None].to(motions) * own
         return Linearisation(cost, gradient, normal, scatter, torch.zeros_like(cost))
-
-    def believed(self, entry: Tensor, motions: Motions, at: Linearisation) -> Linearisation:
-        """The same linearisation with a scatter by which images say as little as they should beside the prior.
-
-        Args:
-            entry: of the states.
-            motions: of every body.
-            at: what images and prior say there.
-        """
-        prior = self.linearise(entry, motions, at.gradient.shape[1])
-        return replace(at, scatter=DOUBT**2 * (at.scatter - prior.scatter) + prior.scatter)
 
     def is_narrowed(self, covariance: Float[Tensor, "start 6 6"]) -> list[bool]:
         """Whether images tell more than the prior of every motion of a body.

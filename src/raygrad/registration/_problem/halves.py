@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from raygrad.pose import RigidTransform
+from raygrad.registration._agreement import HALVES
 from raygrad.registration._problem.comparison import ByFeatures
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States, Steps
 from raygrad.registration._problem.robust import trusted_pixels
-from raygrad.registration._result import HALVES
 from raygrad.registration._solver.levenberg_marquardt import Linearisation, minimise
 from raygrad.types import Images
 
@@ -80,7 +80,7 @@ def disagreements(
         ).sum(0)
         if not (far > SUSPECT_MM).any():
             break
-    least = _least_share(tells, normal[entries])
+    least = least_share(tells, normal[entries])
     return torch.where((least > LEAST_TOLD) & ~empty, far, torch.nan).reshape(halves, count).T
 
 
@@ -129,7 +129,7 @@ def _halved(xray: ScaledXRay, states: States, told: Images) -> tuple[ScaledXRay,
     return replace(xray, rig=xray.rig[entries], weights=parts, response=response), empty.flatten()
 
 
-def _least_share(
+def least_share(
     part: Float[Tensor, "batch unknown unknown"], whole: Float[Tensor, "batch unknown unknown"]
 ) -> Float[Tensor, " batch"]:
     """The least share of a matrix, along any direction, that a part of it has."""

@@ -212,6 +212,12 @@ class PoseProblem:
         """Scores as users know them: those of their own metric, where there is one."""
         return self.comparison.in_users_words(score)
 
+    def prior_scatter(self, states: States) -> Float[Tensor, "batch unknown unknown"]:
+        """What the pull of the known geometry owes to chance: the truth departs from it by its deviations."""
+        precision = self._precision[states.entry]
+        variance = functional.pad(precision * self.noise[states.entry, None], (self._block_sizes[0], 0))
+        return torch.diag_embed(variance)
+
     def responding(self, states: States, response: str) -> "PoseProblem":
         """The same problem with responses fitted to what the states see: one of `RESPONSES`, see there."""
         if response == "log":
