@@ -76,7 +76,7 @@ class CoarseToFine:
         radius: root mean square distance of its points from its centre in mm.
         distances: of every view's sources from there, typically, in mm.
         trace: all iterations so far.
-        last_problem: that of the stage that came last.
+        last_problem, last_stage: those of the stage that came last.
         stopped: the callback has ended the run.
         cut_short: and did so before the last stage.
     """
@@ -123,6 +123,7 @@ class CoarseToFine:
 
     def refine(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
         """Take candidates through one stage."""
+        self.last_stage = stage
         if stage.apart:
             candidates = self._take_apart(candidates)
         rounds, least = (ROUNDS, TRUSTED_MM) if self.response == "log" else (FITS, FITTED_MM)

@@ -177,4 +177,9 @@ def _of_a_search(method: Method) -> dict[str, Any]:
             "Expected no candidates about each start for a search, which draws poses of its own: raygrad.search has "
             f"'poses' and 'ranges'. Got {method}."
         )
-    return {"stages": method.stages, "similarity": method.similarity, "response": method.response}
+    return {
+        "stages": method.stages,
+        "similarity": method.similarity,
+        "response": method.response,
+        "advise": method.advise,
+    }

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from raygrad._progress import Iteration, Status
 from raygrad.pose import RigidTransform
+from raygrad.registration._doubts.told import Advice, Rival
 from raygrad.types import Scores
 
 
@@ -214,6 +215,10 @@ class RegistrationResult:
         structures: the poses of every view for each structure that moved by itself, by its name.
         bodies: what became of each body of a scene, or of each structure, by its name.
         halves: whether halves of the image agree; None for methods that do not ask, and where no start converged.
+        rivals: of every start, what matches as well as its pose, where it would have converged otherwise, and what
+            matches better with the X-ray read another way; empty for methods that do not ask.
+        advice: of every start, what was tried where nothing matched: of the best one, if none converged. Empty for
+            methods that do not ask, and where some start matched.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -226,6 +231,8 @@ class RegistrationResult:
     structures: dict[str, tuple[RigidTransform, ...]] = field(default_factory=dict)
     bodies: dict[str, BodyResult] = field(default_factory=dict)
     halves: Halves | None = None
+    rivals: tuple[tuple[Rival, ...], ...] = ()
+    advice: tuple[Advice | None, ...] = ()
 
     @property
     def pose(self) -> RigidTransform:
@@ -258,6 +265,8 @@ class RegistrationResult:
             structures={n: tuple(RigidTransform(p[one]) for p in poses) for n, poses in self.structures.items()},
             bodies={name: body.only(start) for name, body in self.bodies.items()},
             halves=self.halves and Halves(self.halves.mm[one]),
+            rivals=self.rivals[one],
+            advice=self.advice[one],
         )
 
     def summary(self, start: int | None = None) -> str:
@@ -271,6 +280,10 @@ class RegistrationResult:
         if self.halves is not None and (worst := self.halves.worst(start)) is not None:
             agree = "disagree by" if self.status[start] is Status.INCONSISTENT else "agree to"
             lines.append(f"halves of the image {agree} {worst[1]:.2f} mm in plane (worst: the {worst[0]} one)")
+        if self.rivals:
+            lines += [f"as good or better: {rival.name} (score {rival.score:.4f})" for rival in self.rivals[start]]
+        if self.advice and (advice := self.advice[start]) is not None:
+            lines.append(advice.summary())
         lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
         return "\n".join(lines)
 
@@ -294,6 +307,10 @@ class RegistrationResult:
                 "of": "how far halves of the image alone move the pose in plane",
                 **{f"{name} (mm)": _finite(mm) for name, mm in pairs},
             }
+        if self.rivals and self.rivals[start]:
+            outcome["rivals"] = [rival.outcome() for rival in self.rivals[start]]
+        if self.advice and (advice := self.advice[start]) is not None:
+            outcome["advice"] = advice.outcome()
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}

@@ -8,8 +8,9 @@ import torch
 
 from raygrad.geometry import about
 from raygrad.registration._coarse_to_fine import CoarseToFine
+from raygrad.registration._doubts.doubted import doubted
 from raygrad.registration._method import Method
-from raygrad.registration._outcome import conclude
+from raygrad.registration._outcome import best_of_starts, conclude
 from raygrad.registration._problem.response import RESPONSES
 from raygrad.registration._problem.similarity import Metric, Similarity
 from raygrad.registration._result import RegistrationResult
@@ -45,6 +46,7 @@ class LevenbergMarquardt(Method):
             For raw, saturated or scattered fluoroscopy, and what is opaque. "curve": any monotone curve of them, such
             as a display's; the X-ray grows with them, bone bright. c and the curve are fitted for every candidate,
             anew at every stage and, in robust ones, while the pose moves. Saturated pixels pull at nothing.
+        advise: try what would help where nothing matches, see `Advice`.
 
     Raises:
         TypeError, ValueError: stages or numbers that are none, an unknown response; when called, an X-ray that cannot
@@ -59,6 +61,7 @@ class LevenbergMarquardt(Method):
     candidates: int = NEIGHBOURS
     neighbourhood: SearchRanges = NEIGHBOURHOOD
     response: str = "log"
+    advise: bool = True
 
     def __post_init__(self) -> None:
         if self.stages is not None:
@@ -83,4 +86,5 @@ class LevenbergMarquardt(Method):
             course = CoarseToFine(task, self.response)
             default = default_schedule() if task.models is None else scene_schedule()
             around = course.candidates(about(course.centre, motions.to(course.centre)))
-            return conclude(course, course.run(around, self.schedule(default)))
+            found = course.run(around, self.schedule(default))
+            return doubted(course, best_of_starts(found), conclude(course, found), self.advise)
