@@ -93,9 +93,10 @@ def register(
 
     Returns:
         Poses, scores, a status for each start and the way there. Look at the status: a start outside the capture range
-        ends as `Status.NO_MATCH`, one from which two poses fit alike as `Status.AMBIGUOUS`; `bodies` has the poses,
-        joints, uncertainty and status of each body of a scene. No status tells of a wrong sdd or pixel size: a pose at
-        another depth makes up for them, and the images match all the same. Along one parallel beam no image tells a
+        ends as `Status.NO_MATCH`, one from which two poses fit alike as `Status.AMBIGUOUS`; `rivals` names
+        it, and `advice` what would help where nothing matches. `bodies` has the poses, joints, uncertainty and status
+        of each body of a scene. No status tells of an sdd or pixel size a few per cent off: a pose at another depth
+        makes up for them, and the images match all the same. Along one parallel beam no image tells a
         depth: that of the start stays, `uncertainty` has it as unknown, and the status speaks of the other five
         motions.
 

@@ -277,12 +277,20 @@ class _Trials:
         entries, chosen = (torch.tensor(numbers, device=owner.device) for numbers in (list(tops.values()), places))
         closer, own = settled(course, _without_outcome(refined[entries]), CLOSER), self.answers[chosen]
         own = settled(here, own, CLOSER)
-        found = {}
-        for number, place in enumerate(places):
-            if _is_better(closer.at.score[number], own.at.score[number], CLEARLY):
-                pose = one_pose(poses_of(course, closer)[number])
-                found[place] = Rival(name(closer.states.intrinsics[number]), pose, closer.at.score[number].item())
-        return found
+        clear = [
+            number
+            for number in range(len(places))
+            if _is_better(closer.at.score[number], own.at.score[number], CLEARLY)
+        ]
+        if not clear:
+            return {}
+        numbers = torch.tensor(clear, device=owner.device)
+        last = settled(course, _without_outcome(closer[numbers]), replace(self.course.last_stage, calibrate=True))
+        score, poses = course.last_problem.in_users_words(last.at.score), poses_of(course, last)
+        return {
+            places[number]: Rival(name(last.states.intrinsics[n]), one_pose(poses[n]), score[n].item())
+            for n, number in enumerate(clear)
+        }
 
     # --- motions ---
 
