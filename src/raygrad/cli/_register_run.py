@@ -26,7 +26,7 @@ ADVICE = {
     Status.AMBIGUOUS: "Another pose fits as well, or a direction stays open. Add an X-ray from another direction, or "
     "start closer to the truth.",
     Status.INCONSISTENT: "Parts of the image tell different motions (see halves.png): breathing, another patient "
-    "or posture, a wrong --sdd or --delx. Register what is rigid: --rigid spine (with --labelmap), or hide the rest with "
+    "or posture, a wrong --sdd or --delx. Register what is rigid: --rigid spine (with --labelmap), or hide the rest: "
     "--mask.",
     Status.NO_MATCH: "The images do not match: start closer or search (--search view, or sphere); check that bone is "
     "bright in overlay.png (else --values), --sdd, --delx and --orientation; hide what the CT lacks with --mask.",

@@ -7,6 +7,9 @@ from raygrad.registration._balls.calibrate import BallCalibration as BallCalibra
 from raygrad.registration._balls.calibrate import calibrate_from_balls as calibrate_from_balls
 from raygrad.registration._displacements import Displacement as Displacement
 from raygrad.registration._displacements import displacements as displacements
+from raygrad.registration._doubts.told import Advice as Advice
+from raygrad.registration._doubts.told import Rival as Rival
+from raygrad.registration._doubts.told import Trial as Trial
 from raygrad.registration._inputs import prepare_xrays as prepare_xrays
 from raygrad.registration._inputs import to_line_integrals as to_line_integrals
 from raygrad.registration._inspection import RegistrationWarning as RegistrationWarning
@@ -55,6 +58,9 @@ __all__ = [
     "Uncertainty",
     "Halves",
     "CTSeen",
+    "Rival",
+    "Advice",
+    "Trial",
     "AXES",
     "Displacement",
     "displacements",

@@ -90,7 +90,7 @@ class CoarseToFine:
         unknowns: what of the geometry is unknown by now.
         kept: names of the intrinsics that one image does not tell, and that stay as they were given.
         trace: all iterations so far.
-        last_problem: that of the stage that came last.
+        last_problem, last_stage: those of the stage that came last.
         stopped: the callback has ended the run.
         cut_short: and did so before the last stage.
     """
@@ -180,6 +180,7 @@ class CoarseToFine:
 
     def refine(self, candidates: Candidates, stage: Stage, number: int) -> Refined:
         """Take candidates through one stage."""
+        self.last_stage = stage
         if stage.apart:
             candidates = self._take_apart(candidates)
         rounds, least = (ROUNDS, TRUSTED_MM) if self.response == "log" else (FITS, FITTED_MM)

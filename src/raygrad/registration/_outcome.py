@@ -10,7 +10,7 @@ from raygrad._progress import Status
 from raygrad.pose import RigidTransform
 from raygrad.registration._agreement import APART_MM, Halves
 from raygrad.registration._body_results import UNDETERMINED_MM, results_of_bodies
-from raygrad.registration._coarse_to_fine import CoarseToFine, Refined
+from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine, Refined
 from raygrad.registration._prepared import beams_of
 from raygrad.registration._problem.coverage import counted_in
 from raygrad.registration._problem.halves import disagreements
@@ -39,16 +39,26 @@ EQUAL = 1.1
 """A pose is as good as another whose score lacks at most so many times less to 1."""
 
 
+def best_of_starts(candidates: Refined) -> Refined:
+    """The best candidate of every start."""
+    return candidates[leaders(rows_of_starts(candidates.start), candidates.at.score)]
+
+
 def conclude(course: CoarseToFine, candidates: Refined) -> RegistrationResult:
     """The result of the last stage: the best candidate of every start, those close to it as its rivals."""
-    best = leaders(rows_of_starts(candidates.start), candidates.at.score)
     rivals = torch.bincount(candidates.start.cpu()) > 1  # the last stage keeps what is apart and as good
-    return describe(course, candidates[best], rivals)
+    return describe(course, best_of_starts(candidates), rivals)
+
+
+def match_of(course: CoarseToFine, candidates: Candidates, calibrate: bool = False) -> Tensor:
+    """How well the images match where candidates are, and with the geometry found: to be `MATCH` at least."""
+    candidates = Candidates(candidates.start, candidates.states.renumbered())
+    return course.problem(candidates, replace(LOOK, calibrate=calibrate)).score(candidates.states)
 
 
 def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> RegistrationResult:
     """A result with an entry for every candidate."""
-    match = course.problem(candidates, LOOK).score(candidates.states.renumbered())
+    match = match_of(course, candidates)
     problem, states = course.last_problem, candidates.states
     main = course.model.main
     at, parts = with_model_error(problem, states, candidates.at, main)

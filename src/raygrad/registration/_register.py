@@ -98,9 +98,10 @@ def register(
 
     Returns:
         Poses, scores, a status for each start and the way there. Look at the status: a start outside the capture range
-        ends as `Status.NO_MATCH`, one from which two poses fit alike as `Status.AMBIGUOUS`; `bodies` has the poses,
-        joints, uncertainty and status of each body of a scene. No status tells of a wrong sdd or pixel size: a pose at
-        another depth makes up for them, and the images match all the same. Along one parallel beam no image tells a
+        ends as `Status.NO_MATCH`, one from which two poses fit alike as `Status.AMBIGUOUS`; `rivals` names
+        it, and `advice` what would help where nothing matches. `bodies` has the poses, joints, uncertainty and status
+        of each body of a scene. No status tells of an sdd or pixel size a few per cent off: a pose at another depth
+        makes up for them, and the images match all the same. Along one parallel beam no image tells a
         depth: that of the start stays, `uncertainty` has it as unknown, and the status speaks of the other five
         motions.
 
@@ -179,5 +180,5 @@ def _of_a_search(method: Method) -> dict[str, Any]:
             "Expected no candidates about each start for a search, which draws poses of its own: raygrad.search has "
             f"'poses' and 'ranges'. Got {method}."
         )
-    taken = ("stages", "similarity", "response", "clean_ct", "coverage")
+    taken = ("stages", "similarity", "response", "clean_ct", "coverage", "advise")
     return {name: getattr(method, name) for name in taken}

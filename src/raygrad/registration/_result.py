@@ -17,6 +17,7 @@ from raygrad.geometry import name_view, positioner_angles
 from raygrad.pose import RigidTransform
 from raygrad.registration._agreement import HALVES as HALVES
 from raygrad.registration._agreement import Halves as Halves
+from raygrad.registration._doubts.told import Advice, Rival
 from raygrad.types import Scores
 
 
@@ -231,6 +232,10 @@ class RegistrationResult:
             is known of them: they stay as they were given, and `uncertainty` has what that leaves open.
         counted: the share of the image, of what the mask shows, whose rays see no more of the patient than the CT has
             (start,): the others do not count. Of several views the mean; None where all of it counts.
+        rivals: of every start, what matches as well as its pose, where it would have converged otherwise, and what
+            matches better with the X-ray read another way; empty for methods that do not ask.
+        advice: of every start, what was tried where nothing matched: of the best one, if none converged. Empty for
+            methods that do not ask, and where some start matched.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -247,6 +252,8 @@ class RegistrationResult:
     ct: CTSeen | None = None
     kept: tuple[str, ...] = ()
     counted: Scores | None = None
+    rivals: tuple[tuple[Rival, ...], ...] = ()
+    advice: tuple[Advice | None, ...] = ()
 
     @property
     def pose(self) -> RigidTransform:
@@ -281,6 +288,8 @@ class RegistrationResult:
             halves=self.halves and self.halves.only(start),
             beams=tuple(beam[one] for beam in self.beams),
             counted=None if self.counted is None else self.counted[one],
+            rivals=self.rivals[one],
+            advice=self.advice[one],
         )
 
     def view_names(self, start: int | None = None) -> tuple[str, ...]:
@@ -310,6 +319,10 @@ class RegistrationResult:
             lines.append(f"as given, as one image does not tell it from the pose: {', '.join(self.kept)}")
         if self.counted is not None and (share := self.counted[start].item()) < 0.995:
             lines.append(f"{share:.0%} of the image counted: the rest shows the patient beyond the CT")
+        if self.rivals:
+            lines += [f"as good or better: {rival.name} (score {rival.score:.4f})" for rival in self.rivals[start]]
+        if self.advice and (advice := self.advice[start]) is not None:
+            lines.append(advice.summary())
         lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
         return "\n".join(lines)
 
@@ -341,6 +354,10 @@ class RegistrationResult:
             outcome["ct"] = self.ct.outcome()
         if self.counted is not None:
             outcome["share counted"] = _finite(self.counted[start].item())
+        if self.rivals and self.rivals[start]:
+            outcome["rivals"] = [rival.outcome() for rival in self.rivals[start]]
+        if self.advice and (advice := self.advice[start]) is not None:
+            outcome["advice"] = advice.outcome()
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}

@@ -10,6 +10,7 @@ from raygrad.drr import DRR
 from raygrad.geometry import UnknownGeometry, about
 from raygrad.pose import RigidTransform
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
+from raygrad.registration._doubts.doubted import doubted
 from raygrad.registration._inputs import Image, as_list, prepare_xrays
 from raygrad.registration._methods.levenberg_marquardt import LevenbergMarquardt
 from raygrad.registration._outcome import EQUAL, describe
@@ -52,6 +53,7 @@ def search(
     coverage: bool = True,
     keep: int | None = None,
     poses: int | None = None,
+    advise: bool = True,
     callback: Callback | None = None,
     progress: bool = False,
     seed: int = 0,
@@ -79,6 +81,7 @@ def search(
         keep: how many poses to return, if so many are apart and in the running to the end: by default 4, or what the
             last of your own stages keeps.
         poses: how many are scored of `SearchRanges`, by default 8192.
+        advise: try what would help where nothing matches, see `Advice`.
         seed: of the poses. The result is the same for the same seed.
 
     Returns:
@@ -125,7 +128,7 @@ def search(
             promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
         ranked = course.run(promising, schedule)
         ranked = ranked[ranked.at.score.argsort(descending=True, stable=True)[:keep]]
-        return describe(course, ranked, _rivalled(ranked.at.score))
+        return doubted(course, ranked, describe(course, ranked, _rivalled(ranked.at.score)), advise)
 
 
 def default_init(drr: DRR | Sequence[DRR]) -> RigidTransform:

@@ -8,8 +8,9 @@ import torch
 
 from raygrad.geometry import about
 from raygrad.registration._coarse_to_fine import CoarseToFine
+from raygrad.registration._doubts.doubted import doubted
 from raygrad.registration._method import Method
-from raygrad.registration._outcome import conclude
+from raygrad.registration._outcome import best_of_starts, conclude
 from raygrad.registration._problem.response import RESPONSES
 from raygrad.registration._problem.similarity import Metric, Similarity
 from raygrad.registration._result import RegistrationResult
@@ -52,6 +53,7 @@ class LevenbergMarquardt(Method):
         coverage: rays that see the patient beyond the CT do not count: above, below or beside what was scanned, where
             he presumably goes on. Renewed with the pose at every stage; `RegistrationResult.counted` has the share of
             the image that counts. Without, all that the mask shows counts.
+        advise: try what would help where nothing matches, see `Advice`.
 
     Raises:
         TypeError, ValueError: stages or numbers that are none, an unknown response; when called, an X-ray that cannot
@@ -68,6 +70,7 @@ class LevenbergMarquardt(Method):
     response: str = "log"
     clean_ct: bool = True
     coverage: bool = True
+    advise: bool = True
 
     def __post_init__(self) -> None:
         if self.stages is not None:
@@ -92,4 +95,5 @@ class LevenbergMarquardt(Method):
             course = CoarseToFine(task, self.response, self.clean_ct, self.coverage)
             default = default_schedule() if task.models is None else scene_schedule()
             around = course.candidates(about(course.centre, motions.to(course.centre)))
-            return conclude(course, course.run(around, self.schedule(default)))
+            found = course.run(around, self.schedule(default))
+            return doubted(course, best_of_starts(found), conclude(course, found), self.advise)
