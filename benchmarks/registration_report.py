@@ -155,10 +155,14 @@ def readme_rows(rows: Sequence[Row]) -> str:
         how = "search within" if method == "search" else "within"
         lines.append(
             f"| ({condition}) {CONDITIONS[condition].what}; {how} {degrees}°, {mm} mm | {of.successes} of {of.count} | "
-            f"{of.accepted} | {of.false_successes} | {of.median_in_plane:.2g} mm | {of.median_mtre:.2g} mm | "
+            f"{of.accepted} | {of.false_successes} | {_mm(of.median_in_plane)} | {_mm(of.median_mtre)} | "
             f"{of.median_seconds:.2g} s |"
         )
     return "\n".join(lines)
+
+
+def _mm(length: float) -> str:
+    return f"{length:.2g} mm" if length < 10 else f"{length:.0f} mm"
 
 
 def write_between_marks(path: Path, text: str) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from raygrad import registration
 from raygrad._optional import require
 from raygrad.data import Subject
-from raygrad.evaluation._conditions import CONDITIONS, Case, conditions_of, make_case, make_drr
+from raygrad.evaluation._conditions import CONDITIONS, Case, conditions_of, forget_patients, make_case, make_drr
 from raygrad.evaluation._deviations import Ratios, measure_ratios
 from raygrad.evaluation._starts import VIEWS, Errors, draw_motions, make_generator, measure_errors, motion_about
 from raygrad.pose import RigidTransform
@@ -340,3 +340,4 @@ def _rows(
         told = case if give_masks else case.without_masks()
         for start in starts_of(case):
             yield run_start(told, start, solver, method)
+    forget_patients()

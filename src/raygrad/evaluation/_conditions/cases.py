@@ -1,7 +1,6 @@
 """Simulated X-rays of every condition, and the truth about them."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -163,10 +162,18 @@ def _real_case(condition: str, view: str, subject: Subject, seed: int, drr: DRR)
     return Case(condition, view, drr, xrays, None, (pose,), points, centre=centre, **moved)
 
 
-@lru_cache(maxsize=3)
 def _lengths_of(patient: Patient, view: str, centre: tuple[float, ...], size: int, pixel: float) -> tuple[Tensor, ...]:
     """Those of a patient as he is: conditions that differ in what comes after share them."""
-    return _lengths([(patient.materials, true_pose(view).compose(_shift(centre)))], size, pixel)
+    wanted = (view, centre, size, pixel, SAMPLES)
+    if wanted not in patient.lengths:
+        pose = true_pose(view).compose(_shift(centre))
+        patient.lengths[wanted] = _lengths([(patient.materials, pose)], size, pixel)
+    return patient.lengths[wanted]
+
+
+def forget_patients() -> None:
+    """Free the memory that simulated patients take: half a gigabyte of a CT of full size."""
+    patient_of.cache_clear()
 
 
 def _lengths(parts: list[tuple[Materials, RigidTransform]], size: int, pixel: float) -> tuple[Tensor, ...]:

@@ -1,7 +1,7 @@
 """What the patient is in the CT that is registered and in the X-ray: more of him, without his table, breathed in."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import torch
@@ -39,11 +39,13 @@ class Patient:
         ct: what is registered.
         seen: the frame of what the X-rays see; its own volume, or one of its grid, in `hu`.
         hu: Hounsfield units on that grid.
+        lengths: of water and bone in X-rays that were made, by view, field and pixels: what conditions share.
     """
 
     ct: Subject
     seen: Subject
     hu: HU
+    lengths: dict[tuple, tuple[Tensor, ...]] = field(default_factory=dict)
 
     @cached_property
     def materials(self) -> Materials:
@@ -99,7 +101,7 @@ PATIENTS: dict[str, Callable[[Subject], Patient]] = {
 
 @lru_cache(maxsize=1)
 def patient_of(kind: str, subject: Subject) -> Patient:
-    """One of `PATIENTS`, kept until the next one is asked for: views share it."""
+    """One of `PATIENTS`, kept until the next one is asked for, or all are forgotten: views share it."""
     return PATIENTS[kind](subject)
 
 
