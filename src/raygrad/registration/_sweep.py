@@ -136,12 +136,11 @@ def sweep(xray: PreparedXRay, ranges: ViewRanges, centre: Float[Tensor, " 3"]) -
     frames = middle[:3, :3] @ about_axis(1, angles[:, 1]) @ about_axis(0, angles[:, 0])
     rolls = cover_rolls(roll, STEP)
     reach = float(ranges.mm) + place[:2].abs().max().item()
-    camera = _Camera.of(xray, reach, 1.0 if xray.detector.parallel else sdd / nearest)
     parts = []
     for depths in _bands(nearest, farthest, DEPTH_STEP):
         nominal = math.sqrt(depths[0] * depths[1])
         middles = [math.sqrt(one * other) for one, other in _bands(*depths, SCALE_STEP)]
-        parts.append(_at_depth(xray, camera, frames, centre, nominal, middles, rolls, reach, place, float(ranges.mm)))
+        parts.append(_at_depth(xray, frames, centre, nominal, middles, rolls, reach, place, float(ranges.mm)))
     score, poses = torch.cat([part.score for part in parts]), torch.cat([part.poses for part in parts])
     order = score.argsort(descending=True, stable=True)
     return Found(score[order], poses[order] @ torch.linalg.inv(reorient))
@@ -149,7 +148,6 @@ def sweep(xray: PreparedXRay, ranges: ViewRanges, centre: Float[Tensor, " 3"]) -
 
 def _at_depth(
     xray: PreparedXRay,
-    camera: _Camera,
     frames: Float[Tensor, "direction 3 3"],
     centre: Float[Tensor, " 3"],
     nominal: float,
@@ -160,7 +158,8 @@ def _at_depth(
     mm: float,
 ) -> Found:
     """The best poses of every direction, on DRRs whose source is `nominal` mm from the CT's centre."""
-    magnified = camera.sdd / nominal if camera.magnifies else 1.0
+    magnified = 1.0 if xray.detector.parallel else float(xray.detector.sdd) / nominal
+    camera = _Camera.of(xray, reach, magnified)
     scales = [depth / nominal if camera.magnifies else 1.0 for depth in depths]
     wide = max(abs(math.cos(turn)) + abs(math.sin(turn)) for turn in rolls) * max(scales)
     size = math.ceil(wide * 2 * max(camera.half_widths) / camera.pixel) + 1
