@@ -215,7 +215,7 @@ class RegistrationResult:
         bodies: what became of each body of a scene, or of each structure, by its name.
         halves: whether halves of the image agree; None for methods that do not ask, and where no start converged.
         counted: the share of the image, of what the mask shows, whose rays see no more of the patient than the CT has
-            (start,): the others do not count. Of several views the mean; None where all of it counts.
+            (start,): the others do not count. Of several views the mean; None where all of it counts, at every start.
     """
 
     poses: tuple[RigidTransform, ...]
