@@ -282,6 +282,8 @@ class CoarseToFine:
         if too_coarse or all(one.unmasked is None for one in seen):
             return seen
         judged, states = self.problem(candidates, EDGES), candidates.states.renumbered()
+        if self.response == "log":  # how a picture was processed says nothing of where the patient ends
+            judged = judged.responding(states, "curve")
         return [
             counting(one, whole, show_its_end(judged, states, view))
             for view, (one, whole) in enumerate(zip(seen, xrays, strict=True))

@@ -231,7 +231,7 @@ class RegistrationResult:
         kept: names of the unknown intrinsics that one image does not tell from the pose, or would drive far from what
             is known of them: they stay as they were given, and `uncertainty` has what that leaves open.
         counted: the share of the image, of what the mask shows, whose rays see no more of the patient than the CT has
-            (start,): the others do not count. Of several views the mean; None where all of it counts.
+            (start,): the others do not count. Of several views the mean; None where all of it counts, at every start.
         rivals: of every start, what matches as well as its pose, where it would have converged otherwise, and what
             matches better with the X-ray read another way; empty for methods that do not ask.
         advice: of every start, what was tried where nothing matched: of the best one, if none converged. Empty for

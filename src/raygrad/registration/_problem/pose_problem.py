@@ -251,7 +251,8 @@ class PoseProblem:
     @cached_property
     def comparison(self) -> Comparison:
         """How images are compared."""
-        return compare_by(self.similarity, [(xray.image, xray.weights) for xray in self.xrays])
+        shown = [xray.weights if xray.unmasked is None else xray.unmasked for xray in self.xrays]
+        return compare_by(self.similarity, [(xray.image, own) for xray, own in zip(self.xrays, shown, strict=True)])
 
     @cached_property
     def is_flat(self) -> bool:
