@@ -10,6 +10,7 @@ from raygrad._progress import Status
 from raygrad.pose import RigidTransform
 from raygrad.registration._agreement import APART_MM, Halves
 from raygrad.registration._body_results import UNDETERMINED_MM, results_of_bodies
+from raygrad.registration._calibrated import ARGUMENTS, deviations_of_geometry
 from raygrad.registration._coarse_to_fine import CoarseToFine, Refined
 from raygrad.registration._problem.halves import disagreements
 from raygrad.registration._problem.model_error import with_model_error
@@ -74,6 +75,7 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
         {name: bodies[name].poses for name in course.task.structures if name in bodies},
         bodies,
         halves,
+        *deviations_of_geometry(problem, at, [xray.detector for xray in course.xrays]),
     )
 
 
@@ -110,10 +112,6 @@ def _decide(match: float, settled: bool, stuck: bool, rivalled: bool, interrupte
     if stuck:
         return Status.STALLED
     return Status.CONVERGED if settled else Status.OUT_OF_ITERATIONS
-
-
-ARGUMENTS = {"sdd": ("sdd",), "x0": ("x0",), "y0": ("y0",), "pixel_size": ("delx", "dely")}
-"""The arguments of `DRR` that unknown intrinsics stand for."""
 
 
 def _intrinsics(course: CoarseToFine, problem: PoseProblem, states: States, view: int) -> dict[str, Tensor]:

@@ -191,6 +191,9 @@ class RegistrationResult:
         bodies: what became of each body of a scene, or of each structure, by its name.
         halves: whether halves and quarters of the image agree; None for methods that do not ask, and where no start
             converged.
+        intrinsics_deviations: the standard deviations (start,) of what `intrinsics` has.
+        relative_deviations: of how the second view and each further one lies to the first (start, view - 1, 6), where
+            that was unknown: mm along and radians about the world's axes through the middle of what was registered.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -203,6 +206,8 @@ class RegistrationResult:
     structures: dict[str, tuple[RigidTransform, ...]] = field(default_factory=dict)
     bodies: dict[str, BodyResult] = field(default_factory=dict)
     halves: Halves | None = None
+    intrinsics_deviations: tuple[dict[str, Tensor], ...] = ()
+    relative_deviations: Float[Tensor, "start view 6"] | None = None
 
     @property
     def pose(self) -> RigidTransform:
@@ -235,6 +240,10 @@ class RegistrationResult:
             structures={n: tuple(RigidTransform(p[one]) for p in poses) for n, poses in self.structures.items()},
             bodies={name: body.only(start) for name, body in self.bodies.items()},
             halves=self.halves and self.halves.only(start),
+            intrinsics_deviations=tuple(
+                {name: values[one] for name, values in view.items()} for view in self.intrinsics_deviations
+            ),
+            relative_deviations=None if self.relative_deviations is None else self.relative_deviations[one],
         )
 
     def summary(self, start: int | None = None) -> str:
@@ -253,7 +262,8 @@ class RegistrationResult:
     def outcome(self, start: int | None = None) -> dict[str, Any]:
         """A start's outcome in numbers and texts, by default that of the best: what is kept beside a pose in a file.
 
-        Numbers that are not finite are None. Poses of structures are camera_to_world, row by row, one for each view.
+        Numbers that are not finite are None. Intrinsics stand beside their standard deviations. Poses of structures are
+        camera_to_world, row by row, one for each view.
         """
         start = self.best if start is None else start
         outcome: dict[str, Any] = {
@@ -266,6 +276,14 @@ class RegistrationResult:
             outcome["standard_deviations"] = _deviations(self.uncertainty, start, "the isocentre")
         if self.halves is not None and self.halves.worst(start) is not None:
             outcome["halves"] = self.halves.outcome(start)
+        if self.intrinsics_deviations:
+            outcome["intrinsics"] = [
+                {
+                    name: [_finite(found[name][start].item()), _finite(deviation[start].item())]
+                    for name, deviation in deviations.items()
+                }
+                for found, deviations in zip(self.intrinsics, self.intrinsics_deviations, strict=True)
+            ]
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}
