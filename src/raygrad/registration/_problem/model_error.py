@@ -15,8 +15,8 @@ each other, a quarter would do, but a wrong spectrum, scatter, display or table 
 noise moves sixteenths by, the second, for it hides as much.
 """
 OUTLINE = 2.0
-"""The outline of a body is off by so many times what is seen to be wrong, outwards or inwards: it looks larger or smaller,
-and so nearer or farther, and on this all parts agree.
+"""The outline of a body is off by so many times what is seen to be wrong, outwards or inwards: it looks larger or
+smaller, and so nearer or farther, and on this all parts agree.
 
 The three were measured on X-rays that raygrad did not make, of a chest CT by an independent simulator (spectra,
 scatter, displays, tables, small fields); on 48 of two CTs with two materials, scatter, blur, noise and displays at
