@@ -419,7 +419,10 @@ def test_progress_is_shown(drr, xray, capsys):
 
 
 def test_predicted_deviations_are_those_of_repeated_x_rays(subject):
-    """Noise, not its realisation, decides how far poses scatter; depth is the weakest."""
+    """Noise, not its realisation, decides how far poses scatter; depth is the weakest.
+
+    Deviations are a few times larger, for noise hides what the model of real X-rays gets wrong.
+    """
     drr = make_drr(subject, height=50, delx=8.0)
     clean = take(drr)
     stages = [Stage(50, LocalCorrelation(9), iterations=10, tolerance=1e-3)]
@@ -437,7 +440,7 @@ def test_predicted_deviations_are_those_of_repeated_x_rays(subject):
         predicted.append(result.uncertainty.standard_deviations[0])
     scatter = torch.stack(twists).square().mean(0).sqrt()
     ratio = scatter / torch.stack(predicted).mean(0)
-    assert (ratio > 0.5).all()
-    assert (ratio < 2).all()
+    assert (ratio > 0.2).all()
+    assert (ratio < 1).all()
     assert scatter[:3].argmax() == 2
     assert result.uncertainty.weakest()[1] >= predicted[-1][2]

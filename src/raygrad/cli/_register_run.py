@@ -142,8 +142,13 @@ def register_to_folder(
         folder, xrays, drrs, result, inits, masks, names, animation and scene is None, pictures=pictures
     )
     say(result.summary())
-    for task, lengths in zip(tasks, result.intrinsics, strict=False):
-        found_lengths = ", ".join(f"{name} {value[result.best].item():.5g}" for name, value in lengths.items())
+    for number, (task, lengths) in enumerate(zip(tasks, result.intrinsics, strict=False)):
+        known = result.intrinsics_deviations[number] if result.intrinsics_deviations else {}
+        found_lengths = ", ".join(
+            f"{name} {value[result.best].item():.5g}"
+            + (f" +- {known[name][result.best].item():.2g}" if name in known else "")
+            for name, value in lengths.items()
+        )
         say(f"{task.view.xray}: found {found_lengths} mm")
     status, sure = result.status[result.best], True
     if scene is not None:

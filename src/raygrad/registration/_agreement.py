@@ -71,7 +71,10 @@ class Halves:
     def outcome(self, start: int = 0) -> dict[str, Any]:
         """In numbers and texts; None for what was not asked."""
         numbers = {f"{name} (mm)": _finite(mm) for name, mm in zip(PARTS, self.mm[start].tolist(), strict=True)}
-        outcome = {"of": "how far parts of the image lie from where the pose puts them, in plane", **numbers}
+        outcome: dict[str, Any] = {
+            "of": "how far parts of the image lie from where the pose puts them in plane",
+            **numbers,
+        }
         if self.moved_most(start) is not None:
             alone = zip(HALVES, self.alone_mm[start].tolist(), strict=True)
             outcome["pose moved by one half alone"] = {f"{name} (mm)": _finite(mm) for name, mm in alone}

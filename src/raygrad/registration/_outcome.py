@@ -10,6 +10,7 @@ from raygrad._progress import Status
 from raygrad.pose import RigidTransform
 from raygrad.registration._agreement import APART_MM, Halves
 from raygrad.registration._body_results import UNDETERMINED_MM, results_of_bodies
+from raygrad.registration._calibrated import ARGUMENTS, deviations_of_geometry
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine, Refined
 from raygrad.registration._prepared import beams_of
 from raygrad.registration._problem.coverage import counted_in
@@ -92,6 +93,7 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
     sure = tuple(end in (Status.CONVERGED, Status.AMBIGUOUS) for end in status)  # ambiguous for the main body's sake
     sure = tuple(end and not rival for end, rival in zip(sure, rivalled.tolist(), strict=True))
     bodies = results_of_bodies(course.model, problem, states, at, sure)
+    of_intrinsics, of_poses = deviations_of_geometry(problem, at, [xray.detector for xray in course.xrays])
     poses = tuple(RigidTransform(problem.found(states, view)[:, main]) for view in views)
     return RegistrationResult(
         poses,
@@ -104,6 +106,8 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
         structures={name: bodies[name].poses for name in course.task.structures if name in bodies},
         bodies=bodies,
         halves=halves,
+        intrinsics_deviations=of_intrinsics,
+        relative_deviations=of_poses,
         counted=counted_in(problem.xrays, states),
         beams=beams_of(course.xrays, poses) if course.task.models is None else (),
         ct=course.ct,
@@ -144,10 +148,6 @@ def _decide(match: float, settled: bool, stuck: bool, rivalled: bool, interrupte
     if stuck:
         return Status.STALLED
     return Status.CONVERGED if settled else Status.OUT_OF_ITERATIONS
-
-
-ARGUMENTS = {"sdd": ("sdd",), "x0": ("x0",), "y0": ("y0",), "pixel_size": ("delx", "dely")}
-"""The arguments of `DRR` that unknown intrinsics stand for."""
 
 
 def _intrinsics(course: CoarseToFine, problem: PoseProblem, states: States, view: int) -> dict[str, Tensor]:

@@ -236,6 +236,9 @@ class RegistrationResult:
             matches better with the X-ray read another way; empty for methods that do not ask.
         advice: of every start, what was tried where nothing matched: of the best one, if none converged. Empty for
             methods that do not ask, and where some start matched.
+        intrinsics_deviations: the standard deviations (start,) of what `intrinsics` has.
+        relative_deviations: of how the second view and each further one lies to the first (start, view - 1, 6), where
+            that was unknown: mm along and radians about the world's axes through the middle of what was registered.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -254,6 +257,8 @@ class RegistrationResult:
     counted: Scores | None = None
     rivals: tuple[tuple[Rival, ...], ...] = ()
     advice: tuple[Advice | None, ...] = ()
+    intrinsics_deviations: tuple[dict[str, Tensor], ...] = ()
+    relative_deviations: Float[Tensor, "start view 6"] | None = None
 
     @property
     def pose(self) -> RigidTransform:
@@ -290,6 +295,10 @@ class RegistrationResult:
             counted=None if self.counted is None else self.counted[one],
             rivals=self.rivals[one],
             advice=self.advice[one],
+            intrinsics_deviations=tuple(
+                {name: values[one] for name, values in view.items()} for view in self.intrinsics_deviations
+            ),
+            relative_deviations=None if self.relative_deviations is None else self.relative_deviations[one],
         )
 
     def view_names(self, start: int | None = None) -> tuple[str, ...]:
@@ -329,7 +338,8 @@ class RegistrationResult:
     def outcome(self, start: int | None = None) -> dict[str, Any]:
         """A start's outcome in numbers and texts, by default that of the best: what is kept beside a pose in a file.
 
-        Numbers that are not finite are None. Poses of structures are camera_to_world, row by row, one for each view.
+        Numbers that are not finite are None. Intrinsics stand beside their standard deviations. Poses of structures are
+        camera_to_world, row by row, one for each view.
         """
         start = self.best if start is None else start
         outcome: dict[str, Any] = {
@@ -358,6 +368,14 @@ class RegistrationResult:
             outcome["rivals"] = [rival.outcome() for rival in self.rivals[start]]
         if self.advice and (advice := self.advice[start]) is not None:
             outcome["advice"] = advice.outcome()
+        if self.intrinsics_deviations:
+            outcome["intrinsics"] = [
+                {
+                    name: [_finite(found[name][start].item()), _finite(deviation[start].item())]
+                    for name, deviation in deviations.items()
+                }
+                for found, deviations in zip(self.intrinsics, self.intrinsics_deviations, strict=True)
+            ]
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}

@@ -102,6 +102,7 @@ def _draw_arrows(ax: Any, shape: Sequence[int], halves: Any, start: int, view: i
     middle = (down[:-1] + down[1:]) / 2
     columns = (right[:, :-1] + right[:, 1:]) / 2
     thin = {"angles": "xy", "scale_units": "xy", "scale": scale, "zorder": 3}
+    box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5}
     for cell, shift in enumerate(halves.cells[start, view].numpy()):
         band, column = divmod(cell, 4)
         if np.isfinite(shift).all():
@@ -116,9 +117,9 @@ def _draw_arrows(ax: Any, shape: Sequence[int], halves: Any, start: int, view: i
         mm = float(np.hypot(*shift))
         color = _APART if mm > APART_MM else _DOUBT if mm > APART_MM / 2 else _AGREE
         ax.quiver(x, y, *shift, color=color, width=0.012, edgecolor="black", linewidth=0.4, **thin)
-        box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5}
         below = y + 0.05 * shape[0] if shift[1] <= 0 else y - 0.05 * shape[0]
-        ax.text(x, below, f"{mm:.2f} mm", color=color, ha="center", va="center", fontsize=9, bbox=box, zorder=4)
-    key = ax.quiver(0.04 * shape[1], 0.97 * shape[0], APART_MM, 0, color="white", width=0.006, **thin)
-    ax.quiverkey(key, 0.04, 0.03, APART_MM, f"{APART_MM:g} mm", labelpos="E", coordinates="axes", labelcolor="white")
-    key.remove()
+        ax.text(x, below, f"{mm:.2f} mm", color="white", ha="center", va="center", fontsize=9, bbox=box, zorder=4)
+    x, y = 0.03 * shape[1], 0.96 * shape[0]
+    ax.quiver(x, y, APART_MM, 0, color="white", width=0.006, **thin)
+    beside = x + APART_MM / scale + 0.02 * shape[1]
+    ax.text(beside, y, f"{APART_MM:g} mm", color="white", va="center", fontsize=8, bbox=box, zorder=4)
