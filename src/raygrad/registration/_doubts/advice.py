@@ -41,6 +41,9 @@ WIDE, POSES, PROMISING = SearchRanges(degrees=75.0, mm=100.0), 2048, 24
 SIZES = (0.5, 0.7, 1.4, 2.0)
 """Pixels are tried so many times as large, and settle at any size near these."""
 SIZE = UnknownGeometry(pixel_size=0.5)
+SAME_SIZE = 0.04
+"""Pixels that differ by less are of the size that was given."""
+ELSEWHERE = ("another start", "search, or a start that is closer")
 DARKEST = 1e-5
 """No detector measures less of the beam, as in `to_line_integrals`."""
 HOLE, FRAME, STRIP = 0.28, 0.2, 0.25
@@ -98,6 +101,8 @@ def _tried(idea: _Idea) -> Trial:
     if idea.calibrate:
         size = candidates.states.intrinsics[top, 0, 3].exp().item()
         name, hint = f"pixels {size:.2f} times as large", hint.format(size * float(idea.course.xrays[0].detector.delx))
+        if abs(size - 1) < SAME_SIZE:  # it was the way there that helped
+            name, hint = ELSEWHERE
     if idea.name == "turned":
         name, hint = _which_turn(idea, candidates, top)
     return Trial(
@@ -143,7 +148,7 @@ def _of_the_camera(course: CoarseToFine, start: int) -> Iterator[_Idea]:
         yield _Idea(f"mask of {what}", "hide what the CT does not show: mask=", other, other.candidates(near))
     if course.models.is_rigid:
         other = _read(course, start)
-        yield _Idea("another start", "search, or a start that is closer", other, _widely(other))
+        yield _Idea(*ELSEWHERE, other, _widely(other))
 
 
 def _read(

@@ -140,7 +140,7 @@ class _Trials:
     def _promising(
         self, course: CoarseToFine, tried: Candidates, answers: Scores
     ) -> tuple[Candidates, Int[Tensor, " kept"]]:
-        """Equally many of each answer, those that look like the X-ray at all; and which answer's each is."""
+        """Those that look like the X-ray at all, of equally many of each answer; and which answer's each is."""
         owner = torch.arange(self.count, device=tried.start.device)
         owner = owner.repeat_interleave(len(tried.start) // self.count)
         kept = torch.nonzero(self._score(course, tried) > PROMISING * answers[owner])[:, 0]
