@@ -214,6 +214,9 @@ class RegistrationResult:
         structures: the poses of every view for each structure that moved by itself, by its name.
         bodies: what became of each body of a scene, or of each structure, by its name.
         halves: whether halves of the image agree; None for methods that do not ask, and where no start converged.
+        masks: the weights that the pixels of every view (height, width) were compared by, from 0 to 1: of the mask that
+            was given, without what was found to be hidden. On the CPU.
+        hidden: in words what was found to be hidden in every view, beside the mask; empty where that is nothing.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -226,6 +229,8 @@ class RegistrationResult:
     structures: dict[str, tuple[RigidTransform, ...]] = field(default_factory=dict)
     bodies: dict[str, BodyResult] = field(default_factory=dict)
     halves: Halves | None = None
+    masks: tuple[Float[Tensor, "_ _"], ...] = ()
+    hidden: tuple[str, ...] = ()
 
     @property
     def pose(self) -> RigidTransform:
@@ -271,6 +276,8 @@ class RegistrationResult:
         if self.halves is not None and (worst := self.halves.worst(start)) is not None:
             agree = "disagree by" if self.status[start] is Status.INCONSISTENT else "agree to"
             lines.append(f"halves of the image {agree} {worst[1]:.2f} mm in plane (worst: the {worst[0]} one)")
+        for view, text in enumerate(self.hidden):
+            lines += [f"left out{f' of view {view}' if len(self.hidden) > 1 else ''}: {text}"] if text else []
         lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
         return "\n".join(lines)
 
@@ -294,6 +301,8 @@ class RegistrationResult:
                 "of": "how far halves of the image alone move the pose in plane",
                 **{f"{name} (mm)": _finite(mm) for name, mm in pairs},
             }
+        if any(self.hidden):
+            outcome["left_out"] = list(self.hidden)
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}

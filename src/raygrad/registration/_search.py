@@ -11,6 +11,7 @@ from raygrad.geometry import UnknownGeometry, about
 from raygrad.pose import RigidTransform
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
 from raygrad.registration._inputs import Image, prepare_xrays
+from raygrad.registration._left_out import telling_what_counted
 from raygrad.registration._methods.levenberg_marquardt import LevenbergMarquardt
 from raygrad.registration._outcome import EQUAL, describe
 from raygrad.registration._problem.bodies import Structures
@@ -36,6 +37,7 @@ def search(
     init: RigidTransform | Sequence[RigidTransform] | None = None,
     *,
     mask: Image | Sequence[Image | None] | None = None,
+    auto_mask: bool = True,
     structures: Structures | None = None,
     unknowns: UnknownGeometry | str | Iterable[str] | None = None,
     stages: Sequence[Stage] | None = None,
@@ -53,7 +55,7 @@ def search(
     clearly apart go through the stages of `LevenbergMarquardt`, fewer at each.
 
     Args:
-        xray, drr, mask, structures, unknowns, callback, progress: as for `register`.
+        xray, drr, mask, auto_mask, structures, unknowns, callback, progress: as for `register`.
         ranges: how far from `init` to search; by default 60 degrees and 100 mm to each side of every axis.
         init: the middle of the search, one pose for each view. By default the DRR's own view (AP, PA) of the CT's
             centre, from 5/6 of the source-to-detector distance, or 1/2 for a parallel beam.
@@ -91,7 +93,7 @@ def search(
     twists = spread(ranges, poses, seed)
     geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
     began = time.perf_counter()
-    xrays = prepare_xrays(xray, drr, default_init(drr) if init is None else init, mask)
+    xrays = prepare_xrays(xray, drr, default_init(drr) if init is None else init, mask, auto_mask)
     if len(xrays[0].init) != 1:
         raise ValueError(f"Expected one pose as the middle of the search. Got {len(xrays[0].init)}.")
     with torch.no_grad(), watched(callback, progress, "search") as watch:
@@ -100,7 +102,7 @@ def search(
         promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
         ranked = course.run(promising, schedule)
         ranked = ranked[ranked.at.score.argsort(descending=True, stable=True)[:keep]]
-        return describe(course, ranked, _rivalled(ranked.at.score))
+        return telling_what_counted(describe(course, ranked, _rivalled(ranked.at.score)), xrays)
 
 
 def default_init(drr: DRR | Sequence[DRR]) -> RigidTransform:

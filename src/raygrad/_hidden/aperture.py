@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from raygrad._optional import require
-from raygrad.formats._convex_shapes import ConvexShape, convex_outline, fit_convex_shapes
+from raygrad._hidden.convex_shapes import ConvexShape, convex_outline, fit_convex_shapes
+from raygrad._hidden.pieces import label
 
 Numbers = Float[np.ndarray, "height width"]
 
@@ -204,10 +204,3 @@ def _largest(region: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "heig
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return (pieces == sizes.argmax()) & region
-
-
-def label(region: Bool[np.ndarray, "height width"], diagonals: bool = False) -> np.ndarray:
-    """The connected pieces of a region as numbers from 1, and 0 elsewhere."""
-    sitk = require("SimpleITK", "finding what an X-ray hides", extra="cli")
-    pieces = sitk.ConnectedComponent(sitk.GetImageFromArray(region.astype(np.uint8)), diagonals)
-    return sitk.GetArrayFromImage(pieces)
