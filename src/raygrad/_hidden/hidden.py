@@ -76,12 +76,12 @@ def hidden_in_array(image: Float[Tensor, "height width"] | Numbers) -> Hidden:
     Args:
         image: real numbers; what is not finite is taken for the greatest of them.
     """
-    numbers = np.array(image.detach().double().cpu() if isinstance(image, Tensor) else image, np.float64)
+    numbers = np.array(image.detach().double().cpu().numpy() if isinstance(image, Tensor) else image, np.float64)
     finite = np.isfinite(numbers)
     if not finite.any() or numbers[finite].min() == numbers[finite].max():
         return Hidden(torch.ones(numbers.shape))
     numbers[~finite] = numbers[finite].max()
-    return hidden_in(numbers, numbers, linear=True, painted=False)
+    return hidden_in(numbers, numbers, linear=True, painted=True)
 
 
 def hidden_in(pixels: Numbers, integrals: Numbers, linear: bool, painted: bool) -> Hidden:
@@ -189,10 +189,20 @@ def _find_saturated(pixels: Numbers, integrals: Numbers, shown: Region, linear: 
             away = rest - extreme
             low, high = np.quantile(away, (0.005, 0.995))
             near, wider = ((away < part * (high - low)).mean() / part for part in (0.01, 0.05))
-            if not linear or near > _PILED_UP * wider or not _is_noisy(pixels, integrals, shown & ~at_end):
+            if not linear or near > _PILED_UP * wider or not _is_solid(at_end) or not _is_noisy(pixels, integrals, shown & ~at_end):
                 continue
         found |= at_end
     return found
+
+
+def _is_solid(region: Region) -> bool:
+    """Whether most of its pixels have their like on all four sides: where noise was cut off at air, few have."""
+    inner = region.copy()
+    for axis in (0, 1):
+        for step in (1, -1):
+            here, beside = _neighbours(axis, step)
+            inner[here] &= region[beside]
+    return bool(inner.sum() > 0.5 * region.sum())
 
 
 def _is_noisy(pixels: Numbers, integrals: Numbers, region: Region) -> bool:
