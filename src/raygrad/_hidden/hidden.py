@@ -26,6 +26,7 @@ _LEAST_SATURATED = 0.001  # of what is shown
 _PILED_UP = 1.25  # of 1 % of the range beside air, over 5 % of it
 _WHITE = 0.6  # curvature between neighbours over that between pixels two apart: 1 for noise, 1/4 for a smooth image
 _LEAST_PIXELS = 96  # of rows and columns: in fewer a smooth image looks like noise
+_LEAST_PAINTED = 128  # of rows and columns, where what an array has beyond an aperture may be as bright as air
 _LEAST_SHOWN = 0.1  # of the image
 
 
@@ -81,7 +82,8 @@ def hidden_in_array(image: Float[Tensor, "height width"] | Numbers) -> Hidden:
     if not finite.any() or numbers[finite].min() == numbers[finite].max():
         return Hidden(torch.ones(numbers.shape))
     numbers[~finite] = numbers[finite].max()
-    return hidden_in(numbers, numbers, linear=True, painted=True)
+    # In few pixels a body in the air may look cut out.
+    return hidden_in(numbers, numbers, linear=True, painted=min(numbers.shape) >= _LEAST_PAINTED)
 
 
 def hidden_in(pixels: Numbers, integrals: Numbers, linear: bool, painted: bool) -> Hidden:
@@ -189,7 +191,12 @@ def _find_saturated(pixels: Numbers, integrals: Numbers, shown: Region, linear: 
             away = rest - extreme
             low, high = np.quantile(away, (0.005, 0.995))
             near, wider = ((away < part * (high - low)).mean() / part for part in (0.01, 0.05))
-            if not linear or near > _PILED_UP * wider or not _is_solid(at_end) or not _is_noisy(pixels, integrals, shown & ~at_end):
+            if (
+                not linear
+                or near > _PILED_UP * wider
+                or not _is_solid(at_end)
+                or not _is_noisy(pixels, integrals, shown & ~at_end)
+            ):
                 continue
         found |= at_end
     return found
