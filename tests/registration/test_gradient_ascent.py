@@ -152,7 +152,7 @@ def test_what_the_mask_hides_does_not_count(drr, xray):
     assert (error(masked.pose) < 0.1).all()
     assert masked.converged.all()
     with pytest.warns(RegistrationWarning, match="hide it with a mask"):
-        unmasked = prepare_xrays(broken, drr, starts)
+        unmasked = prepare_xrays(broken, drr, starts, auto_mask=False)
     assert (error(descend(unmasked, method="lbfgs").pose) > 1).all()
 
 

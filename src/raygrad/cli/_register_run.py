@@ -113,7 +113,8 @@ def register_to_folder(
     scene = scene_of(subject, structures or {}, meshes) if meshes else None
     drrs = [task.view.make_drr(subject, renderer=renderer).to(device) for task in tasks]
     xrays, inits, masks = [task.image for task in tasks], [task.view.pose for task in tasks], [t.mask for t in tasks]
-    options: dict[str, Any] = {"method": method, "seed": seed, "progress": progress}
+    # The files were looked at as they are stored, which says more than their line integrals.
+    options: dict[str, Any] = {"method": method, "seed": seed, "progress": progress, "auto_mask": False}
     asked = {"ranges": search, "structures": structures, "rigid": rigid, "unknowns": unknowns}
     options |= {name: value for name, value in asked.items() if value}
     if keep_table and method == "lm":
@@ -133,8 +134,13 @@ def register_to_folder(
                 begun = [RigidTransform(pose[found.best]) for pose in found.poses]
             result = register_scene(scene, tasks, drrs, begun, **{k: v for k, v in options.items() if k != "ranges"})
 
+    left_out = ["" if t.hidden is None or t.hidden.nothing else str(t.hidden) for t in tasks]
+    result_of_files = replace(result, hidden=tuple(left_out))
     write_poses(
-        folder / "pose.json", _found(tasks, result), {"method": method, **result.outcome()}, subject.file_to_world
+        folder / "pose.json",
+        _found(tasks, result),
+        {"method": method, **result_of_files.outcome()},
+        subject.file_to_world,
     )
     names = [str(task.view.xray) for task in tasks]
     pictures = None if scene is None else pictures_of(scene, drrs, inits, result)

@@ -5,6 +5,7 @@ module, which adds itself to `GEOMETRIES` or to `IMAGES`: `IMAGES.add(ImageForma
 """
 
 from raygrad._errors import InputError as InputError
+from raygrad._hidden import Hidden as Hidden
 from raygrad.formats._dicom_capture import write_secondary_capture as write_secondary_capture
 from raygrad.formats._dicom_geometry import XRAY_VENDORS as XRAY_VENDORS
 from raygrad.formats._dicom_geometry import HeaderNumber as HeaderNumber
@@ -23,7 +24,6 @@ from raygrad.formats._geometry import GeometryFormat as GeometryFormat
 from raygrad.formats._geometry import has_centred_world as has_centred_world
 from raygrad.formats._geometry import read_geometry as read_geometry
 from raygrad.formats._geometry import write_geometry as write_geometry
-from raygrad.formats._hidden import Hidden as Hidden
 from raygrad.formats._hidden import find_hidden as find_hidden
 from raygrad.formats._images import IMAGES as IMAGES
 from raygrad.formats._images import ImageFormat as ImageFormat

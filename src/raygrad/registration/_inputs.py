@@ -16,6 +16,7 @@ from raygrad.kernels import sums_in
 from raygrad.march import Marching
 from raygrad.pose import RigidTransform, make_matrix
 from raygrad.registration._inspection import RegistrationWarning, inspect_start
+from raygrad.registration._left_out import leave_out
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.bodies import whole_body
 from raygrad.registration._problem.volumes import Volumes
@@ -29,6 +30,7 @@ def prepare_xrays(
     drr: DRR | Sequence[DRR] | nn.ModuleList,
     init: RigidTransform | Sequence[RigidTransform],
     mask: Image | Sequence[Image | None] | None = None,
+    auto_mask: bool = True,
 ) -> tuple[PreparedXRay, ...]:
     """Check everything that a registration is given, and bring it to one form.
 
@@ -42,6 +44,7 @@ def prepare_xrays(
         init: one or more starts; views with a single one get as many as the others.
         mask: what counts, of the same shapes as the X-ray: True or 1 for pixels that count, False or 0 for those to
             leave out (collimator, table, metal), and anything between. The X-ray may be NaN where it is 0.
+        auto_mask: leave out, too, what the X-ray itself shows not to count, see `register`.
 
     Returns:
         One of every view, each with the same number of starts.
@@ -80,7 +83,8 @@ def prepare_xrays(
         init = refine(pose, starts, camera.device)
         whole, marching = Volumes([whole_body(camera)]), Marching(camera.renderer, backend=camera.backend)
         isocentre = camera.subject.volume.get_center()
-        prepared.append(PreparedXRay(values, weights, init, camera.detector, whole, marching, isocentre, camera))
+        one = PreparedXRay(values, weights, init, camera.detector, whole, marching, isocentre, camera)
+        prepared.append(leave_out(one) if auto_mask else one)
     for one, name in zip(prepared, names, strict=True):
         inspect_start(one, name)
     return tuple(prepared)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from raygrad._hidden import Hidden
 from raygrad.drr import DRR
 from raygrad.geometry import Detector, views_from
 from raygrad.march import Bodies, Marching
@@ -27,6 +28,7 @@ class PreparedXRay:
         marching: how rays are marched.
         isocentre: the middle of what the X-ray shows, in mm of the world.
         drr: of the CT, where it is one: what structures are cut out of.
+        hidden: what of it does not count by the picture itself, which `weights` have; None if nobody looked.
     """
 
     image: Float[Tensor, "1 1 height width"]
@@ -37,6 +39,7 @@ class PreparedXRay:
     marching: Marching
     isocentre: tuple[float, float, float]
     drr: DRR | None = None
+    hidden: Hidden | None = None
 
     def render(self, pose: RigidTransform) -> Images:
         """The images (batch, 1, height, width) from these poses."""

@@ -8,6 +8,7 @@ from raygrad.drr import DRR
 from raygrad.geometry import ConeViews, UnknownGeometry
 from raygrad.pose import RigidTransform
 from raygrad.registration._inputs import Image, as_list, prepare_xrays
+from raygrad.registration._left_out import telling_what_counted
 from raygrad.registration._method import Method
 from raygrad.registration._methods.levenberg_marquardt import NEIGHBOURHOOD, NEIGHBOURS, LevenbergMarquardt
 from raygrad.registration._methods.registry import METHODS
@@ -52,6 +53,7 @@ def register(
     free: Iterable[str] | str | None = None,
     ranges: SearchRanges | ViewRanges | None = None,
     mask: Image | Sequence[Image | None] | None = None,
+    auto_mask: bool = True,
     method: Method | str = "lm",
     structures: Structures | None = None,
     rigid: Rigid | None = None,
@@ -83,7 +85,10 @@ def register(
             parent nor joint. The others stay where they are in the world, or to their parents. At first what is free
             moves as one, about the largest body; from the first stage that is `apart` on each moves by itself.
         ranges: search so far about `init`, see `search`.
-        mask: weights of the pixels, 0 for those that do not count: beyond the collimator, a table, metal.
+        mask: weights of the pixels, 0 for those that do not count: a table, metal.
+        auto_mask: leave out, beside the mask, what the X-rays themselves show not to count: what lies beyond an
+            aperture, burned-in text, dead, hot and saturated pixels, see `raygrad.formats.find_hidden`. The result says
+            what was left out.
         method: an object with its options, `LevenbergMarquardt(stages=...)`, `Adam(metric=...)` or
             `QuasiNewton(parameterization=...)`; or "lm", "adam" or "lbfgs" for short, with its options among `options`.
         structures: names and labels (of the subject's mask) of what moves by itself; the rest moves as one.
@@ -119,9 +124,9 @@ def register(
     geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
     _check_that_it_finds(chosen, structures or rigid, geometry, bodies=scene is not None)
     if scene is not None:
-        seen, models = prepare_scene(xray, cameras, scene, free, mask)
+        seen, models = prepare_scene(xray, cameras, scene, free, mask, auto_mask)
         with watched(callback, progress, f"register ({chosen.name})") as watch:
-            return chosen(Task(seen, {}, geometry, seed, watch, began, models))
+            return telling_what_counted(chosen(Task(seen, {}, geometry, seed, watch, began, models)), seen)
     drr, init = cast(DRR | Sequence[DRR], drr), cast(RigidTransform | Sequence[RigidTransform] | None, init)
     if init is None or ranges is not None:
         found = search(
@@ -130,6 +135,7 @@ def register(
             ranges,
             init,
             mask=mask,
+            auto_mask=auto_mask,
             structures=structures,
             rigid=rigid,
             unknowns=geometry,
@@ -139,10 +145,11 @@ def register(
             **_of_a_search(chosen),
         )
         return found.only(0)
-    xrays = prepare_xrays(xray, drr, init, mask)
+    xrays = prepare_xrays(xray, drr, init, mask, auto_mask)
     labels = labels_of(as_list(drr)[0].subject, rigid)
     with watched(callback, progress, f"register ({chosen.name})") as watch:
-        return chosen(Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels))
+        task = Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels)
+        return telling_what_counted(chosen(task), xrays)
 
 
 def _scene_of(views: Any, init: Any, of_drrs: Mapping[str, Any], free: Any) -> tuple[Scene | None, Any]:

@@ -239,6 +239,9 @@ class RegistrationResult:
         intrinsics_deviations: the standard deviations (start,) of what `intrinsics` has.
         relative_deviations: of how the second view and each further one lies to the first (start, view - 1, 6), where
             that was unknown: mm along and radians about the world's axes through the middle of what was registered.
+        masks: the weights that the pixels of every view (height, width) were compared by, from 0 to 1: of the mask that
+            was given, without what was found to be hidden. On the CPU.
+        hidden: in words what was found to be hidden in every view, beside the mask; empty where that is nothing.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -259,6 +262,8 @@ class RegistrationResult:
     advice: tuple[Advice | None, ...] = ()
     intrinsics_deviations: tuple[dict[str, Tensor], ...] = ()
     relative_deviations: Float[Tensor, "start view 6"] | None = None
+    masks: tuple[Float[Tensor, "_ _"], ...] = ()
+    hidden: tuple[str, ...] = ()
 
     @property
     def pose(self) -> RigidTransform:
@@ -332,6 +337,8 @@ class RegistrationResult:
             lines += [f"as good or better: {rival.name} (score {rival.score:.4f})" for rival in self.rivals[start]]
         if self.advice and (advice := self.advice[start]) is not None:
             lines.append(advice.summary())
+        for view, text in enumerate(self.hidden):
+            lines += [f"left out{f' of view {view}' if len(self.hidden) > 1 else ''}: {text}"] if text else []
         lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
         return "\n".join(lines)
 
@@ -376,6 +383,8 @@ class RegistrationResult:
                 }
                 for found, deviations in zip(self.intrinsics, self.intrinsics_deviations, strict=True)
             ]
+        if any(self.hidden):
+            outcome["left_out"] = list(self.hidden)
         if self.structures:
             outcome["structures"] = {
                 name: {"poses": [_rows(pose.matrix[start]) for pose in poses]}

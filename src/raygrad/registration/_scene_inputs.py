@@ -10,6 +10,7 @@ from raygrad.march import Marching
 from raygrad.pose import RigidTransform
 from raygrad.registration._inputs import Image, as_list, check_pose, for_each_view, make_image, make_weights, refine
 from raygrad.registration._inspection import inspect_start
+from raygrad.registration._left_out import leave_out
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.at_rest import AtRest
 from raygrad.registration._problem.model import Models
@@ -23,6 +24,7 @@ def prepare_scene(
     scene: Scene,
     free: Iterable[str] | str | None = None,
     mask: Image | Sequence[Image | None] | None = None,
+    auto_mask: bool = True,
 ) -> tuple[tuple[PreparedXRay, ...], Models]:
     """Check everything that a registration of a scene is given, and bring it to one form.
 
@@ -31,7 +33,7 @@ def prepare_scene(
         views: of each X-ray; poses are the starts.
         scene: what is seen.
         free: names of the bodies that move.
-        mask: as for `prepare_xrays`.
+        mask, auto_mask: as for `prepare_xrays`.
 
     Raises:
         TypeError: an argument of another kind.
@@ -64,9 +66,8 @@ def prepare_scene(
         weights = make_weights(shown, camera.detector, like, name)
         values = make_image(image, weights, camera.detector, name)
         init = refine(camera.pose, starts, like.device)
-        prepared.append(
-            PreparedXRay(values, weights, init, camera.detector.on(like.device), whole, marching, (x, y, z))
-        )
+        one = PreparedXRay(values, weights, init, camera.detector.on(like.device), whole, marching, (x, y, z))
+        prepared.append(leave_out(one) if auto_mask else one)
     for one, name in zip(prepared, names, strict=True):
         inspect_start(one, name)
     device = prepared[0].init.matrix.device

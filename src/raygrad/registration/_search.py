@@ -12,6 +12,7 @@ from raygrad.pose import RigidTransform
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
 from raygrad.registration._doubts.doubted import doubted
 from raygrad.registration._inputs import Image, as_list, prepare_xrays
+from raygrad.registration._left_out import telling_what_counted
 from raygrad.registration._methods.levenberg_marquardt import LevenbergMarquardt
 from raygrad.registration._outcome import EQUAL, describe
 from raygrad.registration._prepared import PreparedXRay
@@ -43,6 +44,7 @@ def search(
     init: RigidTransform | Sequence[RigidTransform] | None = None,
     *,
     mask: Image | Sequence[Image | None] | None = None,
+    auto_mask: bool = True,
     structures: Structures | None = None,
     rigid: Rigid | None = None,
     unknowns: UnknownGeometry | str | Iterable[str] | None = None,
@@ -66,7 +68,7 @@ def search(
     `LevenbergMarquardt`, fewer at each.
 
     Args:
-        xray, drr, mask, structures, rigid, unknowns, callback, progress: as for `register`.
+        xray, drr, mask, auto_mask, structures, rigid, unknowns, callback, progress: as for `register`.
         ranges: how far from `init` to search; by default 60 degrees and 100 mm to each side of every axis of the world.
             `ViewRanges()`: 45, 45 and 15 degrees and 150 mm by the image's own axes at any depth;
             `ViewRanges.sphere()`: from all sides.
@@ -113,7 +115,7 @@ def search(
     motions = spread(ranges, poses, seed) if isinstance(ranges, SearchRanges) else None
     geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
     began = time.perf_counter()
-    xrays = prepare_xrays(xray, drr, default_init(drr) if init is None else init, mask)
+    xrays = prepare_xrays(xray, drr, default_init(drr) if init is None else init, mask, auto_mask)
     if len(xrays[0].init) != 1:
         raise ValueError(f"Expected one pose as the middle of the search. Got {len(xrays[0].init)}.")
     labels = labels_of(as_list(drr)[0].subject, rigid)
@@ -128,7 +130,8 @@ def search(
             promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
         ranked = course.run(promising, schedule)
         ranked = ranked[ranked.at.score.argsort(descending=True, stable=True)[:keep]]
-        return doubted(course, ranked, describe(course, ranked, _rivalled(ranked.at.score)), advise)
+        result = describe(course, ranked, _rivalled(ranked.at.score))
+        return telling_what_counted(doubted(course, ranked, result, advise), xrays)
 
 
 def default_init(drr: DRR | Sequence[DRR]) -> RigidTransform:

@@ -47,7 +47,7 @@ def plot_overlay(
         style: "colors" for the X-ray in orange and the rendered image in azure, grey where they agree; "checkerboard"
             for tiles of both in turn, where edges run on if they agree.
         tiles: number of the checkerboard's tiles along the shorter side.
-        mask: weights as given to `register`: black where they are 0.
+        mask: weights as given to `register`, or a view's of `RegistrationResult.masks`: black where they are 0.
 
     Returns:
         The axes, one for every X-ray.
@@ -171,7 +171,7 @@ def animate(
         init: as given to `register`, to begin with the start itself; the trace begins with its best candidate.
         max_frames: if there were more iterations, so many of them are drawn, evenly spread.
         fps: frames per second; the last one stays for two seconds.
-        mask: of every view, as for `plot_overlay`.
+        mask: of every view, as for `plot_overlay`; by default `result.masks`.
 
     Raises:
         ValueError: an empty trace, numbers of X-rays, DRRs and views that differ, or another suffix.
@@ -198,7 +198,7 @@ def animate(
         begins = [pose.matrix[start if len(pose) > 1 else 0].to(way) for pose, way in zip(inits, ways, strict=True)]
         ways = [torch.cat([begin[None], way]) for begin, way in zip(begins, ways, strict=True)]
         captions = ["start\n", *captions]
-    masks = [None] * len(drrs) if mask is None else list(mask)
+    masks = list(result.masks or [None] * len(drrs)) if mask is None else list(mask)
     films = [_film(*scene) for scene in zip(xrays, drrs, ways, masks, strict=True)]
     _write_gif(path, films, captions, fps)
 

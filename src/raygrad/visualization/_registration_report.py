@@ -65,7 +65,7 @@ def save_registration(
         xray: (1, 1, height, width), or a list with one for every view, as given to `register`.
         drr, init: as given to `register`, for each view.
         result: what `register` returned for them.
-        mask: of every view, (height, width) or None.
+        mask: of every view, (height, width) or None; by default `result.masks`.
         names: of the X-rays, for the titles.
         animation: write the film, which takes a second or two.
         pictures: of every view, what is drawn for the start and the end, in place of what the DRRs render: images of a
@@ -84,7 +84,7 @@ def save_registration(
     drrs = [drr] if isinstance(drr, DRR) else list(drr)
     inits = [init] if isinstance(init, RigidTransform) else list(init)
     views = len(result.poses)
-    masks = [None] * views if mask is None else list(mask)
+    masks = list(result.masks or [None] * views) if mask is None else list(mask)
     titles = [f"X-ray {number}" for number in range(1, views + 1)] if names is None else list(names)
     if {len(xrays), len(drrs), len(inits), len(masks), len(titles)} != {views}:
         raise ValueError(

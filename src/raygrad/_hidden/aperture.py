@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from raygrad._optional import require
-from raygrad.formats._convex_shapes import ConvexShape, convex_outline, fit_convex_shapes
+from raygrad._hidden.convex_shapes import ConvexShape, convex_outline, fit_convex_shapes
+from raygrad._hidden.pieces import label
 
 Numbers = Float[np.ndarray, "height width"]
 
@@ -23,6 +23,7 @@ _STEP = 0.05  # a step's least height, of the range of the line integrals within
 _STEEP = 2.5  # its least height, of the change over the next pixels inwards
 _SLOPE = 0.05  # of the picture's range in a pixel, at an edge
 _PENUMBRA = 0.04  # the farthest from a blurred edge to its foot, of the image
+_ELSEWHERE = 0.45  # of the edges in an image with an aperture are not its own
 _EDGE_PIXELS = 256  # the longer side of the image in which apertures without a flat outside are sought
 
 
@@ -132,10 +133,15 @@ def _in_surroundings(integrals: Numbers, factor: int, width: float) -> ConvexSha
             for mirrored in (False, True)
         ]
     )
-    shapes = fit_convex_shapes(points, np.array([columns, rows]) / 2, 1.2, unexplained=0.2)
-    shapes = [shape.scaled(factor) for shape in shapes]
-    closing = [shape for shape in shapes if shape.closes(integrals.shape) and _hides_sensibly(shape, integrals.shape)]
-    shape = _with_most_steps(closing, integrals, 0.9, width=width)
+    middle = (np.array([columns, rows]) - 1) / 2
+    shapes = fit_convex_shapes(points, middle, 1.2, unexplained=_ELSEWHERE)
+    shapes = [shape.scaled(factor) for shape in shapes if len(shape.sides) != 1]
+    whole = [s for s in shapes if s.closes(integrals.shape) or s.is_slit(integrals.shape)]
+    in_corners = points[np.linalg.norm(points - middle, axis=1) > middle.min()]
+    discs = [s.scaled(factor) for s in fit_convex_shapes(in_corners, middle, 1.2, 0.3) if not len(s.sides)]
+    whole += [s for s in discs if s.rounds_corners(integrals.shape)]
+    whole = [shape for shape in whole if _hides_sensibly(shape, integrals.shape)]
+    shape = _with_most_steps(whole, integrals, 0.9, width=width)
     return None if shape is None else shape.shrunk((width - 1) * _reach(integrals))
 
 
@@ -161,8 +167,13 @@ def _with_most_steps(
 
 
 def _hides_sensibly(shape: ConvexShape, size: tuple[int, int]) -> bool:
-    shown = (shape.depth_of_pixels(size) > 0).mean()
+    shown = (shape.depth_of_pixels(size, _every(size)) > 0).mean()
     return bool(_LEAST_SHOWN <= shown <= 1 - _LEAST_HIDDEN)
+
+
+def _every(size: tuple[int, ...]) -> int:
+    """Which rows and columns are enough for the shares of an image."""
+    return max(1, max(size) // _EDGE_PIXELS)
 
 
 def _reach(integrals: Numbers) -> float:
@@ -184,7 +195,8 @@ def _steps(integrals: Numbers, shape: ConvexShape, width: float = 1.0) -> np.nda
         return np.where(inside, integrals[row * inside, column * inside], np.nan)
 
     step, next_step = at(-reach) - at(reach), at(reach) - at(2.5 * reach)
-    within = integrals[shape.depth_of_pixels(integrals.shape) > reach]
+    every = _every(integrals.shape)
+    within = integrals[::every, ::every][shape.depth_of_pixels(integrals.shape, every) > reach]
     if not len(points) or not len(within):
         return np.zeros(1)
     low, high = np.quantile(within, (0.02, 0.98))
@@ -204,10 +216,3 @@ def _largest(region: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "heig
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return (pieces == sizes.argmax()) & region
-
-
-def label(region: Bool[np.ndarray, "height width"], diagonals: bool = False) -> np.ndarray:
-    """The connected pieces of a region as numbers from 1, and 0 elsewhere."""
-    sitk = require("SimpleITK", "finding what an X-ray hides", extra="cli")
-    pieces = sitk.ConnectedComponent(sitk.GetImageFromArray(region.astype(np.uint8)), diagonals)
-    return sitk.GetArrayFromImage(pieces)

@@ -6,6 +6,9 @@ import numpy as np
 
 _SIDES = 8  # octagons are the most that collimators have
 _SHORTEST_SIDE = 0.03  # of the outline
+_CORNER = 0.03  # of an image: a corner is this far beyond a disc, at least
+_MOST_POINTS, _VOTERS = 1200, 300  # more say nothing new
+_LEAST_LEFT = 0.03  # of its points
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,19 @@ class ConvexShape:
         """How far inside of the outline points (..., 2) lie, in pixels; negative outside."""
         depths = [offset - points @ np.array([x, y]) for x, y, offset in self.sides]
         if self.disc is not None:
-            depths.append(self.disc[2] - np.linalg.norm(points - self.disc[:2], axis=-1))
+            depths.append(self.disc[2] - np.hypot(points[..., 0] - self.disc[0], points[..., 1] - self.disc[1]))
         return np.minimum.reduce(depths)
 
-    def depth_of_pixels(self, shape: tuple[int, int]) -> np.ndarray:
-        """The same of every pixel of an image (rows, columns)."""
-        return self.depth(np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), axis=-1))
+    def depth_of_pixels(self, shape: tuple[int, int], step: int = 1) -> np.ndarray:
+        """The same of every pixel of an image (rows, columns), or of every second one, and so on."""
+        row, column = np.ogrid[: shape[0] : step, : shape[1] : step]
+        depths = [offset - (x * column + y * row) for x, y, offset in self.sides]
+        if self.disc is not None:
+            depths.append(self.disc[2] - np.hypot(column - self.disc[0], row - self.disc[1]))
+        least = depths[0]
+        for depth in depths[1:]:
+            np.minimum(least, depth, out=least)
+        return np.broadcast_to(least, row.shape[:1] + column.shape[1:])
 
     def outline(self, shape: tuple[int, int], margin: float) -> tuple[np.ndarray, np.ndarray]:
         """Points on the outline, one a pixel, and normals that point outwards.
@@ -49,7 +59,9 @@ class ConvexShape:
             points.append(np.array(self.disc[:2]) + self.disc[2] * normals[-1])
         along, outwards = np.concatenate(points), np.concatenate(normals)
         last = np.array([shape[1] - 1, shape[0] - 1])
-        kept = ((along >= margin) & (along <= last - margin)).all(axis=-1) & (self.depth(along) > -1e-6)
+        kept = ((along >= margin) & (along <= last - margin)).all(axis=-1)
+        along, outwards = along[kept], outwards[kept]
+        kept = self.depth(along) > -1e-6
         return along[kept], outwards[kept]
 
     def shrunk(self, by: float) -> "ConvexShape":
@@ -77,6 +89,22 @@ class ConvexShape:
         disc = None if self.disc is None else (self.disc[0] + columns, self.disc[1] + rows, self.disc[2])
         wider = ConvexShape(disc, moved)
         return len(self.outline(size, 0.0)[0]) > 0.6 * len(wider.outline((3 * rows, 3 * columns), 0.0)[0])
+
+    def is_slit(self, size: tuple[int, int]) -> bool:
+        """Whether it is what two parallel sides leave of an image (rows, columns), each from border to border."""
+        if self.disc is not None or len(self.sides) != 2 or self.sides[0, :2] @ self.sides[1, :2] > -0.998:
+            return False
+        corners = np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]]) - 0.5
+        beyond = corners @ self.sides[:, :2].T > self.sides[:, 2]
+        return bool((beyond.sum(axis=0) == 2).all())
+
+    def rounds_corners(self, size: tuple[int, int]) -> bool:
+        """Whether it is a disc about the middle of an image (rows, columns) that leaves out at least three corners."""
+        if self.disc is None or len(self.sides):
+            return False
+        corners = np.array([[0, 0], [size[1] - 1, 0], [0, size[0] - 1], [size[1] - 1, size[0] - 1]])
+        away = np.abs(np.array(self.disc[:2]) - corners.mean(axis=0))
+        return bool((self.depth(corners) < -_CORNER * min(size)).sum() >= 3 and away.max() < 0.1 * min(size))
 
     def __str__(self) -> str:
         if self.disc is not None:
@@ -106,43 +134,45 @@ def fit_convex_shapes(
         unexplained: the part of the points that may lie elsewhere.
 
     Returns:
-        Those of the three that the points lie on; a disc alone if that is enough.
+        Those of the three that the points lie on, of polygons all whose sides have been added up to then; a disc alone
+        if that is enough.
     """
     if len(points) < 12:
         return []
     rng = np.random.default_rng(0)
     around = points - inside
     points = points[np.argsort(np.arctan2(around[:, 1], around[:, 0]))]
-    points = points[:: max(1, len(points) // 1200)]
+    points = points[:: max(1, -(-len(points) // _MOST_POINTS))]
     few = unexplained * len(points)
     disc = _consensus_disc(points, tolerance, rng)
     on_disc = np.zeros(len(points), bool) if disc is None else _on_disc(points, disc, tolerance)
     if (~on_disc).sum() <= few:
         return [ConvexShape(disc, np.zeros((0, 3)))]
     shapes = []
-    sides, left = _consensus_sides(points, inside, tolerance, rng, few)
-    if left <= few:
-        shapes.append(ConvexShape(None, np.array(sides)))
+    for sides in _consensus_sides(points, inside, tolerance, rng, few):
+        shapes.append(ConvexShape(None, sides))
     if on_disc.sum() > 0.2 * len(points):
-        sides, left = _consensus_sides(points[~on_disc], inside, tolerance, rng, few)
-        if left <= few:
-            shapes.append(ConvexShape(disc, np.array(sides)))
+        for sides in _consensus_sides(points[~on_disc], inside, tolerance, rng, few):
+            shapes.append(ConvexShape(disc, sides))
     return shapes
 
 
 def _consensus_sides(
     points: np.ndarray, inside: np.ndarray, tolerance: float, rng: np.random.Generator, few: float
-) -> tuple[list[np.ndarray], int]:
-    """The lines of most points, one after the other, and how many points are left on none."""
+) -> list[np.ndarray]:
+    """The lines of most points, one after the other: from as many on as leave few points on none of them."""
     sides: list[np.ndarray] = []
-    shortest = max(6, _SHORTEST_SIDE * len(points))
-    while len(points) > few and len(sides) < _SIDES:
+    found: list[np.ndarray] = []
+    shortest, least = max(6, _SHORTEST_SIDE * len(points)), min(few, _LEAST_LEFT * len(points))
+    while len(points) > least and len(sides) < _SIDES:
         line = _consensus_line(points, inside, tolerance, rng)
         if line is None or (on_line := _on_line(points, line, tolerance)).sum() < shortest:
             break
         sides.append(line)
         points = points[~on_line]
-    return sides, len(points)
+        if len(points) <= few:
+            found.append(np.array(sides))
+    return found
 
 
 def convex_outline(region: np.ndarray, tolerance: float) -> np.ndarray:
@@ -223,7 +253,7 @@ def _consensus_disc(
     """The circle of most points, refined by least squares."""
     if len(points) < 12:
         return None
-    a, b, c = points[rng.integers(0, len(points), (3, 500))]
+    a, b, c = points[rng.integers(0, len(points), (3, 1500))]
     ab, ac = b - a, c - a
     determinant = 2 * (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
     apart = np.abs(determinant) > 1.0
@@ -239,10 +269,11 @@ def _consensus_disc(
         / determinant
     )
     radii = np.linalg.norm(a - centres, axis=1)
-    distances = np.linalg.norm(points[:, None] - centres, axis=-1)
+    voters = points[:: max(1, -(-len(points) // _VOTERS)), None]
+    distances = np.hypot(voters[..., 0] - centres[:, 0], voters[..., 1] - centres[:, 1])
     best = (np.abs(distances - radii) <= tolerance).sum(axis=0).argmax()
     disc = (float(centres[best, 0]), float(centres[best, 1]), float(radii[best]))
-    for _ in range(2):
+    for _ in range(3):
         disc = least_squares_disc(points[_on_disc(points, disc, 2 * tolerance)]) or disc
     return disc
 

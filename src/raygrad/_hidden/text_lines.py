@@ -4,10 +4,10 @@ A character is a small piece near an end of the range with edges a pixel or two 
 the same height side by side. One such piece alone may be a marker, an implant or a clip.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+from raygrad._hidden.pieces import label
 
 Region = Bool[np.ndarray, "height width"]
 Numbers = Float[np.ndarray, "height width"]
@@ -23,13 +23,12 @@ _SAME = 0.2  # heights, and places along the line's other direction, differ by l
 _APART = 2.5  # at most, in heights
 
 
-def find_text_lines(pixels: Numbers, shown: Region, label: Callable[[Region, bool], np.ndarray]) -> Region:
+def find_text_lines(pixels: Numbers, shown: Region) -> Region:
     """The pixels of characters that stand in lines, without their blur.
 
     Args:
         pixels: as the file has them.
         shown: where to look.
-        label: numbers the connected pieces of a region from 1.
     """
     found = np.zeros_like(shown)
     low, high = float(pixels[shown].min()), float(pixels[shown].max())
