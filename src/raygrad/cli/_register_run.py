@@ -65,7 +65,7 @@ def register_to_folder(
     folder: Path,
     *,
     method: str = "lm",
-    response: str = "log",
+    response: str = "auto",
     renderer: str = "joseph",
     device: torch.device | str = "cpu",
     search: SearchRanges | None = None,
@@ -107,7 +107,7 @@ def register_to_folder(
     options: dict[str, Any] = {"method": method, "seed": seed, "progress": progress}
     asked = {"ranges": search, "structures": structures, "unknowns": unknowns}
     options |= {name: value for name, value in asked.items() if value}
-    if response != "log":
+    if response != "auto":
         options["response"] = response
     if any(mask is not None for mask in masks):
         options["mask"] = masks

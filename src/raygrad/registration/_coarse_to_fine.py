@@ -13,11 +13,14 @@ from raygrad.geometry import UnknownGeometry
 from raygrad.march import Bodies
 from raygrad.pose import RigidTransform
 from raygrad.registration._prepared import PreparedXRay
+from raygrad.registration._problem.absorbing import Absorbing
 from raygrad.registration._problem.model import models_of_cts
+from raygrad.registration._problem.nearby import cut_out, near_shadows
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.pyramid import shrink_factor, shrink_image
 from raygrad.registration._problem.response import as_shown, saturation
 from raygrad.registration._problem.robust import trusted_pixels
+from raygrad.registration._problem.similarity import GlobalCorrelation
 from raygrad.registration._problem.subpixels import Subpixels
 from raygrad.registration._schedule import Stage
 from raygrad.registration._solver.batches import Batch
@@ -32,6 +35,8 @@ FINE_ENOUGH = 400
 """Pixels are divided further while there are no more than so many rays to a side of the image, and once at least."""
 ROUNDS, TRUSTED_MM = 3, 0.5
 """A robust stage chooses the pixels that it trusts so many times, while the pose then moves further than that."""
+SHADOWED_PIXELS = 128
+"""Of the longer side of images in which shadows are looked for."""
 FITS, FITTED_MM = 8, 0.05
 """The same where it fits a response, which makes up for a part of what a pose is off."""
 
@@ -70,6 +75,7 @@ class CoarseToFine:
         response: what X-rays show of line integrals: one of `RESPONSES`.
         xrays: of the task, as they are compared.
         saturated: what each X-ray shows where it is.
+        absorbs: the images are of what solids absorb, see `Absorbing`.
         models: what moves, together and apart.
         model: what moves by now.
         centre: of the CT, or the main body of a scene, in mm of the world: what poses turn about.
@@ -91,6 +97,8 @@ class CoarseToFine:
         # Now, so that what is wrong with structures is said before anything iterates.
         self.models = models_of_cts(task.xrays, task.structures) if task.models is None else task.models
         self.model = self.models.together
+        # What solids of known materials absorb needs no fit; intrinsics need derivatives by the ends of rays.
+        self.absorbs = self.models.is_solid and response == "transmission" and not task.unknowns.columns
         self.centre, self.radius = self.models.centre, self.models.radius
         away = torch.stack([(xray.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for xray in self.xrays])
         self.distances: list[float] = away.tolist()
@@ -112,12 +120,12 @@ class CoarseToFine:
         )
         return Candidates(number // len(motions), states)
 
-    def run(self, candidates: Candidates, stages: Sequence[Stage]) -> Refined:
-        """Take candidates through the stages; after each the best go on."""
-        for number, stage in enumerate(stages):
+    def run(self, candidates: Candidates, stages: Sequence[Stage], first: int = 0) -> Refined:
+        """Take candidates through the stages, of which the first has this number; after each the best go on."""
+        for number, stage in enumerate(stages, first):
             refined = candidates = self.refine(candidates, stage, number)
             if self.stopped:
-                self.cut_short = number + 1 < len(stages)
+                self.cut_short = number + 1 < first + len(stages)
                 break
         return refined
 
@@ -125,7 +133,8 @@ class CoarseToFine:
         """Take candidates through one stage."""
         if stage.apart:
             candidates = self._take_apart(candidates)
-        rounds, least = (ROUNDS, TRUSTED_MM) if self.response == "log" else (FITS, FITTED_MM)
+        plain = self.response == "log" or self.absorbs
+        rounds, least = (ROUNDS, TRUSTED_MM) if plain else (FITS, FITTED_MM)
         for _ in range(rounds if stage.robust else 1):
             before = candidates
             refined = candidates = self._minimise(before, stage, number)
@@ -185,12 +194,15 @@ class CoarseToFine:
                 self.xrays, self.distances, model.bodies, self.saturated, strict=True
             )
         ]
+        if stage.near is not None:
+            xrays = [self._near(xray, view, candidates, stage.near) for view, xray in enumerate(xrays)]
         noise = self.centre.new_zeros(len(candidates.start))
         geometry = self.task.unknowns if stage.calibrate else UnknownGeometry()
         problem = PoseProblem(
             tuple(xrays), stage.similarity, model.pivots, model.radii, geometry, noise, model.linkage, self.centre
         )
-        problem = problem.responding(candidates.states.renumbered(), self.response)
+        if not self.absorbs:
+            problem = problem.responding(candidates.states.renumbered(), self.response)
         if stage.robust:
             weights = [
                 trusted_pixels(problem, candidates.states, view, model.at_rest is not None)
@@ -215,13 +227,34 @@ class CoarseToFine:
         pixel = factor * float(min(detector.delx, detector.dely)) * magnified
         shrunk = detector if factor == 1 else detector.with_intrinsics(detector.intrinsics.shrunk(factor))
         marching = xray.marching.replaced(renderer=stage.renderer or xray.marching.renderer)
-        if factor > 1:
+        if self.absorbs:
+            side = 1 if max(shrunk.height, shrunk.width) >= FINE_ENOUGH else 2
+            radii = [self.model.radius_of(body) for body in range(len(self.model.names))]
+            bodies = Absorbing(bodies, side, pixel, radii, distance)
+        elif factor > 1:
             bodies = bodies.coarser(pixel)
             longest = max(shrunk.height, shrunk.width)
             if (side := min(factor, self.model.subpixels, max(2, FINE_ENOUGH // longest))) > 1:
                 bodies = Subpixels(bodies, side)
         rig = xray.init.matrix[candidates.start]
         return ScaledXRay(shrunk, marching, bodies, rig, *shrink_image(xray.image, xray.weights[None, None], factor))
+
+    def _near(self, xray: ScaledXRay, view: int, candidates: Candidates, near: float) -> ScaledXRay:
+        """The part of a view's X-ray that is near the shadows of what its candidates see."""
+        prepared, model = self.xrays[view], self.model
+        look = Stage(SHADOWED_PIXELS, GlobalCorrelation(), iterations=0, tolerance=0.0)
+        seen = self._scaled(prepared, self.distances[view], candidates, look, model.bodies[view])
+        problem = PoseProblem(
+            (seen,) * (view + 1), look.similarity, model.pivots, model.radii, UnknownGeometry(),
+            self.centre.new_zeros(len(candidates.start)), model.linkage, self.centre,
+        )  # fmt: skip
+        images = problem.images(candidates.states.renumbered(), view)
+        away = 1.0 if seen.detector.parallel else min(1.0, self.distances[view] / float(seen.detector.sdd))
+        reach = near / (away * float(min(seen.detector.delx, seen.detector.dely)))
+        weights = xray.weights * near_shadows(images, candidates.start, reach, xray.shape).to(xray.weights)
+        xray = replace(xray, weights=weights)
+        # Of a part the pixels have another middle, about which an unknown size of theirs would change.
+        return xray if self.task.unknowns.columns else cut_out(xray)
 
     def _take_apart(self, candidates: Candidates) -> Candidates:
         """Let every body move by itself from the motion that it has made with the others so far."""

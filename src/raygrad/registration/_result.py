@@ -214,6 +214,8 @@ class RegistrationResult:
         structures: the poses of every view for each structure that moved by itself, by its name.
         bodies: what became of each body of a scene, or of each structure, by its name.
         halves: whether halves of the image agree; None for methods that do not ask, and where no start converged.
+        responses: what each view's X-ray shows of line integrals: "name", and the numbers that were fitted to every
+            start, "exponent" (start,) or the knots' "spacing" and "values" of a curve; empty for methods without.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -226,6 +228,7 @@ class RegistrationResult:
     structures: dict[str, tuple[RigidTransform, ...]] = field(default_factory=dict)
     bodies: dict[str, BodyResult] = field(default_factory=dict)
     halves: Halves | None = None
+    responses: tuple[dict[str, Any], ...] = ()
 
     @property
     def pose(self) -> RigidTransform:
@@ -258,6 +261,10 @@ class RegistrationResult:
             structures={n: tuple(RigidTransform(p[one]) for p in poses) for n, poses in self.structures.items()},
             bodies={name: body.only(start) for name, body in self.bodies.items()},
             halves=self.halves and Halves(self.halves.mm[one]),
+            responses=tuple(
+                {name: value[one] if isinstance(value, Tensor) else value for name, value in view.items()}
+                for view in self.responses
+            ),
         )
 
     def summary(self, start: int | None = None) -> str:

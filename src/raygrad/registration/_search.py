@@ -9,6 +9,7 @@ from torch import Tensor
 from raygrad.drr import DRR
 from raygrad.geometry import UnknownGeometry, about
 from raygrad.pose import RigidTransform
+from raygrad.registration._chosen_response import AUTO
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
 from raygrad.registration._inputs import Image, prepare_xrays
 from raygrad.registration._methods.levenberg_marquardt import LevenbergMarquardt
@@ -40,7 +41,7 @@ def search(
     unknowns: UnknownGeometry | str | Iterable[str] | None = None,
     stages: Sequence[Stage] | None = None,
     similarity: Similarity | Metric | None = None,
-    response: str = "log",
+    response: str = "auto",
     keep: int | None = None,
     poses: int = POSES,
     callback: Callback | None = None,
@@ -60,7 +61,7 @@ def search(
         stages: what is compared from coarse to fine, and how many poses go on from each; by default
             `search_schedule(keep)`.
         similarity: compared in all stages in place of their own, see `LevenbergMarquardt`.
-        response: what X-rays show of line integrals, see `LevenbergMarquardt`.
+        response: what X-rays show of line integrals, see `LevenbergMarquardt`; "auto" is "log" here.
         keep: how many poses to return, if so many are apart and in the running to the end: by default 4, or what the
             last of your own stages keeps.
         poses: how many are scored.
@@ -95,7 +96,8 @@ def search(
     if len(xrays[0].init) != 1:
         raise ValueError(f"Expected one pose as the middle of the search. Got {len(xrays[0].init)}.")
     with torch.no_grad(), watched(callback, progress, "search") as watch:
-        course = CoarseToFine(Task(xrays, structures or {}, geometry, seed, watch, began), response)
+        task = Task(xrays, structures or {}, geometry, seed, watch, began)
+        course = CoarseToFine(task, "log" if response == AUTO else response)
         candidates = course.candidates(about(course.centre, twists.to(course.centre)))
         promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
         ranked = course.run(promising, schedule)
