@@ -2,14 +2,18 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from real_files import real_data
 from registration_cases import DOUBLE, START, TRUTH, make_subject
 from scene_cases import cone_views, icosphere, shifted
+from torch.nn import functional
 
 from raygrad.drr import DRR
+from raygrad.geometry import ConeViews, Detector, Intrinsics
 from raygrad.march import Marching
-from raygrad.pose import RigidTransform, se3_exp_map
+from raygrad.pose import RigidTransform, make_reorient, se3_exp_map
 from raygrad.registration import (
     GlobalCorrelation,
     LevenbergMarquardt,
@@ -250,3 +254,32 @@ def test_a_display_curve_is_seen_through_without_being_asked():
 def test_a_stage_looks_near_or_everywhere():
     with pytest.raises(ValueError, match=r"near of a stage as a positive length .* Got -1"):
         Stage(64, GlobalCorrelation(), iterations=1, tolerance=1.0, near=-1)
+
+
+def test_a_femoral_component_is_found_in_real_fluoroscopy():
+    image = pytest.importorskip("PIL.Image", reason="frames are TIFF files")
+    folder = real_data("fluoroscopy") / "knee_b"
+    row = (folder / "fem.jts").read_text().splitlines()[3].replace(",", " ").split()
+    x, y, z, *angles = (float(number) for number in row)
+    tilt, forward, aside = (math.radians(angle) for angle in angles)
+    turns = [((0, 0, 1), tilt), ((1, 0, 0), forward), ((0, 1, 0), aside)]  # JT_EULER_312: Rz Rx Ry
+    matrices = [
+        se3_exp_map(torch.tensor([[0.0, 0, 0, *(angle * one for one in axis)]], dtype=DOUBLE))[0]
+        for axis, angle in turns
+    ]
+    implant_to_camera = matrices[0] @ matrices[1] @ matrices[2]
+    implant_to_camera[:3, 3] = torch.tensor([x, y, z], dtype=DOUBLE)
+    flip = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0], dtype=DOUBLE))  # that camera looks along -z
+    truth = RigidTransform((flip @ implant_to_camera)[None]).inverse()
+    start = RigidTransform(
+        se3_exp_map(torch.tensor([[2.0, -3.0, 8.0, 0.06, -0.05, 0.06]], dtype=DOUBLE)) @ truth.matrix
+    )
+    counts = torch.from_numpy(np.array(image.open(sorted(folder.glob("*.tif"))[1])).astype(np.float32))
+    xray = functional.avg_pool2d(to_line_integrals(counts)[None, None], 2)
+    system = Intrinsics(sdd=1198.0, height=512, width=512, delx=0.746, dely=0.746)
+    scene = Scene([Mesh(next(folder.glob("*_fem.stl")), name="implant", material="titanium")])
+    result = register(xray, ConeViews(Detector.of(system, make_reorient(None)), start), scene)
+    found = result.bodies["implant"].poses[0].matrix[0]
+    turn = truth.matrix[0, :3, :3].T @ found[:3, :3]
+    assert math.degrees(math.acos(min(1.0, (float(turn.trace()) - 1) / 2))) < 2
+    assert result.status == (Status.CONVERGED,)
