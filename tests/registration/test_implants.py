@@ -256,6 +256,7 @@ def test_a_stage_looks_near_or_everywhere():
         Stage(64, GlobalCorrelation(), iterations=1, tolerance=1.0, near=-1)
 
 
+@pytest.mark.filterwarnings("ignore:.*triangles of:raygrad.scene.SceneWarning")
 def test_a_femoral_component_is_found_in_real_fluoroscopy():
     image = pytest.importorskip("PIL.Image", reason="frames are TIFF files")
     folder = real_data("fluoroscopy") / "knee_b"
