@@ -1,4 +1,4 @@
-"""What arrays hide, of which nothing but line integrals is known: each kind is found, and nothing where there is none."""
+"""What arrays of line integrals hide: each kind is found, and nothing where there is none."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def images():
     drr = DRR(load_example_ct(shape=(80, 80, 48)), sdd=1020.0, height=SIZE, delx=2.5)
     rng = np.random.default_rng(11)
     angles = torch.from_numpy(rng.uniform(-1, 1, (8, 3)) * [180, 20, 20]).float()
-    places = torch.from_numpy(rng.uniform(-40, 40, (8, 3)) + [0, 850, 0]).float()
+    places = torch.from_numpy(np.array([0, 850, 0]) + rng.uniform(-40, 40, (8, 3))).float()
     with torch.no_grad():
         poses = convert(angles, places, parameterization="euler_angles", convention="ZXY", degrees=True)
         drawn = drr(poses)[:, 0]

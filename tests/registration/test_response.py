@@ -299,9 +299,9 @@ def test_metrics_and_searches_take_a_response(drr, response):
 
 
 def test_what_is_no_response_is_refused(drr):
-    with pytest.raises(ValueError, match=r"one of log, transmission, curve\. Got 'linear'"):
+    with pytest.raises(ValueError, match=r"one of log, transmission, curve, auto\. Got 'linear'"):
         LevenbergMarquardt(response="linear")
-    with pytest.raises(ValueError, match=r"one of log, transmission, curve\. Got 'linear'"):
+    with pytest.raises(ValueError, match=r"one of log, transmission, curve, auto\. Got 'linear'"):
         search(drr(TRUTH), drr, response="linear")
     with pytest.raises(TypeError, match="adam has no option 'response'"):
         register(drr(TRUTH), drr, START, method="adam", response="curve")

@@ -38,7 +38,7 @@ STAGES = (
     Stage(48, LocalCorrelation(9), iterations=15, tolerance=0.1, apart=True),
     Stage(96, LocalCorrelation(9), iterations=12, tolerance=0.003, calibrate=True),
 )
-QUICK = {"stages": STAGES, "candidates": 1}
+QUICK = {"stages": STAGES, "candidates": 1, "response": "log"}  # X-rays of exact line integrals
 
 
 def look(angle=0.0, side=SIDE, width=240.0):

@@ -214,10 +214,10 @@ def register(
         str,
         typer.Option(
             help="What X-rays show of line integrals, for lm: log (these), transmission (intensities: raw, saturated, "
-            "implants) or curve (any monotone curve, such as a display's).",
+            "implants), curve (any monotone curve, such as a display's) or auto (as the X-ray has it).",
             rich_help_panel=HOW,
         ),
-    ] = "log",
+    ] = "auto",
     renderer: Annotated[
         str,
         typer.Option(help="Of the pictures, and of adam and lbfgs: joseph, siddon or trilinear.", rich_help_panel=HOW),

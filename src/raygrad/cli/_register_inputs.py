@@ -169,7 +169,7 @@ def _read(path: Path, frame: str | None, values: str | None) -> list[XRay]:
 
 def check_response(response: str, method: str) -> None:
     """Refuse a response that there is not, or that the method has not."""
-    if method != "lm" and response != "log":
+    if method != "lm" and response != "auto":
         raise InputError(f"--response {response} goes with --method lm, not '{method}'.")
     try:
         LevenbergMarquardt(response=response)

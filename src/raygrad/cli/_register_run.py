@@ -66,7 +66,7 @@ def register_to_folder(
     folder: Path,
     *,
     method: str = "lm",
-    response: str = "log",
+    response: str = "auto",
     keep_table: bool = False,
     renderer: str = "joseph",
     device: torch.device | str = "cpu",
@@ -119,7 +119,7 @@ def register_to_folder(
     options |= {name: value for name, value in asked.items() if value}
     if keep_table and method == "lm":
         options["clean_ct"] = False
-    if response != "log":
+    if response != "auto":
         options["response"] = response
     if any(mask is not None for mask in masks):
         options["mask"] = masks

@@ -43,6 +43,8 @@ from raygrad.registration._schedule import search_schedule as search_schedule
 from raygrad.registration._search import search as search
 from raygrad.registration._solver.candidates import SearchRanges as SearchRanges
 from raygrad.registration._task import Task as Task
+from raygrad.registration._track import Track as Track
+from raygrad.registration._track import track as track
 from raygrad.registration._view_ranges import ViewRanges as ViewRanges
 
 __all__ = [
@@ -87,6 +89,8 @@ __all__ = [
     "FeatureSimilarity",
     "WeightedSum",
     "UnknownGeometry",
+    "Track",
+    "track",
     "calibrate_from_balls",
     "BallCalibration",
     "Registration",

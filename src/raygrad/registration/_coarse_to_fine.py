@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,15 +14,17 @@ from raygrad.geometry import UnknownGeometry
 from raygrad.march import Bodies
 from raygrad.pose import RigidTransform
 from raygrad.registration._prepared import PreparedXRay
+from raygrad.registration._problem.absorbing import Absorbing
 from raygrad.registration._problem.belonging import Belonging
 from raygrad.registration._problem.coverage import Beyond, counting, covered, show_its_end
 from raygrad.registration._problem.ct import AS_GIVEN, CTs
 from raygrad.registration._problem.model import models_of_cts
+from raygrad.registration._problem.nearby import cut_out, near_shadows
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.pyramid import shrink_factor, shrink_image
 from raygrad.registration._problem.response import as_shown, saturation
 from raygrad.registration._problem.robust import trusted_pixels
-from raygrad.registration._problem.similarity import GradientCorrelation, LocalCorrelation
+from raygrad.registration._problem.similarity import GlobalCorrelation, GradientCorrelation, LocalCorrelation
 from raygrad.registration._problem.subpixels import Subpixels
 from raygrad.registration._problem.told import LESS, as_given, not_told, without
 from raygrad.registration._result import CTSeen
@@ -40,6 +43,8 @@ ROUNDS, TRUSTED_MM = 3, 0.5
 """A robust stage chooses the pixels that it trusts so many times, while the pose then moves further than that."""
 COMPARED_PIXELS, DECIDED_PIXELS = 50, 100
 """Forms of the CT are compared before the first stage that is so fine, and once more from better poses."""
+SHADOWED_PIXELS = 128
+"""Of the longer side of images in which shadows are looked for."""
 FITS, FITTED_MM = 8, 0.05
 """The same where it fits a response, which makes up for a part of what a pose is off."""
 
@@ -82,6 +87,7 @@ class CoarseToFine:
         xrays: of the task, as they are compared.
         saturated: what each X-ray shows where it is.
         beyond: the patient beyond each X-ray's CT, whose rays do not count; None where all count.
+        absorbs: the images are of what solids absorb, see `Absorbing`.
         models: what moves, together and apart.
         model: what moves by now.
         centre: of the CT, or the main body of a scene, in mm of the world: what poses turn about.
@@ -109,12 +115,20 @@ class CoarseToFine:
         self._given = self.models
         self.cts = CTs.of([xray.drr for xray in task.xrays]) if clean_ct and task.models is None else None
         self.ct: CTSeen | None = None
+        # What solids of known materials absorb needs no fit; intrinsics need derivatives by the ends of rays.
+        self.absorbs = self.models.is_solid and response == "transmission" and not task.unknowns.columns
         self.centre, self.radius = self.models.centre, self.models.radius
         away = torch.stack([(xray.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for xray in self.xrays])
         self.distances: list[float] = away.tolist()
         self.unknowns, self.kept = task.unknowns, tuple[str, ...]()
         self.trace: list[Iteration] = []
         self.stopped = self.cut_short = False
+
+    def through(self, response: str) -> "CoarseToFine":
+        """The same course from here on, its images seen through another response for which X-rays stay as they are."""
+        other = copy(self)
+        other.response, other.absorbs = response, False
+        return other
 
     def candidates(self, motions: Matrices) -> Candidates:
         """Every start moved by each of the motions (in the world, about its origin)."""
@@ -131,23 +145,23 @@ class CoarseToFine:
         )
         return Candidates(number // len(motions), states)
 
-    def run(self, candidates: Candidates, stages: Sequence[Stage]) -> Refined:
-        """Take candidates through the stages; after each the best go on.
+    def run(self, candidates: Candidates, stages: Sequence[Stage], first: int = 0) -> Refined:
+        """Take candidates through the stages, of which the first has this number; after each the best go on.
 
         Raises:
             ValueError: something is to move by itself, and no stage lets it.
         """
-        if self.models.apart is not None and self.task.rigid and not any(stage.apart for stage in stages):
+        if self.model is not self.models.apart and self.task.rigid and not any(stage.apart for stage in stages):
             raise ValueError("Expected a stage that is apart, from which on what is rigid moves by itself. Got none.")
-        for number, stage in enumerate(stages):
-            final = number + 1 == len(stages) or stage.pixels >= DECIDED_PIXELS or stage.apart
+        for number, stage in enumerate(stages, first):
+            final = number + 1 == first + len(stages) or stage.pixels >= DECIDED_PIXELS or stage.apart
             if self.cts is not None and (final or (self.ct is None and stage.pixels >= COMPARED_PIXELS)):
                 self._choose_ct(candidates, final)
             refined = candidates = self.refine(candidates, stage, number)
             if self.stopped:
-                self.cut_short = number + 1 < len(stages)
+                self.cut_short = number + 1 < first + len(stages)
                 break
-        return self._keep_what_is_not_told(refined, stages[-1], len(stages) - 1)
+        return self._keep_what_is_not_told(refined, stages[-1], first + len(stages) - 1)
 
     def _keep_what_is_not_told(self, refined: Refined, stage: Stage, number: int) -> Refined:
         """Once more through the last stage, with the intrinsics that one image does not tell as they were given."""
@@ -183,7 +197,8 @@ class CoarseToFine:
         self.last_stage = stage
         if stage.apart:
             candidates = self._take_apart(candidates)
-        rounds, least = (ROUNDS, TRUSTED_MM) if self.response == "log" else (FITS, FITTED_MM)
+        plain = self.response == "log" or self.absorbs
+        rounds, least = (ROUNDS, TRUSTED_MM) if plain else (FITS, FITTED_MM)
         for _ in range(rounds if stage.robust else 1):
             before = candidates
             refined = candidates = self._minimise(before, stage, number)
@@ -244,12 +259,15 @@ class CoarseToFine:
             )
         ]
         xrays = self._covered(xrays, candidates, stage)
+        if stage.near is not None:
+            xrays = [self._near(xray, view, candidates, stage.near) for view, xray in enumerate(xrays)]
         noise = self.centre.new_zeros(len(candidates.start))
         geometry = self.unknowns if stage.calibrate else UnknownGeometry()
         problem = PoseProblem(
             tuple(xrays), stage.similarity, model.pivots, model.radii, geometry, noise, model.linkage, self.centre
         )
-        problem = problem.responding(candidates.states.renumbered(), self.response)
+        if not self.absorbs:
+            problem = problem.responding(candidates.states.renumbered(), self.response)
         if stage.robust:
             weights = [
                 trusted_pixels(problem, candidates.states, view, model.at_rest is not None)
@@ -299,13 +317,34 @@ class CoarseToFine:
         pixel = factor * float(min(detector.delx, detector.dely)) * magnified
         shrunk = detector if factor == 1 else detector.with_intrinsics(detector.intrinsics.shrunk(factor))
         marching = xray.marching.replaced(renderer=stage.renderer or xray.marching.renderer)
-        if factor > 1:
+        if self.absorbs:
+            side = 1 if max(shrunk.height, shrunk.width) >= FINE_ENOUGH else 2
+            radii = [self.model.radius_of(body) for body in range(len(self.model.names))]
+            bodies = Absorbing(bodies, side, pixel, radii, distance)
+        elif factor > 1:
             bodies = bodies.coarser(pixel)
             longest = max(shrunk.height, shrunk.width)
             if (side := min(factor, self.model.subpixels, max(2, FINE_ENOUGH // longest))) > 1:
                 bodies = Subpixels(bodies, side)
         rig = xray.init.matrix[candidates.start]
         return ScaledXRay(shrunk, marching, bodies, rig, *shrink_image(xray.image, xray.weights[None, None], factor))
+
+    def _near(self, xray: ScaledXRay, view: int, candidates: Candidates, near: float) -> ScaledXRay:
+        """The part of a view's X-ray that is near the shadows of what its candidates see."""
+        prepared, model = self.xrays[view], self.model
+        look = Stage(SHADOWED_PIXELS, GlobalCorrelation(), iterations=0, tolerance=0.0)
+        seen = self._scaled(prepared, self.distances[view], candidates, look, model.bodies[view])
+        problem = PoseProblem(
+            (seen,) * (view + 1), look.similarity, model.pivots, model.radii, UnknownGeometry(),
+            self.centre.new_zeros(len(candidates.start)), model.linkage, self.centre,
+        )  # fmt: skip
+        images = problem.images(candidates.states.renumbered(), view)
+        away = 1.0 if seen.detector.parallel else min(1.0, self.distances[view] / float(seen.detector.sdd))
+        reach = near / (away * float(min(seen.detector.delx, seen.detector.dely)))
+        weights = xray.weights * near_shadows(images, candidates.start, reach, xray.shape).to(xray.weights)
+        xray = replace(xray, weights=weights)
+        # Of a part the pixels have another middle, about which an unknown size of theirs would change.
+        return xray if self.task.unknowns.columns else cut_out(xray)
 
     def _take_apart(self, candidates: Candidates) -> Candidates:
         """Let every body move by itself from the motion that it has made with the others so far."""

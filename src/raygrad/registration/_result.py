@@ -242,6 +242,8 @@ class RegistrationResult:
         masks: the weights that the pixels of every view (height, width) were compared by, from 0 to 1: of the mask that
             was given, without what was found to be hidden. On the CPU.
         hidden: in words what was found to be hidden in every view, beside the mask; empty where that is nothing.
+        responses: what each view's X-ray shows of line integrals: "name", and the numbers that were fitted to every
+            start, "exponent" (start,) or the knots' "spacing" and "values" of a curve; empty for methods without.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -264,6 +266,7 @@ class RegistrationResult:
     relative_deviations: Float[Tensor, "start view 6"] | None = None
     masks: tuple[Float[Tensor, "_ _"], ...] = ()
     hidden: tuple[str, ...] = ()
+    responses: tuple[dict[str, Any], ...] = ()
 
     @property
     def pose(self) -> RigidTransform:
@@ -304,6 +307,10 @@ class RegistrationResult:
                 {name: values[one] for name, values in view.items()} for view in self.intrinsics_deviations
             ),
             relative_deviations=None if self.relative_deviations is None else self.relative_deviations[one],
+            responses=tuple(
+                {name: value[one] if isinstance(value, Tensor) else value for name, value in view.items()}
+                for view in self.responses
+            ),
         )
 
     def view_names(self, start: int | None = None) -> tuple[str, ...]:

@@ -4,7 +4,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raygrad.kernels import RENDERERS
-from raygrad.registration._problem.similarity import GlobalCorrelation, LocalCorrelation, Metric, Similarity
+from raygrad.registration._problem.similarity import (
+    GlobalCorrelation,
+    GradientCorrelation,
+    LocalCorrelation,
+    Metric,
+    Similarity,
+    WeightedSum,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,8 @@ class Stage:
         calibrate: geometry that is not known exactly moves too.
         apart: structures move by themselves from here on.
         renderer: how rays are marched; None for the DRR's own way.
+        near: pixels count on the shadows of what is seen, and so many mm around them, as far as all poses of a start
+            have them there; None for the whole image. For bodies without what is around them, such as implants alone.
 
     Raises:
         TypeError, ValueError: numbers out of range, an unknown renderer, a robust stage without features.
@@ -38,6 +47,7 @@ class Stage:
     calibrate: bool = False
     apart: bool = False
     renderer: str | None = "joseph"
+    near: float | int | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.similarity):
@@ -46,6 +56,8 @@ class Stage:
         for name, lowest in least.items():
             if not getattr(self, name) >= lowest:
                 raise ValueError(f"Expected {name} of a stage of at least {lowest}. Got {getattr(self, name)}.")
+        if self.near is not None and not self.near > 0:
+            raise ValueError(f"Expected near of a stage as a positive length in mm, or None. Got {self.near}.")
         if self.robust and not isinstance(self.similarity, Similarity):
             raise ValueError(
                 "Expected features in a robust stage, to see which pixels do not fit. "
@@ -86,6 +98,23 @@ def scene_schedule() -> tuple[Stage, ...]:
     """
     *others, last = default_schedule()
     return (*others, replace(last, robust=False), last)
+
+
+def solid_schedule() -> tuple[Stage, ...]:
+    """For solids alone, implants without a CT, as X-rays show what they absorb: outlines, near their own shadows.
+
+    What else there is of the patient is in the image, and not in the model. Slopes see outlines through it, and far
+    from the solids nothing is to be learned. Most poses about a start are looked at only once.
+    """
+    far = WeightedSum((GlobalCorrelation(), GradientCorrelation()), (0.5, 0.5))
+    slopes = GradientCorrelation()
+    return (
+        Stage(64, far, iterations=0, tolerance=1.0, keep=4, margin=20.0, near=20.0),
+        Stage(64, far, iterations=8, tolerance=1.0, keep=3, margin=5.0, near=15.0),
+        Stage(128, far, iterations=8, tolerance=0.3, keep=2, margin=2.0, near=12.0, apart=True),
+        Stage(256, slopes, iterations=10, tolerance=0.2, keep=2, margin=1.3, near=10.0),
+        Stage(512, slopes, iterations=15, tolerance=0.1, keep=2, margin=1.1, near=8.0, calibrate=True),
+    )
 
 
 def search_schedule(keep: int = 4) -> tuple[Stage, ...]:

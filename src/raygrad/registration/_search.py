@@ -9,6 +9,7 @@ from torch import Tensor
 from raygrad.drr import DRR
 from raygrad.geometry import UnknownGeometry, about
 from raygrad.pose import RigidTransform
+from raygrad.registration._chosen_response import AUTO
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
 from raygrad.registration._doubts.doubted import doubted
 from raygrad.registration._inputs import Image, as_list, prepare_xrays
@@ -50,7 +51,7 @@ def search(
     unknowns: UnknownGeometry | str | Iterable[str] | None = None,
     stages: Sequence[Stage] | None = None,
     similarity: Similarity | Metric | None = None,
-    response: str = "log",
+    response: str = "auto",
     clean_ct: bool = True,
     coverage: bool = True,
     keep: int | None = None,
@@ -77,7 +78,7 @@ def search(
         stages: what is compared from coarse to fine, and how many poses go on from each; by default
             `search_schedule(keep)`.
         similarity: compared in all stages in place of their own, see `LevenbergMarquardt`.
-        response: what X-rays show of line integrals, see `LevenbergMarquardt`.
+        response: what X-rays show of line integrals, see `LevenbergMarquardt`; "auto" is "log" here.
         clean_ct: try the CT's attenuation, without the table, in place of the DRR's density, see `LevenbergMarquardt`.
         coverage: rays that see the patient beyond the CT do not count, see `LevenbergMarquardt`.
         keep: how many poses to return, if so many are apart and in the running to the end: by default 4, or what the
@@ -121,7 +122,7 @@ def search(
     labels = labels_of(as_list(drr)[0].subject, rigid)
     with torch.no_grad(), watched(callback, progress, "search") as watch:
         task = Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels)
-        course = CoarseToFine(task, response, clean_ct, coverage)
+        course = CoarseToFine(task, "log" if response == AUTO else response, clean_ct, coverage)
         if isinstance(ranges, ViewRanges):
             promising = _swept(course, xrays[0], ranges)
         else:

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,14 @@ class Mesh(Solid):
 
     @property
     def ball(self) -> tuple[Float[Tensor, " 3"], Float[Tensor, ""]]:
-        """About the middle of its box."""
+        """About the middle of its box; found once, unless its vertices are to change."""
+        return self._found_ball() if self.vertices.requires_grad else self._ball
+
+    @cached_property
+    def _ball(self) -> tuple[Float[Tensor, " 3"], Float[Tensor, ""]]:
+        return self._found_ball()
+
+    def _found_ball(self) -> tuple[Float[Tensor, " 3"], Float[Tensor, ""]]:
         vertices = self.vertices.detach()
         middle = (vertices.amin(0) + vertices.amax(0)) / 2
         return middle, torch.linalg.vector_norm(vertices - middle, dim=-1).max()

