@@ -242,7 +242,7 @@ def test_the_maximum_is_the_metrics_own_where_it_is_not_the_truth(drr, xray):
     def metric(fixed, moving):
         return wide(fixed / TOP, moving / TOP)
 
-    by_squares = register(xray, drr, STARTS, similarity=metric, candidates=1)
+    by_squares = register(xray, drr, STARTS, similarity=metric, candidates=1, coverage=False)  # as the ascent
     by_ascent = register(xray, drr, STARTS, method=QuasiNewton(metric=metric, match=0.0, iterations=60))
     assert (error(by_squares.pose) > 3).all()
     assert (error(by_squares.pose, by_ascent.pose) < 0.3).all()
@@ -419,7 +419,7 @@ def test_a_feature_counts_as_much_as_its_pixel():
 
 
 def test_features_that_are_none_are_told_so(drr, xray):
-    with pytest.raises(ValueError, match=r"features of 1 images, each its own\. Got \(\)"):
+    with pytest.raises(ValueError, match=r"features of \d+ images, each its own\. Got \(\)"):
         register(xray, drr, STARTS, similarity=FeatureSimilarity(torch.sum), candidates=1)
     vectors = FeatureSimilarity(lambda images: images.flatten(1)[:, ::5])
     with pytest.raises(ValueError, match="features of every pixel for a robust stage"):

@@ -175,10 +175,10 @@ def test_without_coverage_it_is_not(short, xray):
 
 
 def test_search_finds_it_too(short, xray):
-    few = tuple(replace(stage, keep=4) for stage in STAGES[:2])
+    few = tuple(replace(stage, keep=2) for stage in STAGES)
     found = search(xray, make_drr(short), SearchRanges(degrees=10.0, mm=20.0), OFF, poses=200, keep=1, stages=few)
     assert found.status[0] is Status.CONVERGED
-    assert (found.pose.matrix.detach() - AP.matrix)[0, :3, 3].norm() < 2.0
+    assert (found.pose.matrix.detach() - AP.matrix)[0, :3, 3].norm() < 1.0
     ranges = SearchRanges(1.0, 1.0)
     method = LevenbergMarquardt(stages=few, coverage=False)
     assert register(xray, make_drr(short), OFF, ranges=ranges, method=method).counted is None

@@ -142,14 +142,16 @@ def test_every_camera_will_do(subject, orientation, options):
     assert_found(register(take(drr, truth).reshape(drr.detector.height, drr.detector.width), drr, off(truth)), truth)
 
 
-def test_a_ct_far_from_the_worlds_origin_is_turned_about_its_own_centre(subject, xray, found):
+def test_a_ct_far_from_the_worlds_origin_is_turned_about_its_own_centre(subject, xray):
     """As files have it that were not centred: registration goes the same way, elsewhere."""
     shift = torch.eye(4, dtype=DOUBLE)
     shift[:3, 3] = torch.tensor([800.0, -300.0, 1200.0])
     moved = Subject(subject.volume.moved(shift), subject.density.data)
     drr = make_drr(moved)
     truth = RigidTransform(shift @ AP.matrix)
-    result = register(xray, drr, RigidTransform(shift @ off(AP).matrix))
+    # Weights rounded elsewhere would make another of two equal candidates the leader for a while.
+    found = register(xray, make_drr(subject), off(AP), coverage=False)
+    result = register(xray, drr, RigidTransform(shift @ off(AP).matrix), coverage=False)
     assert result.status == (Status.CONVERGED,)
     assert error(result.pose, truth, TARGETS + shift[:3, 3]) < 0.05
     for here, there in zip(found.trace[:5], result.trace[:5], strict=True):
@@ -352,7 +354,7 @@ def test_a_search_finds_the_pose_from_nothing_and_ranks(drr):
     stages = [
         replace(stage, margin=50.0, iterations=20, keep=keep) for stage, keep in zip(QUICK, (64, 16), strict=True)
     ]
-    result = search(xray, drr, ranges, poses=512, keep=3, stages=stages)
+    result = search(xray, drr, ranges, poses=512, keep=3, stages=stages, coverage=False)  # no fine stage
     assert error(result.pose, truth)[0] < 1.0
     assert result.status[0] is Status.CONVERGED
     assert result.score.tolist() == sorted(result.score.tolist(), reverse=True)
