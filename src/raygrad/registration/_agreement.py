@@ -65,11 +65,19 @@ class Halves:
         return _largest(HALVES, self.alone_mm[start].tolist())
 
     def only(self, start: int) -> "Halves":
-        """Those of one start alone."""
+        """Those of one start alone.
+
+        Args:
+            start: its number.
+        """
         return Halves(*(getattr(self, field.name)[start : start + 1] for field in fields(self)))
 
     def outcome(self, start: int = 0) -> dict[str, Any]:
-        """In numbers and texts; None for what was not asked."""
+        """In numbers and texts; None for what was not asked.
+
+        Args:
+            start: of which start.
+        """
         numbers = {f"{name} (mm)": _finite(mm) for name, mm in zip(PARTS, self.mm[start].tolist(), strict=True)}
         outcome: dict[str, Any] = {
             "of": "how far parts of the image lie from where the pose puts them in plane",
@@ -81,7 +89,12 @@ class Halves:
         return outcome
 
     def summary(self, inconsistent: bool, start: int = 0) -> str | None:
-        """In one line; None if nothing was asked."""
+        """In one line; None if nothing was asked.
+
+        Args:
+            inconsistent: what the verdict is.
+            start: of which start.
+        """
         worst, most = self.worst(start), self.moved_most(start)
         if worst is None:
             return None
