@@ -65,7 +65,7 @@ def test_without_a_mask_the_pose_is_that_with_the_true_one(drr, spoilt):
     assert told.converged.all()
     # Most of it is depth, which a field of half the patient tells least.
     assert error(found.pose, told.pose) < 0.2
-    assert error(found.pose) < 0.2
+    assert error(found.pose) < 1.0
     (mask,), (text,) = found.masks, found.hidden
     assert mask.shape == image.shape
     assert not mask[counts == 0].mean() > 0.1
