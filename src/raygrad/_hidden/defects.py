@@ -163,9 +163,15 @@ def _dead_part(
     first, last = _longest_run(one_value & shown)
     part = nothing.copy()
     part[first:last] = True
-    background = beside.mean(axis=0)[part]
+    # What lies beyond an aperture may have the value, too, on all sides.
+    alike = (np.abs(beside - value.mean()) <= 1e-6 * extent).all(axis=0)
+    background, part_beside = beside.mean(axis=0)[part], part & ~alike
     least = _PART if len(beside) == 2 else _WHOLE
-    if part.sum() < least * len(part) or _width(background) < _VARIED * extent or apart[part].mean() < _APART:
+    if (
+        part.sum() < least * len(part)
+        or _width(background) < _VARIED * extent
+        or apart[part_beside].sum() < max(_APART * part_beside.sum(), 0.5 * _PART * len(part))
+    ):
         return nothing
     return part
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from raygrad._errors import InputError
@@ -11,9 +10,7 @@ from raygrad.formats._line_integrals import choose_values, of_one_image
 from raygrad.formats._xrays import XRay
 
 
-def find_hidden(
-    xray: XRay | Float[Tensor, "height width"] | Float[np.ndarray, "height width"], values: str | None = None
-) -> Hidden:
+def find_hidden(xray: XRay | Tensor | np.ndarray, values: str | None = None) -> Hidden:
     """Find in the picture itself what of an X-ray does not count; what headers declare is not asked for.
 
     An aperture (of a shutter, collimator or image intensifier) is looked for as a round, rectangular or octagonal
