@@ -11,7 +11,7 @@ from raygrad.geometry import UnknownGeometry, about
 from raygrad.pose import se3_exp_map
 from raygrad.registration import BodyStatus
 from raygrad.registration._body_results import _status_of
-from raygrad.registration._problem.belonging import DOUBT, Belonging
+from raygrad.registration._problem.belonging import Belonging
 
 NOISE = 2e-5
 
@@ -80,8 +80,7 @@ def test_a_problem_adds_it_to_what_images_say():
     torch.testing.assert_close(both.cost, alone.cost + prior.cost)
     torch.testing.assert_close(both.normal, alone.normal + prior.normal)
     torch.testing.assert_close(both.score, alone.score)
-    believed = problem.belonging.believed(states.entry, states.motions, both)
-    torch.testing.assert_close(believed.scatter, DOUBT**2 * alone.scatter + prior.scatter)
+    torch.testing.assert_close(both.scatter, alone.scatter + prior.scatter)
 
 
 def test_a_body_is_determined_where_every_motion_is_narrowed():

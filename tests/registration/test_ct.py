@@ -1,6 +1,7 @@
 """The CT as X-rays see it: which form of it registration compares them with, chosen by the X-rays."""
 
 import gc
+import weakref
 
 import matplotlib as mpl
 import pytest
@@ -131,10 +132,11 @@ def test_a_ct_is_looked_at_once_and_anew_when_written_to(scan, monkeypatch):
     subject.volume.data[..., :4] = -1000.0
     assert CTs.of([see(read(subject.volume))]) is not None
     assert forms._patient_of(subject) is not first.patients[0]
-    known = len(forms._KNOWN)
+    gone = weakref.ref(subject)
+    assert subject in forms._KNOWN
     del subject, first, second
     gc.collect()
-    assert len(forms._KNOWN) == known - 1
+    assert gone() is None  # what is kept of it does not keep it
 
 
 def test_levels_made_when_asked_are_those_of_a_pyramid(scan):

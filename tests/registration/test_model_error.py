@@ -77,7 +77,7 @@ def test_errors_are_as_large_as_the_deviations_say():
     ratio, without = torch.stack(ratios), torch.stack(by_noise)
     assert 0.15 < ratio.median() < 2  # on the safe side for so few blobs
     assert ratio.quantile(0.95) < 3
-    assert without.quantile(0.95) > 3
+    assert without.quantile(0.95) > 2 * ratio.quantile(0.95)
 
 
 def noise_alone(xray, drr, pose):
