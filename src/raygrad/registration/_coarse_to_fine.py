@@ -15,7 +15,7 @@ from raygrad.march import Bodies
 from raygrad.pose import RigidTransform
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.absorbing import Absorbing
-from raygrad.registration._problem.belonging import Belonging
+from raygrad.registration._problem.belonging import CORRELATED, Belonging
 from raygrad.registration._problem.coverage import Beyond, counting, covered, show_its_end
 from raygrad.registration._problem.ct import AS_GIVEN, CTs
 from raygrad.registration._problem.model import models_of_cts
@@ -278,7 +278,7 @@ class CoarseToFine:
         if model.at_rest is None and len(model.names) > 1:
             shown = sum(rows * columns for rows, columns in (xray.shape for xray in xrays))
             lacking = 2 * len(xrays) * (1 - problem.score(candidates.states.renumbered()))
-            own = Belonging(model.pivots, LESS * lacking.clamp_min(LEAST_COST) / shown)
+            own = Belonging(model.pivots, CORRELATED * lacking.clamp_min(LEAST_COST) / shown)
             problem = replace(problem, belonging=own)
         if not geometry.is_none:
             pixels = sum(rows * columns for rows, columns in (xray.shape for xray in xrays))
