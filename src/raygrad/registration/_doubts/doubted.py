@@ -37,7 +37,8 @@ def doubted(
             return result
         return _rivalled(course, candidates, result, matched)
     best = result.best
-    if not with_advice or result.status[best] is not Status.NO_MATCH:
+    # The images of solids are so fine that trials of them would take half a minute.
+    if not with_advice or course.absorbs or result.status[best] is not Status.NO_MATCH:
         return result
     advice = advise(course, candidates, best)
     return replace(result, advice=tuple(advice if start == best else None for start in range(len(result.status))))

@@ -9,12 +9,12 @@ from raygrad.registration._problem.pose_problem import PoseProblem, States
 from raygrad.registration._problem.uncertainty import estimate_covariance
 from raygrad.registration._solver.levenberg_marquardt import Linearisation
 
-IN_COMMON, HIDDEN = 1.5, 0.6
+IN_COMMON, HIDDEN = 1.8, 0.6
 """The whole image is as wrong in plane as its sixteenths are apart, times the first: were they wrong independently of
 each other, a quarter would do, but a wrong spectrum, scatter, display or table is wrong in all of them alike. Of what
 noise moves sixteenths by, the second, for it hides as much.
 """
-OUTLINE = 2.0
+OUTLINE = 2.5
 """The outline of a body is off by so many times what is seen to be wrong, outwards or inwards: it looks larger or
 smaller, and so nearer or farther, and on this all parts agree.
 
