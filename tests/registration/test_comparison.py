@@ -232,7 +232,7 @@ def test_every_metric_finds_the_pose(drr, xray, metric):
     assert torch.equal(result.trace[-1].score, result.score)
     deviations = result.uncertainty.standard_deviations
     assert (deviations > 0).all()
-    assert (deviations < 0.1).all()
+    assert (deviations < 0.2).all()
 
 
 def test_the_maximum_is_the_metrics_own_where_it_is_not_the_truth(drr, xray):

@@ -94,6 +94,7 @@ class CoarseToFine:
         radius: root mean square distance of its points from its centre in mm.
         distances: of every view's sources from there, typically, in mm.
         unknowns: what of the geometry is unknown by now.
+        caution: how much less one image counts beside what is known of the geometry, see `told`.
         kept: names of the intrinsics that one image does not tell, and that stay as they were given.
         trace: all iterations so far.
         last_problem, last_stage: those of the stage that came last.
@@ -120,7 +121,7 @@ class CoarseToFine:
         self.centre, self.radius = self.models.centre, self.models.radius
         away = torch.stack([(xray.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for xray in self.xrays])
         self.distances: list[float] = away.tolist()
-        self.unknowns, self.kept = task.unknowns, tuple[str, ...]()
+        self.unknowns, self.kept, self.caution = task.unknowns, tuple[str, ...](), LESS
         self.trace: list[Iteration] = []
         self.stopped = self.cut_short = False
 
@@ -284,7 +285,7 @@ class CoarseToFine:
             pixels = sum(rows * columns for rows, columns in (xray.shape for xray in xrays))
             free = replace(problem, geometry=UnknownGeometry())
             cost = free.linearise(candidates.states).cost.clamp_min(LEAST_COST)
-            problem = replace(problem, noise=cost / pixels * (LESS if len(xrays) == 1 else 1.0))
+            problem = replace(problem, noise=cost / pixels * (self.caution if len(xrays) == 1 else 1.0))
         return problem
 
     def _covered(self, xrays: list[ScaledXRay], candidates: Candidates, stage: Stage) -> list[ScaledXRay]:

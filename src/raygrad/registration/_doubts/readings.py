@@ -34,7 +34,7 @@ def reading(
     xrays = task.xrays if change is None else tuple(change(xray) for xray in task.xrays)
     geometry = task.unknowns if unknowns is None else unknowns
     other = CoarseToFine(Task(xrays, {}, geometry, models=course.models), course.response, coverage=any(course.beyond))
-    other.model = course.model
+    other.model, other.caution = course.model, 1.0  # a doubt follows the image wherever it leads
     return other
 
 

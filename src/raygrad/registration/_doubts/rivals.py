@@ -45,8 +45,8 @@ RUNNING, RUNNING_ON = 2.0, 1.3
 """At `CLOSE` and `CLOSER` rivals stay in the running whose score lacks at most so many times as much to 1."""
 NO_ROOM = 0.96
 """Answers with such a score at `CLOSE` leave no room for a mirrored X-ray to match clearly better."""
-CLEARLY = 1.25
-"""An X-ray read another way has to lack so many times less."""
+LIKELY, CLEARLY = 1.1, 1.15
+"""An X-ray read another way has to lack so many times less at `CLOSE`, and at `CLOSER`."""
 SIZE_OFF = 0.05
 """Pixels of another size are of one that differs by so much, relative."""
 SIZE = UnknownGeometry(pixel_size=0.3)
@@ -269,7 +269,7 @@ class _Trials:
         """What lacks clearly less than its answer, at `CLOSE` and at `CLOSER`."""
         tops: dict[int, int] = {}
         for entry in refined.at.score.argsort().tolist():  # the best of each comes last, and stays
-            if _is_better(refined.at.score[entry], answers[owner[entry]], CLEARLY):
+            if _is_better(refined.at.score[entry], answers[owner[entry]], LIKELY):
                 tops[int(owner[entry])] = entry
         if not tops:
             return {}
