@@ -266,9 +266,8 @@ def _fluoroscopy(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
                     began = time.perf_counter()
                     result = register(xray, init, Scene([mesh]))
                     seconds = time.perf_counter() - began
-                    yield _of_implant(
-                        f"{knee.name}-{part} {far}", frame.stem, start, result, view, mesh, label, seconds
-                    )
+                    row = _row(f"{knee.name}-{part}", frame.stem, far, start, result, seconds)
+                    yield _of_implant(row, result, view, mesh, label)
 
 
 def _pixels(path: Path) -> torch.Tensor:

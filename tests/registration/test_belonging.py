@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from registration_cases import DOUBLE, make_problem, make_states
+from registration_cases import DOUBLE, make_drr, make_problem, make_states, make_subject
 
 from raygrad.geometry import UnknownGeometry, about
-from raygrad.pose import se3_exp_map
-from raygrad.registration import BodyStatus
+from raygrad.pose import RigidTransform, se3_exp_map
+from raygrad.registration import BodyStatus, LocalCorrelation, Stage, prepare_xrays
 from raygrad.registration._body_results import _status_of
-from raygrad.registration._problem.belonging import Belonging
+from raygrad.registration._coarse_to_fine import LEAST_COST, CoarseToFine
+from raygrad.registration._problem.belonging import CORRELATED, Belonging
+from raygrad.registration._search import default_init
+from raygrad.registration._task import Task
 
 NOISE = 2e-5
 
@@ -92,3 +95,21 @@ def test_a_body_is_determined_where_every_motion_is_narrowed():
     assert belonging.is_narrowed(torch.stack([prior, prior / 4, half, nothing])) == [False, True, False, False]
     assert _status_of(0, True, True, None, True, narrowed=False) is BodyStatus.UNDETERMINED
     assert _status_of(0, True, True, None, True, narrowed=True) is BodyStatus.CONVERGED
+
+
+def test_structures_have_it_from_where_they_move_apart():
+    drr = make_drr(make_subject())
+    truth = default_init(drr)
+    with torch.no_grad():
+        xray = drr(RigidTransform(truth.matrix.float()))
+    course = CoarseToFine(Task(prepare_xrays(xray, drr, truth), {"half": [1]}))
+    stage = Stage(24, LocalCorrelation(9), iterations=1, tolerance=0.1)
+    none = torch.eye(4, dtype=DOUBLE)[None]
+    assert course.problem(course.candidates(none), stage).belonging is None
+    course.model = course.models.apart
+    own = course.problem(course.candidates(none), stage).belonging
+    assert own is not None
+    assert own.pivots.shape == (2, 3)
+    # Where all fits, what lacks is the least that any image does.
+    pixels = course.problem(course.candidates(none), stage).xrays[0].image.numel()
+    torch.testing.assert_close(own.noise, torch.tensor([CORRELATED * LEAST_COST / pixels], dtype=DOUBLE))

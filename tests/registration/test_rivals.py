@@ -9,6 +9,7 @@ import torch
 
 from raygrad.data import load_example_ct, read
 from raygrad.drr import DRR
+from raygrad.geometry import UnknownGeometry
 from raygrad.pose import RigidTransform, convert, se3_exp_map
 from raygrad.registration import LocalCorrelation, Stage, Status, prepare_xrays, register
 from raygrad.registration._coarse_to_fine import CoarseToFine
@@ -17,6 +18,7 @@ from raygrad.registration._doubts.motions import Sight, describe_motion, levels_
 from raygrad.registration._doubts.readings import flipped, reading
 from raygrad.registration._doubts.rivals import _peaks, find_rivals
 from raygrad.registration._outcome import EQUAL, describe
+from raygrad.registration._problem.told import LESS
 from raygrad.registration._task import Task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -237,3 +239,14 @@ class TestRivals:
         drr, pose = field(alike), make_pose((20.0, 3.0, 2.0))
         result = register(image_of(drr, pose), drr, pose, stages=STAGES, candidates=1, callback=lambda _: True)
         assert result.rivals == ()
+
+
+def test_a_reading_follows_its_image_wherever_it_leads(thorax):
+    """What one image tells of the pixel size counts less in a registration, not in a doubt about it."""
+    drr, pose = field(thorax, 300.0), make_pose((8.0, 3.0, 2.0))
+    unknowns = UnknownGeometry(pixel_size=0.3)
+    course = CoarseToFine(Task(prepare_xrays(image_of(drr, pose), drr, pose), unknowns=unknowns))
+    stage = Stage(32, LocalCorrelation(9), iterations=1, tolerance=0.1, calibrate=True)
+    here = course.candidates(torch.eye(4, dtype=DOUBLE)[None])
+    cautious, free = (one.problem(here, stage).noise for one in (course, reading(course, unknowns=unknowns)))
+    torch.testing.assert_close(cautious, LESS * free)

@@ -56,6 +56,11 @@ def test_arrows_point_to_where_parts_are(result, tmp_path):
     assert ax.get_xlabel().startswith("mine\nhalves: upper 0.00, lower 0.30")
 
 
+def test_an_x_ray_is_taken_as_register_takes_it(result):
+    (ax,) = plot_halves(torch.rand(40, 30), result, 1, axs=Figure().subplots())
+    assert ax.images[0].get_array().shape == (40, 30)
+
+
 def test_the_summary_says_which_part_and_which_half(result):
     line = result.summary(1).splitlines()[-1]
     assert "disagree by 0.50 mm in plane (worst: the lower right quarter)" in line

@@ -41,13 +41,12 @@ FINE_ENOUGH = 400
 """Pixels are divided further while there are no more than so many rays to a side of the image, and once at least."""
 ROUNDS, TRUSTED_MM = 3, 0.5
 """A robust stage chooses the pixels that it trusts so many times, while the pose then moves further than that."""
+FITS, FITTED_MM = 8, 0.05
+"""The same where it fits a response, which makes up for a part of what a pose is off."""
 COMPARED_PIXELS, DECIDED_PIXELS = 50, 100
 """Forms of the CT are compared before the first stage that is so fine, and once more from better poses."""
 SHADOWED_PIXELS = 128
 """Of the longer side of images in which shadows are looked for."""
-FITS, FITTED_MM = 8, 0.05
-"""The same where it fits a response, which makes up for a part of what a pose is off."""
-
 EDGES, JUDGED_PIXELS = Stage(50, GradientCorrelation(), iterations=0, tolerance=0.0, renderer="joseph"), 100
 """Where it is judged whether the patient ends with the CT in an X-ray, and from how fine images on."""
 
@@ -88,6 +87,8 @@ class CoarseToFine:
         saturated: what each X-ray shows where it is.
         beyond: the patient beyond each X-ray's CT, whose rays do not count; None where all count.
         absorbs: the images are of what solids absorb, see `Absorbing`.
+        cts: the forms of the CT that are still to choose from; None once one is chosen, and where there are none.
+        ct: which was chosen, and why.
         models: what moves, together and apart.
         model: what moves by now.
         centre: of the CT, or the main body of a scene, in mm of the world: what poses turn about.

@@ -11,7 +11,7 @@ from raygrad.pose import RigidTransform
 from raygrad.registration._agreement import APART_MM, Halves
 from raygrad.registration._body_results import UNDETERMINED_MM, results_of_bodies
 from raygrad.registration._calibrated import ARGUMENTS, deviations_of_geometry
-from raygrad.registration._chosen_response import responses_of
+from raygrad.registration._chosen_response import judged, responses_of
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine, Refined
 from raygrad.registration._prepared import beams_of
 from raygrad.registration._problem.coverage import counted_in
@@ -73,10 +73,10 @@ def match_of(course: CoarseToFine, candidates: Candidates, calibrate: bool = Fal
     if course.absorbs:
         look = replace(SOLID_LOOK, calibrate=calibrate)
         return course.problem(candidates, look).score(candidates.states) + (MATCH - SOLID_MATCH)
-    problem = course.problem(candidates, replace(LOOK, calibrate=calibrate))
+    look = replace(LOOK, calibrate=calibrate)
     if course.response == "log" and course.model.at_rest is None:
-        problem = problem.responding(candidates.states, "curve")
-    return problem.score(candidates.states)
+        return judged(course, candidates, look, "curve")
+    return course.problem(candidates, look).score(candidates.states)
 
 
 def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> RegistrationResult:

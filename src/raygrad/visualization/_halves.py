@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad.registration import APART_MM, RegistrationResult
-from raygrad.types import Images
 from raygrad.visualization._images import plot_drr
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ _QUARTERS = slice(4, 8)  # of a result's parts
 
 
 def plot_halves(
-    xray: Images | Sequence[Images],
+    xray: Tensor | Sequence[Tensor],
     result: RegistrationResult,
     start: int | None = None,
     title: str | Sequence[str] | None = None,
@@ -33,7 +32,7 @@ def plot_halves(
     inconsistent, yellow ones more than half as far. Below the picture are the halves.
 
     Args:
-        xray: (1, 1, height, width), or a list with one for every view, as given to `register`.
+        xray: (height, width) or (1, 1, height, width), or a list with one for every view, as given to `register`.
         result: what `register` returned for them.
         start: which start, by default the best.
         title: above the halves, one for all or one each.
@@ -70,7 +69,7 @@ def plot_halves(
         names = ("upper", "lower", "left", "right")
         told = ", ".join(f"{n} {mm:.2f}" for n, mm in zip(names, lengths, strict=True) if np.isfinite(mm))
         lines = [line for line in (text, f"halves: {told} mm" if told else None) if line]
-        plot_drr(image.detach().cpu(), "\n".join(lines), ticks=False, axs=ax)
+        plot_drr(image.detach().cpu().reshape(1, 1, *image.shape[-2:]), "\n".join(lines), ticks=False, axs=ax)
         _draw_parts(ax, image.shape[-2:], halves.rows[start, view], halves.columns[start, view])
         _draw_arrows(ax, image.shape[-2:], halves, start, view, longest)
     return axes
