@@ -6,7 +6,15 @@ import torch
 from raygrad import kernels
 from raygrad.geometry import RayViews, VolumeGeometry, directions, turned
 from raygrad.geometry.trajectories import circular, parallel
-from raygrad.march import Marching, Prepared, march, march_with_jacobian, spread
+from raygrad.march import (
+    Marching,
+    Prepared,
+    march,
+    march_materials,
+    march_materials_with_jacobian,
+    march_with_jacobian,
+    spread,
+)
 
 GRID = VolumeGeometry.centred((7, 8, 9), (3.0, 4.0, 3.5), (2.0, -1.0, 3.0))
 DOUBLE = torch.float64
@@ -100,3 +108,63 @@ def test_derivatives_by_motions_and_intrinsics():
 def test_no_way_of_marching(wrong, message):
     with pytest.raises(ValueError, match=message):
         Marching(**wrong)
+
+
+@pytest.fixture
+def materials():
+    values = torch.rand(3, *GRID.shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+    return Prepared.of(values, GRID.world_to_voxel)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("renderer", kernels.RENDERERS)
+def test_materials_are_marched_as_each_alone(views, materials, renderer, backend):
+    marching = Marching(renderer, n_points=30, backend=backend)
+    images = march_materials(materials, views, marching)
+    same_images, derivatives = march_materials_with_jacobian(materials, views, marching)
+    assert images.shape == (3, 3, 30)
+    assert derivatives.by_ends.shape == (3, 3, 30, 6)
+    pivot = torch.tensor([3.0, -2.0, 1.0], dtype=DOUBLE)
+    for number, values in enumerate(materials.values):
+        image, expected = march_with_jacobian(Prepared.of(values, GRID.world_to_voxel), views, marching)
+        for ours, theirs in (
+            (images[:, number], image[:, 0]),
+            (same_images[:, number], image[:, 0]),
+            (derivatives.by_ends[:, number], expected.by_ends[:, 0]),
+            (derivatives.by_motion(pivot, number), expected.by_motion(pivot)),
+        ):
+            assert torch.equal(ours, theirs) if backend == "cpu" else torch.allclose(ours, theirs, rtol=1e-12)
+    torch.testing.assert_close(derivatives.ends, tuple(views.rays()))
+
+
+def test_gradients_of_materials():
+    """By the volumes the adjoint, by the rays the sum over materials."""
+    source, target = (ends.clone().requires_grad_() for ends in cone().rays())
+    values = torch.rand(3, *GRID.shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    images = march_materials(Prepared(values, GRID.world_to_voxel), RayViews(source, target, (5, 6)))
+    cotangent = torch.rand(images.shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(2))
+    found = torch.autograd.grad(images, (values, source, target), cotangent)
+    spreads, by_source, by_target = [], 0, 0
+    for number, volume in enumerate(values):
+        image = march(Prepared(volume, GRID.world_to_voxel), RayViews(source, target, (5, 6)))
+        of_rays = torch.autograd.grad(image, (volume, source, target), cotangent[:, number, None])
+        spreads.append(of_rays[0])
+        by_source, by_target = by_source + of_rays[1], by_target + of_rays[2]
+    torch.testing.assert_close(found, (torch.stack(spreads), by_source, by_target))
+
+
+def test_materials_on_a_gpu_that_makes_the_rays_itself(materials):
+    if not kernels.available_backends()["gpu"][0]:
+        pytest.skip("Triton is missing")
+    views = cone()[:1]
+    images, derivatives = march_materials_with_jacobian(materials, views, Marching("joseph", backend="cpu"))
+    found, on_gpu = march_materials_with_jacobian(materials, views, Marching("joseph", backend="gpu"))
+    torch.testing.assert_close((found, on_gpu.by_ends), (images, derivatives.by_ends))
+
+
+def test_what_are_no_materials(volume, materials):
+    with pytest.raises(ValueError, match=r"one tensor \(material, x, y, z\). Got shape \(7, 8, 9\)"):
+        march_materials(volume, cone())
+    labels = torch.ones(GRID.shape, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="Expected materials without labels"):
+        march_materials_with_jacobian(Prepared(materials.values, GRID.world_to_voxel, labels=labels), cone())

@@ -5,6 +5,7 @@ volume = Prepared.of(density, world_to_voxel)
 image = march(volume, views, Marching("joseph"))
 image, derivatives = march_with_jacobian(volume, views, Marching("joseph"))
 volume = spread(image, volume, views, Marching("joseph"))  # the exact adjoint
+images = march_materials(Prepared.of(fractions, world_to_voxel), views)  # (view, material, ray)
 ```
 
 On a GPU cameras are marched by kernels that make the rays themselves (`raygrad.kernels.project_cameras`): an image is
@@ -25,7 +26,17 @@ from raygrad import kernels
 from raygrad.geometry import RayViews, Views, motion_derivatives
 from raygrad.types import Affine, Labels, RayImages, RayJacobians, Sources, Targets, VoxelGrid
 
-__all__ = ["Prepared", "Marching", "march", "march_with_jacobian", "Derivatives", "Bodies", "spread"]
+__all__ = [
+    "Prepared",
+    "Marching",
+    "march",
+    "march_with_jacobian",
+    "march_materials",
+    "march_materials_with_jacobian",
+    "Derivatives",
+    "Bodies",
+    "spread",
+]
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,8 @@ class Prepared:
     """A volume ready to be marched through.
 
     Attributes:
-        values: of the voxels, (x, y, z) or one volume for each view (view, x, y, z).
+        values: of the voxels, (x, y, z) or one volume for each view (view, x, y, z); for `march_materials` one for each
+            material (material, x, y, z).
         world_to_voxel: the affine map from mm to voxel coordinates, in float64.
         occupancy: where `values` are empty, which marches skip; None to march through everything.
         labels: (x, y, z) integers: each label gets its own channel.
@@ -200,6 +212,58 @@ def march_with_jacobian(
     options = _options(volume, marching) | _width(views)
     image, by_ends = kernels.project_with_jacobian(volume.values, source, target, **options)
     return image, Derivatives(by_ends, views, (source.to(by_ends), target.to(by_ends)))
+
+
+def march_materials(volume: Prepared, views: Views, marching: Marching = Marching()) -> RayImages:
+    """What every view sees of each of several volumes on one grid, such as a body's materials.
+
+    Every ray is followed once for all of them. Each image is that of `march` through its volume, on a CPU to the bit.
+
+    Args:
+        volume: its values are (material, x, y, z).
+        views: where from; all of them see all volumes.
+        marching: how rays are marched.
+
+    Returns:
+        (view, material, ray), as from `march`, differentiable by the same.
+
+    Raises:
+        TypeError, ValueError, torch.cuda.OutOfMemoryError: as `march`; values of another shape, or labels.
+    """
+    _check_materials(volume)
+    return _of_views([march(volume, view, marching)[:, 0] for view in _one_by_one(views)])
+
+
+def march_materials_with_jacobian(
+    volume: Prepared, views: Views, marching: Marching = Marching()
+) -> tuple[RayImages, Derivatives]:
+    """Images as from `march_materials`, and the derivatives of every pixel, from the same march.
+
+    Returns:
+        The images (view, material, ray) and their derivatives, whose channels are the materials.
+
+    Arguments and errors are those of `march_materials`.
+    """
+    _check_materials(volume)
+    found = [march_with_jacobian(volume, view, marching) for view in _one_by_one(views)]
+    image = _of_views([image[:, 0] for image, _ in found])
+    return image, Derivatives(_of_views([derivatives.by_ends[:, 0] for _, derivatives in found]), views, None)
+
+
+def _check_materials(volume: Prepared) -> None:
+    if volume.values.dim() != 4:
+        shape = tuple(volume.values.shape)
+        raise ValueError(f"Expected the volumes of materials in one tensor (material, x, y, z). Got shape {shape}.")
+    if volume.labels is not None:
+        raise ValueError("Expected materials without labels: each is a channel of its own. Got labels.")
+
+
+def _one_by_one(views: Views) -> list[Views]:
+    return [views[number : number + 1] for number in range(len(views))]
+
+
+def _of_views(values: list[Tensor]) -> Tensor:
+    return values[0][None] if len(values) == 1 else torch.stack(values)
 
 
 def spread(

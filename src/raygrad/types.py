@@ -48,9 +48,9 @@ Sources = Float[Tensor, "batch #ray 3"]
 """Where rays begin: (batch, ray, 3), or (batch, 1, 3) where all rays of an image share one source."""
 Targets = Float[Tensor, "batch ray 3"]
 """Where rays end: (batch, ray, 3)."""
-RayImages = Float[Tensor, "batch channel ray"]
-"""Images as rows of rays: (batch, channel, ray)."""
-RayJacobians = Float[Tensor, "batch channel ray 6"]
+RayImages = Float[Tensor, "image channel ray"]
+"""Images as rows of rays: (batch, channel, ray), or one for each of several volumes along the same rays."""
+RayJacobians = Float[Tensor, "image channel ray 6"]
 """The derivatives of images by both ends of every ray, source first: (batch, channel, ray, 6)."""
 RayValues = Float[Tensor, "batch ray"]
 """One number for each ray: (batch, ray)."""

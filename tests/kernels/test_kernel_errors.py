@@ -21,7 +21,11 @@ BACKENDS = ["reference", *(["cpu"] if available_backends()["cpu"][0] else [])]
         ({"volume": VOLUME.long()}, TypeError, "volume to be of a floating-point dtype. Got torch.int64"),
         ({"volume": VOLUME[0]}, ValueError, r"\(x, y, z\) or \(batch, x, y, z\). Got \(5, 5\)"),
         ({"volume": VOLUME[:0]}, ValueError, r"Got \(0, 5, 5\)"),
-        ({"volume": VOLUME.expand(3, 5, 5, 5)}, ValueError, "one volume, or 1 to fit the batch of rays. Got 3"),
+        (
+            {"volume": VOLUME.expand(3, 5, 5, 5), "source": SOURCE.expand(2, 1, 3), "target": TARGET.expand(2, 12, 3)},
+            ValueError,
+            "one volume, or 2 to fit the batch of rays. Got 3",
+        ),
         ({"target": TARGET[0]}, ValueError, r"targets of shape \(batch, ray, 3\). Got \(12, 3\)"),
         ({"source": SOURCE[:, :, :2]}, ValueError, "to fit the targets. Got"),
         ({"source": SOURCE.expand(1, 5, 3)}, ValueError, r"\(1, 1, 3\) or \(1, 12, 3\)"),

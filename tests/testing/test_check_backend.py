@@ -58,7 +58,7 @@ def beside(cotangent, gradient, *arguments):
 
 
 def without_labels(volume, source, target, affine, labels, bricks, width, n_channels, *settings):
-    image = volume.new_zeros(len(target), n_channels, target.shape[1])
+    image = volume.new_zeros(max(len(volume), len(target)), n_channels, target.shape[1])
     image[:, :1] = _cpu.march(volume, source, target, affine, None, bricks, width, 1, *settings)
     return image
 

@@ -13,6 +13,7 @@ from raygrad.kernels._checks import can_read, check_cotangent, check_floating, c
 from raygrad.kernels._far import FAR, reach_of, warn_of_coarse_rays
 from raygrad.kernels._occupancy import Occupancy
 from raygrad.kernels._ops import cameras as camera_ops
+from raygrad.kernels._ops.marches import images_of
 from raygrad.kernels._project import backproject, project, project_with_jacobian
 from raygrad.kernels._rays import PixelMaps, rays_of_cameras
 from raygrad.types import Affine, Labels, Matrices, RayImages, RayJacobians, VoxelGrid
@@ -36,7 +37,7 @@ def project_cameras(
     the gradient for a pose needs no second march. Elsewhere the rays are made, and `project` is called.
 
     Args:
-        volume: voxel values, (x, y, z) or (batch, x, y, z).
+        volume: voxel values, (x, y, z) or (batch, x, y, z); several volumes (volume, x, y, z) for a batch of 1.
         camera_to_world: poses, (batch, 4, 4), whose last rows are 0, 0, 0, 1.
         pixel_to_camera: (1 or batch, 4, 4) with the same last row, in mm. It takes (right, down, 1, 1) to the centre of
             a pixel, `right` columns and `down` rows from the middle of the image, and (0, 0, 0, 1) to the source.
@@ -45,7 +46,7 @@ def project_cameras(
         labels, backend, options: as in `project`: renderer, n_points, n_channels, reducefn, occupancy.
 
     Returns:
-        (batch, channel, height * width), rows one after the other.
+        (batch or volume, channel, height * width), rows one after the other.
 
     Raises:
         TypeError, ValueError, torch.cuda.OutOfMemoryError: as `project`.
@@ -94,7 +95,7 @@ def backproject_cameras(
     """Apply the exact adjoint of `project_cameras`: spread each pixel's value over the voxels that its ray reads.
 
     Args:
-        cotangent: values of the pixels, (batch, channel, height * width), as `project_cameras` returns them.
+        cotangent: values of the pixels, (batch or volume, channel, height * width), as `project_cameras` returns them.
         volume, out: as in `backproject`.
         camera_to_world, pixel_to_camera, world_to_voxel, height, width, labels, backend: as in `project_cameras`.
         options: renderer, n_points, n_channels.
@@ -113,7 +114,7 @@ def backproject_cameras(
         settings: dict[str, Any] = {"image_width": width, "backend": backend, "out": out}
         return backproject(cotangent, volume, source, target, world_to_voxel, **settings, **options)
     like, options = check_volume(volume, len(camera_to_world), world_to_voxel, **options)
-    check_cotangent(cotangent, (len(camera_to_world), options["n_channels"], height * width))
+    check_cotangent(cotangent, (images_of(like, camera_to_world), options["n_channels"], height * width))
     settings = {"height": height, "width": width, "backend": "gpu", **options}
     cotangent = cotangent.to(sums_in(volume.dtype))
     if out is None:

@@ -90,12 +90,12 @@ def check_volume(
     n_points: int = 500,
     reducefn: str = "sum",
 ) -> tuple[Tensor, dict[str, Any]]:
-    """The volume as (1 or batch, x, y, z), and the options of its march."""
+    """The volume as (1 or batch, x, y, z), or any number of volumes for a batch of 1, and the options of its march."""
     if volume.dim() not in (3, 4) or 0 in volume.shape:
         raise ValueError(f"Expected a volume of shape (x, y, z) or (batch, x, y, z). Got {tuple(volume.shape)}.")
     if volume.dim() == 3:
         volume = volume[None]
-    if len(volume) not in (1, batch):
+    if batch != 1 and len(volume) not in (1, batch):
         raise ValueError(f"Expected one volume, or {batch} to fit the batch of rays. Got {len(volume)}.")
     if tuple(world_to_voxel.shape) != (4, 4):
         raise ValueError(f"Expected world_to_voxel of shape (4, 4). Got {tuple(world_to_voxel.shape)}.")

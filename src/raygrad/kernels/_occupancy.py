@@ -19,17 +19,20 @@ class Occupancy:
         bricks: (batch, x, y, z) bytes, 1 where a brick of 16 x 16 x 16 voxels is occupied; None where nothing is
             to be gained (on a GPU, or without compiled kernels).
         identity: tells the volume's memory and its version apart from others.
+        palette: bytes that begin with `bricks`, of several volumes in which few different sets of values occur: the
+            table of these, and each voxel's number in it. None elsewhere.
     """
 
     bricks: Tensor | None
     identity: tuple[Any, ...]
+    palette: Tensor | None = None
 
     def describes(self, volume: Tensor) -> bool:
         """Whether `volume` still is the tensor, with the values, that was prepared."""
         return self.identity == _identity(volume)
 
     def for_march_of(self, volume: Tensor) -> Tensor | None:
-        """The bricks, for a march through `volume` (1 or batch, x, y, z); None when it must see every voxel.
+        """Bricks or palette, for a march through `volume` (1 or batch, x, y, z); None when it must see every voxel.
 
         So must a march in a graph of torch.compile, which will be given volumes that were never prepared, and one
         through many volumes at once, as `torch.func.vmap` makes them.
@@ -44,7 +47,9 @@ class Occupancy:
             return None
         if not self.describes(own):
             raise ValueError("Expected the occupancy of this volume. Got one of another, or of earlier values of it.")
-        return None if volume.requires_grad or has_tangent(volume) else self.bricks
+        if volume.requires_grad or has_tangent(volume):
+            return None
+        return self.bricks if self.palette is None else self.palette
 
 
 def prepare(volume: Tensor) -> Occupancy:
@@ -53,6 +58,10 @@ def prepare(volume: Tensor) -> Occupancy:
     On a GPU the check waits once for all that it has to do, and finds no bricks: rays skip nothing there. While a CUDA
     graph is captured nothing may be waited for, and the check is left out; while torch.compile traces there is nothing
     to check or find yet.
+
+    Of two to eight volumes, which may be seen along the same rays, the sets of values that voxels have are numbered as
+    well, if there are no more than 65536, as in the materials of a CT whose HU are whole numbers. Marches then read the
+    numbers, two bytes a voxel, and look the values up.
 
     Args:
         volume: (x, y, z) or (batch, x, y, z), floating point. Any strides.
@@ -66,10 +75,31 @@ def prepare(volume: Tensor) -> Occupancy:
     if own is None:
         return Occupancy(None, ())
     with outside_of_transforms():
-        bricks, finite = _look_at(own.detach() if own.dim() == 4 else own.detach()[None])
-    if not finite:
-        raise ValueError("Expected a volume of finite values. Got NaN or infinite voxels.")
-    return Occupancy(bricks, _identity(own))
+        values = own.detach() if own.dim() == 4 else own.detach()[None]
+        bricks, finite = _look_at(values)
+        if not finite:
+            raise ValueError("Expected a volume of finite values. Got NaN or infinite voxels.")
+        palette = None if bricks is None or not 2 <= len(values) <= 8 else _find_palette(values, bricks)
+    return Occupancy(bricks, _identity(own), palette)
+
+
+def _find_palette(values: Tensor, bricks: Tensor) -> Tensor | None:
+    """Bytes of the bricks, the palette and each voxel's number in it; None if there is none, or voxels have gaps."""
+    if not is_dense(values[0]) or values.stride(0) < 0:
+        return None
+    from raygrad.kernels import _cpu
+
+    return _cpu.find_palette(values, bricks)
+
+
+def is_dense(volume: Tensor) -> bool:
+    """Whether a volume's voxels follow each other in memory, in any order of the axes."""
+    reach = 1
+    for stride, size in sorted(zip(volume.stride(), volume.shape, strict=True)):
+        if size > 1 and stride != reach:
+            return False
+        reach *= size
+    return True
 
 
 def _look_at(values: Tensor) -> tuple[Tensor | None, bool]:

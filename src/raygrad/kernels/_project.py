@@ -7,6 +7,7 @@ from raygrad.kernels._backends import sums_in
 from raygrad.kernels._checks import check_cotangent, check_image, check_out, check_rays
 from raygrad.kernels._occupancy import Occupancy
 from raygrad.kernels._ops import rays as ops
+from raygrad.kernels._ops.marches import images_of
 from raygrad.types import Affine, Labels, RayImages, RayJacobians, Sources, Targets, VoxelGrid
 
 
@@ -28,7 +29,9 @@ def project(
     """Integrate a volume along rays from `source` to `target`: the X-ray transform, differentiable.
 
     Args:
-        volume: voxel values, (x, y, z) for all rays or (batch, x, y, z) with one volume per batch entry. Any strides.
+        volume: voxel values, (x, y, z) for all rays or (batch, x, y, z) with one volume per batch entry. Where rays
+            have a batch of 1, several volumes (volume, x, y, z) are seen along the same rays, each of which is followed
+            once for all of them. Any strides.
         source: where the rays start, world mm, (batch, ray, 3), or (batch, 1, 3) when a batch entry's rays share it.
         target: where the rays end, world mm, (batch, ray, 3).
         world_to_voxel: affine map from world mm to voxel coordinates, in which voxel (i, j, k) has its centre at
@@ -48,7 +51,8 @@ def project(
         backend: "auto", "cpu", "gpu" or "reference".
 
     Returns:
-        (batch, channel, ray): volume value times mm for "sum", volume value for "max"; one channel without labels.
+        (batch, channel, ray): volume value times mm for "sum", volume value for "max"; one channel without labels. For
+        several volumes along the same rays (volume, channel, ray), on a CPU the same bits as from each alone.
         A ray that misses the volume gets exactly 0, with zero derivative. In the volume's dtype, and in float32 for
         float16 and bfloat16, as rays and sums are. Rays may come from as far away as those of parallel beams do: what
         single precision does not place well enough is brought near the volume, along the ray.
@@ -148,14 +152,15 @@ def backproject(
     run, unless `torch.use_deterministic_algorithms(True)` asks for sums of integers, which are exact in any order.
 
     Args:
-        cotangent: values on the rays, (batch, channel, ray), as `project` returns them.
+        cotangent: values on the rays, (batch or volume, channel, ray), as `project` returns them.
         volume: gives shape, dtype and memory order of the result; its values are not read.
         source, target, world_to_voxel, renderer, n_points, labels, n_channels, image_width, backend: as in `project`.
         out: where to write the result, of the volume's shape and dtype and with memory of its own for every voxel; it
             may be the volume. Fresh memory is slow to touch first. No derivative flows through it.
 
     Returns:
-        Like `volume`: summed over the batch for a volume (x, y, z), one per entry for (batch, x, y, z).
+        Like `volume`: summed over the batch for a volume (x, y, z), one per entry for (batch, x, y, z), or one for
+        each of several volumes (volume, x, y, z) along the same rays.
 
     Raises:
         TypeError, ValueError: as `project`; for a cotangent that does not fit the rays and channels; for an `out` whose
@@ -169,7 +174,7 @@ def backproject(
         "reducefn": "sum",
     }
     like, ends, options, backend = check_rays(volume, source, target, world_to_voxel, backend, **options)
-    check_cotangent(cotangent, (len(target), options["n_channels"], target.shape[1]))
+    check_cotangent(cotangent, (images_of(like, target), options["n_channels"], target.shape[1]))
     if out is not None:
         check_out(out, volume, cotangent, source, target)
     rays = (ends.source, ends.target, world_to_voxel)

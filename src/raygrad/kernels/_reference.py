@@ -40,7 +40,8 @@ def march(
     reducefn: str = "sum",
 ) -> RayImages:
     """Project `volume` (1 or batch, x, y, z) along the rays; see `raygrad.kernels.project`."""
-    source, volume = source.expand(target.shape), volume.to(target.dtype)  # half precision is read, not computed in
+    source, target = _for_each_volume(volume, source, target)
+    volume = volume.to(target.dtype)  # half precision is read, not computed in
     n_samples = n_points if renderer == "trilinear" else sum(volume.shape[1:])
     rays_at_once = max(1, MAX_SAMPLES_AT_ONCE // (n_samples * len(target)))
     images = [
@@ -58,11 +59,17 @@ def march_with_jacobian(
     def image_of(source: Tensor, target: Tensor) -> Tensor:
         return march(volume, source, target, world_to_voxel, **options)
 
-    image, gradients, *_ = torch.func.vjp(image_of, source.expand(target.shape), target)
+    image, gradients, *_ = torch.func.vjp(image_of, *_for_each_volume(volume, source, target))
     # A ray's value depends on no other ray, so the gradient of the sum over rays is every ray's own derivative.
     channels = torch.eye(image.shape[1], dtype=image.dtype, device=image.device)[..., None]
     rows = [torch.cat(gradients(channel.expand_as(image)), dim=-1) for channel in channels]
     return image, torch.stack(rows, dim=1)
+
+
+def _for_each_volume(volume: Tensor, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """A source for each target, and where several volumes are seen along the same rays, those rays for each."""
+    target = target.expand(len(volume) if len(target) == 1 else -1, -1, -1)
+    return source.expand(target.shape), target
 
 
 def _march_some(volume, source, target, world_to_voxel, labels, n_channels, renderer, n_points, reducefn) -> Tensor:

@@ -103,6 +103,7 @@ def cases() -> dict[str, Case]:
         "ends in the volume": Case(volume, *_scattered(3, 20, reach=1.7), here),
         "one layer of voxels": Case(volume[:1], *_scattered(5, 20), here),
         "a volume for each image": Case(_uniform(2, 7, 6, 5), *_scattered(7, 12, batch=2), here),
+        "several volumes along the same rays": Case(_uniform(3, 7, 6, 5), *_scattered(11, 12), here),
         "structures": Case(volume, *_scattered(9, 20), here, labels=labels),
         "mostly air": Case(volume * (volume > 0.8), *_cone((3.1, -20, 2.2), (2.9, 18, 2.1), 5, 6, 2.3), here, 6),
         "rays along axes": Case(

@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from raygrad.kernels._backends import load_extension
+from raygrad.kernels._ops.marches import images_of
 
 
 def march(volume, source, target, world_to_voxel, labels, bricks, width, n_channels, *settings) -> Tensor:
     """Line integrals (batch, channel, ray); see raygrad::march."""
-    image = volume.new_empty(target.shape[0], n_channels, target.shape[1])
+    image = volume.new_empty(images_of(volume, target), n_channels, target.shape[1])
     _call("march", (image,), volume, source, target, world_to_voxel, labels, bricks, width, *settings)
     return image
 
@@ -17,7 +18,7 @@ def march_with_jacobian(
     volume, source, target, world_to_voxel, labels, bricks, width, n_channels, *settings
 ) -> tuple[Tensor, Tensor]:
     """Line integrals and their derivatives (batch, channel, ray, 6); see raygrad::march_with_jacobian."""
-    image = volume.new_empty(target.shape[0], n_channels, target.shape[1])
+    image = volume.new_empty(images_of(volume, target), n_channels, target.shape[1])
     jacobian = volume.new_empty(*image.shape, 6)
     outputs = (image, jacobian)
     _call("march_with_jacobian", outputs, volume, source, target, world_to_voxel, labels, bricks, width, *settings)
@@ -63,6 +64,16 @@ def occupied_bricks(volume: Tensor) -> tuple[Tensor, bool]:
     bricks = torch.empty(len(volume), *shape, dtype=torch.uint8)
     finite = extension.occupied_bricks(volume.detach(), bricks, torch.get_num_threads())
     return bricks, finite
+
+
+def find_palette(volume: Tensor, bricks: Tensor) -> Tensor | None:
+    """Bricks, palette and voxels' numbers in it, as bytes for marches of several volumes; None if it were too large."""
+    extension, _ = load_extension()
+    found = torch.empty(extension.palette_bytes(volume), dtype=torch.uint8)
+    if not extension.find_palette(volume, found, torch.get_num_threads()):
+        return None
+    found[: bricks.numel()] = bricks.flatten()
+    return found
 
 
 def _call(name, first, volume, source, target, world_to_voxel, *labels_bricks_settings) -> None:

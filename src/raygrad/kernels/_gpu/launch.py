@@ -39,16 +39,23 @@ class Beam:
     width: int
 
     @staticmethod
-    def of_ends(source: Tensor, target: Tensor, image_width: int) -> "Beam":
-        """Rays from source (batch, 1 or ray, 3) to target (batch, ray, 3), of an image with so many columns or 0."""
+    def of_ends(source: Tensor, target: Tensor, image_width: int, volumes: int = 1) -> "Beam":
+        """Rays from source (batch, 1 or ray, 3) to target (batch, ray, 3), of an image with so many columns or 0.
+
+        `volumes`: how many there are; a batch of 1 is repeated for each.
+        """
+        source, target = _repeated(volumes, source), _repeated(volumes, target)
         batch, count = target.shape[:2]
         width = image_width if image_width > 0 and count % image_width == 0 else count
         tensors = (source.detach().contiguous(), target.detach().contiguous(), source.shape[1], count)
         return Beam(tensors, False, batch, count // max(width, 1), width)
 
     @staticmethod
-    def of_cameras(camera_to_world: Tensor, pixel_to_camera: Tensor, height: int, width: int) -> "Beam":
-        """The rays of every pixel of cameras, see `raygrad.kernels.project_cameras`."""
+    def of_cameras(
+        camera_to_world: Tensor, pixel_to_camera: Tensor, height: int, width: int, volumes: int = 1
+    ) -> "Beam":
+        """The rays of every pixel of cameras, see `raygrad.kernels.project_cameras`; `volumes` as in `of_ends`."""
+        camera_to_world = _repeated(volumes, camera_to_world)
         maps = len(pixel_to_camera)
         tensors = (camera_to_world.detach().contiguous(), pixel_to_camera.detach().contiguous(), maps)
         return Beam(tensors, True, len(camera_to_world), height, width)
@@ -97,6 +104,11 @@ def launch_programs(
         constants |= {"num_warps": warps or THREADS // THREADS_OF_WARP, "enable_fp_fusion": fusion}
     with _on(device):
         kernel[(programs,)](*arguments, **constants)
+
+
+def _repeated(volumes: int, rays: Tensor) -> Tensor:
+    """Rays of a batch, or where one entry is for several volumes, those once for each."""
+    return rays.expand(volumes, *rays.shape[1:]) if len(rays) == 1 and volumes > 1 else rays
 
 
 def triton_dtype(dtype: torch.dtype) -> Any:

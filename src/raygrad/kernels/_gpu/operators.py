@@ -13,7 +13,7 @@ PIXELS = 1024
 
 def march(volume, source, target, world_to_voxel, labels, _, image_width, *settings) -> Tensor:
     """Line integrals (batch, channel, ray); see raygrad::march."""
-    beam = Beam.of_ends(source, target, image_width)
+    beam = Beam.of_ends(source, target, image_width, len(volume))
     return integrate(volume, beam, March(world_to_voxel, labels, *settings))
 
 
@@ -21,25 +21,25 @@ def march_with_jacobian(
     volume, source, target, world_to_voxel, labels, _, image_width, *settings
 ) -> tuple[Tensor, Tensor]:
     """Line integrals and their derivatives (batch, channel, ray, 6); see raygrad::march_with_jacobian."""
-    beam = Beam.of_ends(source, target, image_width)
+    beam = Beam.of_ends(source, target, image_width, len(volume))
     return integrate_with_jacobian(volume, beam, March(world_to_voxel, labels, *settings))
 
 
 def march_adjoint(cotangent, volume, source, target, world_to_voxel, labels, image_width, *settings) -> Tensor:
     """The gradient of <cotangent, march(volume)> by the volume; see raygrad::march_adjoint."""
-    beam = Beam.of_ends(source, target, image_width)
+    beam = Beam.of_ends(source, target, image_width, len(volume))
     return spread(cotangent, volume, beam, March(world_to_voxel, labels, *settings))
 
 
 def march_adjoint_into(cotangent, gradient, source, target, world_to_voxel, labels, image_width, *settings) -> None:
     """The same for sums, whose adjoint reads no volume, written to `gradient`; see raygrad::march_adjoint_into."""
-    beam = Beam.of_ends(source, target, image_width)
+    beam = Beam.of_ends(source, target, image_width, len(gradient))
     spread_into(cotangent, gradient, beam, March(world_to_voxel, labels, *settings))
 
 
 def march_cameras(volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings) -> Tensor:
     """Line integrals (batch, channel, ray) of every pixel of cameras; see raygrad::march_cameras."""
-    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width)
+    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width, len(volume))
     return integrate(volume, beam, March(world_to_voxel, labels, *settings))
 
 
@@ -47,7 +47,7 @@ def march_cameras_with_jacobian(
     volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings
 ) -> tuple[Tensor, Tensor]:
     """The same with their derivatives (batch, channel, ray, 6); see raygrad::march_cameras_with_jacobian."""
-    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width)
+    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width, len(volume))
     return integrate_with_jacobian(volume, beam, March(world_to_voxel, labels, *settings))
 
 
@@ -55,7 +55,7 @@ def march_cameras_adjoint(
     cotangent, volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings
 ) -> Tensor:
     """The gradient of <cotangent, march_cameras(volume)> by the volume; see raygrad::march_cameras_adjoint."""
-    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width)
+    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width, len(volume))
     return spread(cotangent, volume, beam, March(world_to_voxel, labels, *settings))
 
 
@@ -63,7 +63,7 @@ def march_cameras_adjoint_into(
     cotangent, gradient, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, *settings
 ) -> None:
     """The same for sums, written to `gradient`; see raygrad::march_cameras_adjoint_into."""
-    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width)
+    beam = Beam.of_cameras(camera_to_world, pixel_to_camera, height, width, len(gradient))
     spread_into(cotangent, gradient, beam, March(world_to_voxel, labels, *settings))
 
 

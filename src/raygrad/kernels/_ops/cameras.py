@@ -2,7 +2,7 @@
 
 Only a GPU gains from them: an image is one launch, and nothing is stored for each ray. Elsewhere
 `raygrad.kernels.project_cameras` makes rays and marches along them. Shapes are those of that function, with the volume
-always (1 or batch, x, y, z).
+always (1 or batch, x, y, z), or (volume, x, y, z) for one camera.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raygrad.kernels._backends import sums_in
 from raygrad.kernels._ops.dispatch import implement, is_differentiated, transforms_are_active
-from raygrad.kernels._ops.marches import Marches, tangent_of_ends
+from raygrad.kernels._ops.marches import Marches, images_of, tangent_of_ends
 from raygrad.kernels._rays import rays_of_map
 
 _CAMERAS = (
@@ -45,12 +45,13 @@ for _operator in (
 
 @torch.library.register_fake("raygrad::march_cameras")
 def _(volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, n_channels, *settings):
-    return volume.new_empty(len(camera_to_world), n_channels, height * width, dtype=sums_in(volume.dtype))
+    batch = images_of(volume, camera_to_world)
+    return volume.new_empty(batch, n_channels, height * width, dtype=sums_in(volume.dtype))
 
 
 @torch.library.register_fake("raygrad::march_cameras_with_jacobian")
 def _(volume, camera_to_world, pixel_to_camera, world_to_voxel, labels, height, width, n_channels, *settings):
-    shape, dtype = (len(camera_to_world), n_channels, height * width), sums_in(volume.dtype)
+    shape, dtype = (images_of(volume, camera_to_world), n_channels, height * width), sums_in(volume.dtype)
     return volume.new_empty(shape, dtype=dtype), volume.new_empty(*shape, 6, dtype=dtype)
 
 
@@ -77,6 +78,8 @@ class _FromCameras(Marches):
     def gradients(self, cotangent, jacobian, camera_to_world, pixel_to_camera, needed, settings):
         by_product = _contract(cotangent.contiguous(), jacobian, settings)
         by_camera, by_pixel = None, None
+        if len(by_product) != len(camera_to_world):  # several volumes in front of one camera
+            by_product = by_product.sum(0, keepdim=True)
         if needed[0]:
             by_camera = (by_product @ pixel_to_camera.to(by_product).mT).to(camera_to_world.dtype)
         if needed[1]:

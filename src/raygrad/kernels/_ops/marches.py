@@ -29,6 +29,11 @@ REDUCEFN = -2
 """The place of that setting, before the backend."""
 
 
+def images_of(volume: Tensor, rays: Tensor) -> int:
+    """The number of images: one for each batch entry of rays, or for each of several volumes along the same rays."""
+    return len(volume) if len(rays) == 1 else len(rays)
+
+
 class Marches(ABC):
     """A march along rays that `first` and `second` give, that which keeps derivatives, and their adjoint.
 

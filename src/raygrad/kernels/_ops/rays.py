@@ -1,7 +1,7 @@
 """The operators of rays: raygrad::march, march_with_jacobian, march_adjoint and march_adjoint_into.
 
 The last argument names the backend, whose module does the work. Shapes are those of `raygrad.kernels.project`, with the
-volume always (1 or batch, x, y, z).
+volume always (1 or batch, x, y, z), or (volume, x, y, z) along rays with a batch of 1.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raygrad.kernels._backends import sums_in
 from raygrad.kernels._ops.dispatch import implement
-from raygrad.kernels._ops.marches import Marches, tangent_of_ends
+from raygrad.kernels._ops.marches import Marches, images_of, tangent_of_ends
 
 _RAYS = "Tensor source, Tensor target, Tensor world_to_voxel, Tensor? labels"
 _SETTINGS = "int image_width, int n_channels, str renderer, int n_points, str reducefn, str backend"
@@ -32,12 +32,12 @@ for _operator in ("march", "march_with_jacobian", "march_adjoint", "march_adjoin
 
 @torch.library.register_fake("raygrad::march")
 def _(volume, source, target, world_to_voxel, labels, occupied_bricks, image_width, n_channels, *settings):
-    return volume.new_empty(target.shape[0], n_channels, target.shape[1], dtype=sums_in(volume.dtype))
+    return volume.new_empty(images_of(volume, target), n_channels, target.shape[1], dtype=sums_in(volume.dtype))
 
 
 @torch.library.register_fake("raygrad::march_with_jacobian")
 def _(volume, source, target, world_to_voxel, labels, occupied_bricks, image_width, n_channels, *settings):
-    shape, dtype = (target.shape[0], n_channels, target.shape[1]), sums_in(volume.dtype)
+    shape, dtype = (images_of(volume, target), n_channels, target.shape[1]), sums_in(volume.dtype)
     return volume.new_empty(shape, dtype=dtype), volume.new_empty(*shape, 6, dtype=dtype)
 
 
@@ -59,11 +59,12 @@ class _AlongRays(Marches):
 
     def gradients(self, cotangent, jacobian, source, target, needed, settings):
         by_source, by_target = None, None
+        batch = "b" if len(cotangent) == len(target) else ""  # several volumes along the same rays: their sum
         if needed[0]:
-            summed = "bcn,bcnk->bk" if source.shape[1] == 1 else "bcn,bcnk->bnk"
+            summed = f"bcn,bcnk->{batch}k" if source.shape[1] == 1 else f"bcn,bcnk->{batch}nk"
             by_source = torch.einsum(summed, cotangent, jacobian[..., :3]).reshape(source.shape)
         if needed[1]:
-            by_target = torch.einsum("bcn,bcnk->bnk", cotangent, jacobian[..., 3:])
+            by_target = torch.einsum(f"bcn,bcnk->{batch}nk", cotangent, jacobian[..., 3:]).reshape(target.shape)
         return by_source, by_target
 
     def image_tangent(self, jacobian, source, target, by_source, by_target, settings):

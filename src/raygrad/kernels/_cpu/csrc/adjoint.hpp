@@ -40,7 +40,7 @@ void scatter_way(const Problem<T>& p, T* gradient, const Rays<T>& rays, const ty
   Weights<T> weights{p, cotangent, rays, way.lane, batch};
   for (int l = 0; l < LANES<T>; l++)
     if (way.lane[l]) weights.set(l, R<T>::millimetres(p, rays, way, l));
-  R<T>::walk(p, nullptr, way, box, [&](const auto& step) { R<T>::scatter_to(gradient, way, step, weights, labels); });
+  walk<R>(p, nullptr, way, box, [&](const auto& step) { R<T>::scatter_to(gradient, way, step, weights, labels); });
 }
 
 // How far a packet's rays reach along one axis while inside the volume, in voxels; empty where they miss it.

@@ -4,7 +4,8 @@
 // read a volume:
 //   Way                   the packet's rays inside a box, lane[l] where ray l meets it
 //   each_way              visits the ways of a packet: one, or one for each main axis
-//   walk                  visits the steps of a way: slabs or samples, in their order, past empty bricks
+//   each_stretch_of       visits the stretches of a way between empty bricks, with what is occupied there and what runs
+//                         through the steps: slabs or samples, in their order
 //   Sums<DERIVATIVES>     adds up steps in lanes; lane(l) are one ray's Totals
 //   Totals, add_by_label  the same sums for each label, [channel][lane]
 //   finish                from a ray's totals to its pixels: the integral and its derivatives, in each channel
@@ -21,11 +22,19 @@
 namespace raygrad {
 namespace {
 
+// Visits the steps of a way, past empty bricks.
+template <template <class> class R, class T, class Visit>
+RAYGRAD_INLINE void walk(const Problem<T>& p, const uint8_t* bricks, const typename R<T>::Way& way, const Box& box,
+                         Visit visit) {
+  R<T>::each_stretch_of(p, bricks, way, box,
+                        [&](unsigned, auto run) __attribute__((always_inline)) { run(visit); });
+}
+
 template <template <class> class R, class T, bool DERIVATIVES>
 void sum(const Problem<T>& p, const T* volume, const uint8_t* bricks, const Rays<T>& rays,
          const typename R<T>::Way& way, int64_t batch, const Output<T>& output) {
   typename R<T>::template Sums<DERIVATIVES> sums(p, way);
-  R<T>::walk(p, bricks, way, whole(p),
+  walk<R>(p, bricks, way, whole(p),
              [&](const auto& step) __attribute__((always_inline)) { sums.add(volume, step); });
   for (int l = 0; l < LANES<T>; l++) {
     if (!way.lane[l]) continue;
@@ -40,7 +49,7 @@ void sum_by_label(const Problem<T>& p, const T* volume, const uint8_t* bricks, c
                   typename R<T>::Totals* totals) {
   constexpr int N = LANES<T>;
   std::memset(static_cast<void*>(totals), 0, size_t(p.channels) * N * sizeof(*totals));
-  R<T>::walk(p, bricks, way, whole(p),
+  walk<R>(p, bricks, way, whole(p),
              [&](const auto& step) { R<T>::add_by_label(p, volume, way, step, labels, totals); });
   for (int l = 0; l < N; l++)
     if (way.lane[l]) R<T>::finish(p, volume, rays, way, l, &labels, totals + l, N, batch, output);
@@ -51,7 +60,7 @@ template <template <class> class R, class T>
 typename R<T>::Largest largest(const Problem<T>& p, const T* volume, const uint8_t* bricks,
                                const typename R<T>::Way& way, Reading<T>* reading) {
   typename R<T>::Largest found;
-  R<T>::walk(p, bricks, way, whole(p), [&](const auto& step) { found.meet(p, volume, way, step, reading); });
+  walk<R>(p, bricks, way, whole(p), [&](const auto& step) { found.meet(p, volume, way, step, reading); });
   return found;
 }
 

@@ -19,6 +19,14 @@ struct SlabSample {
   Indices<T> corner[2][2];  // offsets from `place`, [above in u][above in v]
   bool paired_u, paired_v;  // the voxels below and above are neighbours in memory
 
+  static constexpr int READS = 4;
+  RAYGRAD_INLINE int reads() const { return READS; }
+  RAYGRAD_INLINE Indices<T> read(int i) const { return corner[i / 2][i % 2]; }
+  // The read of the voxels that follow those of read i in memory; 0 for none.
+  RAYGRAD_INLINE int neighbour(int i) const {
+    return paired_v ? (i % 2 == 0 ? i + 1 : 0) : paired_u ? (i < 2 ? i + 2 : 0) : 0;
+  }
+
   // With INTERIOR all rays fill the slab, between voxels inside the box.
   template <bool INTERIOR>
   RAYGRAD_INLINE void set(const Problem<T>& p, const Line<T>& line, const Box& box, int64_t index) {
@@ -38,24 +46,28 @@ struct SlabSample {
   }
 };
 
-// Calls visit(sample) for every slab that the rays cross.
+// Calls visit(occupied, run) for every stretch between empty bricks; run(step) calls step(sample) for each of its slabs.
 template <class T, class Visit>
 RAYGRAD_INLINE void sample_slabs(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, const Box& box,
                                  Visit visit) {
   SlabSample<T> s;
-  auto run = [&](int64_t from, int64_t to, auto interior) __attribute__((always_inline)) {
+  auto sample = [&](int64_t from, int64_t to, auto interior, auto step) __attribute__((always_inline)) {
     s.place = from * p.stride[line.m];
     for (int64_t k = from; k < to; k++, s.place += p.stride[line.m]) {
       s.template set<decltype(interior)::value>(p, line, box, k);
-      visit(s);
+      step(s);
     }
   };
-  each_stretch(p, bricks, line, T(1), [&](int64_t start, int64_t stop) __attribute__((always_inline)) {
-    const int64_t inner0 = clamp_to(line.inner0, start, stop), inner1 = clamp_to(line.inner1, inner0, stop);
-    run(start, inner0, std::false_type{});
-    run(inner0, inner1, std::true_type{});
-    run(inner1, stop, std::false_type{});
-  });
+  each_stretch(p, bricks, line, T(1),
+               [&](int64_t start, int64_t stop, unsigned occupied) __attribute__((always_inline)) {
+                 const int64_t inner0 = clamp_to(line.inner0, start, stop);
+                 const int64_t inner1 = clamp_to(line.inner1, inner0, stop);
+                 visit(occupied, [&](auto step) __attribute__((always_inline)) {
+                   sample(start, inner0, std::false_type{}, step);
+                   sample(inner0, inner1, std::true_type{}, step);
+                   sample(inner1, stop, std::false_type{}, step);
+                 });
+               });
 }
 
 template <class T>
@@ -70,7 +82,7 @@ struct Joseph {
   }
 
   template <class Visit>
-  static RAYGRAD_INLINE void walk(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, const Box& box,
+  static RAYGRAD_INLINE void each_stretch_of(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, const Box& box,
                                   Visit visit) {
     sample_slabs(p, bricks, line, box, visit);
   }
@@ -84,6 +96,11 @@ struct Joseph {
     RAYGRAD_INLINE void add(const T* volume, const SlabSample<T>& s) {
       Values<T> f[2][2];
       read_corners(volume, s, f);
+      take(f[0], s, 4);
+    }
+
+    RAYGRAD_INLINE void take(const Values<T>* corners, const SlabSample<T>& s, int) {
+      const Values<T> f[2][2] = {{corners[0], corners[1]}, {corners[2], corners[3]}};
       const Values<T> below = s.v.weight_below * f[0][0] + s.v.weight_above * f[0][1];
       const Values<T> above = s.v.weight_below * f[1][0] + s.v.weight_above * f[1][1];
       value += s.share * (s.u.weight_below * below + s.u.weight_above * above);
@@ -150,6 +167,8 @@ struct Joseph {
       finish_line_maximum(p, rays, line, l, value[l], x[l], slope_u[l], slope_v[l], pixel);
     }
   };
+
+  static int64_t per_step(const Problem<T>& p, const Line<T>& line) { return p.stride[line.m]; }
 
   static T millimetres(const Problem<T>&, const Rays<T>& rays, const Line<T>& line, int l) {
     return T(rays.length[l] / std::fabs(rays.step[line.m][l]));

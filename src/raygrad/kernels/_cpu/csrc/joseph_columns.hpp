@@ -12,6 +12,7 @@
 #include "adjoint.hpp"
 #include "columns.hpp"
 #include "joseph.hpp"
+#include "together.hpp"
 
 namespace raygrad {
 namespace {
@@ -130,7 +131,7 @@ void sum_column(const Problem<T>& p, const T* volume, const uint8_t* bricks, con
       low[column.m] = high[column.m] = k;
       low[column.u] = c.line, high[column.u] = c.line + 1;
       low[layout.along] = begin, high[layout.along] = end - 1;
-      if (!any_occupied(p, bricks, low, high)) return;
+      if (!occupied_between(p, bricks, low, high)) return;
     }
     prefetch_lines(p, volume, column, whole(p), k, begin, end);
     const T* before = volume + k * p.stride[column.m] + c.line * stride;
@@ -325,7 +326,7 @@ template <class T>
 Status march_joseph(const Problem<T>& p, T* image, T* jacobian) {
   ColumnLayout layout;
   if (!jacobian && find_columns(p, layout)) return march_columns(p, layout, image);
-  return march<Joseph>(p, image, jacobian);
+  return march_any<Joseph>(p, image, jacobian);
 }
 
 template <class T>

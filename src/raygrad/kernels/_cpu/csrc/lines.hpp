@@ -119,9 +119,9 @@ struct LineEnd {
   }
 };
 
-// Whether the packet's rays can meet an occupied brick while x is in [from, to].
+// What the bricks hold that the packet's rays can meet while x is in [from, to].
 template <class T>
-bool line_meets_occupied(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, int64_t from, int64_t to,
+unsigned occupied_along(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, int64_t from, int64_t to,
                          T margin) {
   const Values<T> x0 = line.x_of_slab(from), x1 = line.x_of_slab(to);
   const Values<T> u0 = line.u0 + to_values<T>(line.u_base), v0 = line.v0 + to_values<T>(line.v_base);
@@ -136,24 +136,26 @@ bool line_meets_occupied(const Problem<T>& p, const uint8_t* bricks, const Line<
   low[line.m] = from, high[line.m] = to - 1;
   low[line.u] = int64_t(std::floor(ul - margin)), high[line.u] = int64_t(std::floor(uh + margin));
   low[line.v] = int64_t(std::floor(vl - margin)), high[line.v] = int64_t(std::floor(vh + margin));
-  return any_occupied(p, bricks, low, high);
+  return occupied_between(p, bricks, low, high);
 }
 
-// Calls visit(start, stop) with slabs [start, stop) of a line in which its rays can meet an occupied brick. `margin`:
-// how far beside a ray a voxel is still felt.
+// Calls visit(start, stop, occupied) with slabs [start, stop) of a line in which its rays can meet an occupied brick,
+// and what bricks hold there. `margin`: how far beside a ray a voxel is still felt.
 template <class T, class Visit>
 RAYGRAD_INLINE void each_stretch(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, T margin,
                                  Visit visit) {
   for (int64_t start = line.slab0; start < line.slab1;) {
     int64_t stop = line.slab1;
+    unsigned occupied = p.brick_bits;
     if (bricks) {
       stop = least((start / BRICK + 1) * BRICK, line.slab1);
-      if (!line_meets_occupied(p, bricks, line, start, stop, margin)) {
+      occupied = occupied_along(p, bricks, line, start, stop, margin);
+      if (!occupied) {
         start = stop;
         continue;
       }
     }
-    visit(start, stop);
+    visit(start, stop, occupied);
     start = stop;
   }
 }

@@ -4,7 +4,9 @@
 #include "joseph.hpp"
 #include "joseph_columns.hpp"
 #include "occupancy.hpp"
+#include "palette.hpp"
 #include "siddon.hpp"
+#include "together.hpp"
 #include "trilinear.hpp"
 #include "voxel_driven.hpp"
 
@@ -14,14 +16,15 @@ namespace {
 // All renderers. A new one is a file like siddon.hpp, and a line here.
 template <class T>
 constexpr Renderer<T> RENDERERS[] = {
-    {"siddon", march<Siddon, T>, march_adjoint<Siddon, T>},
+    {"siddon", march_any<Siddon, T>, march_adjoint<Siddon, T>},
     {"joseph", march_joseph<T>, march_joseph_adjoint<T>},
-    {"trilinear", march<Trilinear, T>, march_adjoint<Trilinear, T>},
+    {"trilinear", march_any<Trilinear, T>, march_adjoint<Trilinear, T>},
 };
 
 template <class T>
 constexpr Kernels<T> kernels() {
-  return {RENDERERS<T>, sizeof(RENDERERS<T>) / sizeof(Renderer<T>), occupied_bricks<T>, add_voxel_driven<T>};
+  return {RENDERERS<T>, sizeof(RENDERERS<T>) / sizeof(Renderer<T>), occupied_bricks<T>, find_palette<T>,
+          add_voxel_driven<T>};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "problem.hpp"
 #include "simd.hpp"

@@ -110,6 +110,29 @@ void require_own_memory(const Array& output) {
                               ") for a volume of shape (" + shape + ").");
 }
 
+// Entries of the images: those of the rays, or where one entry of rays is for several volumes, those.
+size_t batch_of(const ConstArray& volume, const ConstArray& target) {
+  require(volume.ndim() == 4 && target.ndim() == 3, "expected a volume (batch, x, y, z) and targets (batch, ray, 3)");
+  return target.shape(0) == 1 ? volume.shape(0) : target.shape(0);
+}
+
+// Where bricks, the palette and each voxel's number in it lie in one array of bytes.
+struct PaletteLayout {
+  int64_t voxels = 1, bricks = 1;  // of one volume
+  int64_t palette, index, bytes;
+
+  template <class A>
+  PaletteLayout(const A& volume, size_t item) {
+    for (size_t a = 1; a < 4; a++) {
+      voxels *= int64_t(volume.shape(a));
+      bricks *= (int64_t(volume.shape(a)) + BRICK - 1) / BRICK;
+    }
+    palette = (int64_t(volume.shape(0)) * bricks + 63) / 64 * 64;
+    index = palette + TOGETHER * PALETTE * int64_t(item);
+    bytes = index + (voxels * 2 + 63) / 64 * 64;
+  }
+};
+
 // Everything but the outputs, with pointers into the arrays that the caller holds.
 template <class T>
 Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, const ConstArray& target,
@@ -122,8 +145,9 @@ Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, cons
   require(holds(target, 3, nb::dtype<T>()) && target.shape(2) == 3, "target: expected (batch, ray, 3)");
   require(holds(world_to_voxel, 2, nb::dtype<double>()) && world_to_voxel.shape(0) == 4 && world_to_voxel.shape(1) == 4,
           "world_to_voxel: expected (4, 4) in float64");
-  p.batch = int64_t(target.shape(0)), p.rays = int64_t(target.shape(1));
-  require(int64_t(source.shape(0)) == p.batch, "source: expected the targets' batch");
+  p.batch = int64_t(batch_of(volume, target)), p.rays = int64_t(target.shape(1));
+  p.same_rays = target.shape(0) == 1 && volume.shape(0) > 1;
+  require(source.shape(0) == target.shape(0), "source: expected the targets' batch");
   require(source.shape(1) == 1 || int64_t(source.shape(1)) == p.rays, "source: expected one, or one per target");
   require(volume.shape(0) == 1 || int64_t(volume.shape(0)) == p.batch, "volume: expected one, or one per batch entry");
   p.volume = static_cast<const T*>(volume.data());
@@ -138,6 +162,7 @@ Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, cons
   p.source = static_cast<const T*>(source.data()), p.target = static_cast<const T*>(target.data());
   for (size_t i = 0; i < 3; i++) p.source_stride[i] = source.stride(i), p.target_stride[i] = target.stride(i);
   if (source.shape(1) == 1) p.source_stride[1] = 0;
+  if (p.same_rays) p.source_stride[0] = p.target_stride[0] = 0;
   p.image_width = image_width;
   const double* matrix = static_cast<const double*>(world_to_voxel.data());
   for (int a = 0; a < 3; a++)
@@ -161,7 +186,17 @@ Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, cons
   } else {
     require(channels == 1, "channels without labels");
   }
-  if (bricks) {
+  p.brick_bits = 1;
+  if (bricks && bricks->ndim() == 1) {  // with a palette: see find_palette
+    const PaletteLayout layout(volume, sizeof(T));
+    require(bricks->dtype() == nb::dtype<uint8_t>() && int64_t(bricks->size()) == layout.bytes && is_contiguous(*bricks),
+            "palette: expected that of the volumes");
+    const uint8_t* bytes = static_cast<const uint8_t*>(bricks->data());
+    p.bricks = bytes, p.bricks_batch_stride = layout.bricks;
+    for (int a = 0; a < 3; a++) p.brick_count[a] = (p.shape[a] + BRICK - 1) / BRICK;
+    p.palette = reinterpret_cast<const T*>(bytes + layout.palette);
+    p.palette_index = reinterpret_cast<const uint16_t*>(bytes + layout.index);
+  } else if (bricks) {
     require(holds(*bricks, 4, nb::dtype<uint8_t>()) && bricks->shape(0) == volume.shape(0) && is_contiguous(*bricks),
             "bricks: expected (batch, x, y, z), contiguous");
     p.bricks = static_cast<const uint8_t*>(bricks->data());
@@ -185,7 +220,7 @@ void march_with_jacobian(Array image, std::optional<Array> jacobian, ConstArray 
                          int64_t n_points, const std::string& reducefn, int threads) {
   with_dtype(image, [&](auto zero) {
     using T = decltype(zero);
-    require(image.ndim() == 3 && image.shape(0) == target.shape(0) && image.shape(2) == target.shape(1) &&
+    require(image.ndim() == 3 && image.shape(0) == batch_of(volume, target) && image.shape(2) == target.shape(1) &&
                 is_contiguous(image),
             "image: expected (batch, channel, ray), contiguous");
     require(!jacobian || (holds(*jacobian, 4, nb::dtype<T>()) && jacobian->size() == 6 * image.size() &&
@@ -228,7 +263,7 @@ void march_adjoint(ConstArray cotangent, Array gradient, ConstArray volume, Cons
                    const std::string& renderer, int64_t n_points, const std::string& reducefn, int threads) {
   with_dtype(gradient, [&](auto zero) {
     using T = decltype(zero);
-    require(holds(cotangent, 3, nb::dtype<T>()) && cotangent.shape(0) == target.shape(0) &&
+    require(holds(cotangent, 3, nb::dtype<T>()) && cotangent.shape(0) == batch_of(volume, target) &&
                 cotangent.shape(2) == target.shape(1) && is_contiguous(cotangent),
             "cotangent: expected (batch, channel, ray), contiguous");
     const Renderer<T>& chosen = renderer_named<T>(renderer);
@@ -269,6 +304,32 @@ bool occupied_bricks(ConstArray volume, Array bricks, int threads) {
                                              static_cast<uint8_t*>(bricks.data()) + b * size, threads);
   });
   return finite;
+}
+
+int64_t palette_bytes(ConstArray volume) {
+  require(volume.ndim() == 4, "expected volumes (volume, x, y, z)");
+  return PaletteLayout(volume, volume.itemsize()).bytes;
+}
+
+// Fills in palette and numbers behind the bricks; false if the volumes hold too many sets of values.
+bool find_palette(ConstArray volume, Array bytes, int threads) {
+  bool found = false;
+  with_dtype(volume, [&](auto zero) {
+    using T = decltype(zero);
+    require(volume.ndim() == 4 && volume.shape(0) <= TOGETHER && holds(bytes, 1, nb::dtype<uint8_t>()),
+            "expected at most 8 volumes (volume, x, y, z) and bytes");
+    const PaletteLayout layout(volume, sizeof(T));
+    require(int64_t(bytes.size()) == layout.bytes && is_contiguous(bytes), "palette: expected that of the volumes");
+    int64_t farthest = 0;
+    for (size_t a = 1; a < 4; a++) farthest += int64_t(volume.shape(a) - 1) * volume.stride(a);
+    require(farthest == layout.voxels - 1, "expected volumes without gaps");
+    uint8_t* data = static_cast<uint8_t*>(bytes.data());
+    nb::gil_scoped_release released;
+    found = kernels<T>().find_palette(static_cast<const T*>(volume.data()), int64_t(volume.shape(0)), volume.stride(0),
+                                      layout.voxels, reinterpret_cast<T*>(data + layout.palette),
+                                      reinterpret_cast<uint16_t*>(data + layout.index), threads);
+  });
+  return found;
 }
 
 void add_voxel_driven(Array volume, ConstArray images, ConstArray voxel_to_pixel, ConstArray distance, int threads) {
@@ -322,6 +383,8 @@ NB_MODULE(_march, m) {
   m.def("threading", &threading);
   m.def("renderers", &renderers);
   m.def("occupied_bricks", &occupied_bricks);
+  m.def("palette_bytes", &palette_bytes);
+  m.def("find_palette", &find_palette);
   m.def("march", &march, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(),
         nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
   m.def("march_with_jacobian", &march_with_jacobian, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(),

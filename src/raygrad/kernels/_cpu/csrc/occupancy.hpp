@@ -43,19 +43,22 @@ bool occupied_bricks(const T* volume, const int64_t shape[3], const int64_t stri
   return unusable == 0;
 }
 
-// Whether a brick that meets the box between two corners (any order, in voxels) is occupied.
+// What the bricks that meet the box between two corners (any order, in voxels) hold: bits of volumes, 0 for nothing.
 template <class T>
-bool any_occupied(const Problem<T>& p, const uint8_t* bricks, const int64_t low[3], const int64_t high[3]) {
+unsigned occupied_between(const Problem<T>& p, const uint8_t* bricks, const int64_t low[3], const int64_t high[3]) {
   int64_t a[3], b[3];
   for (int i = 0; i < 3; i++) {
     a[i] = most(low[i], 0) / BRICK;
     b[i] = least(most(high[i], 0) / BRICK, p.brick_count[i] - 1);
   }
+  unsigned found = 0;
   for (int64_t i = a[0]; i <= b[0]; i++)
     for (int64_t j = a[1]; j <= b[1]; j++)
-      for (int64_t k = a[2]; k <= b[2]; k++)
-        if (bricks[(i * p.brick_count[1] + j) * p.brick_count[2] + k]) return true;
-  return false;
+      for (int64_t k = a[2]; k <= b[2]; k++) {
+        found |= bricks[(i * p.brick_count[1] + j) * p.brick_count[2] + k];
+        if (found == p.brick_bits) return found;
+      }
+  return found;
 }
 
 }  // namespace

@@ -7,7 +7,10 @@
 
 namespace raygrad {
 
-constexpr int BRICK = 16;  // voxels along each side of the bricks that a march can skip
+constexpr int BRICK = 16;    // voxels along each side of the bricks that a march can skip
+constexpr int TOGETHER = 8;  // volumes that one walk reads at most: a bit each in a byte that says what a brick holds
+constexpr int ROW = 4;       // values that are looked up together in a palette
+constexpr int64_t PALETTE = 65536;  // sets of values that one holds at most
 
 enum class Reduction { sum, max };
 enum class LabelType { none, uint8, int16, int32, int64 };
@@ -24,6 +27,7 @@ struct Problem {
   const T *source, *target;
   int64_t source_stride[3], target_stride[3];  // batch, ray, xyz; 0 where sources are shared
   int64_t batch, rays;
+  bool same_rays;  // the batch are several volumes along the same rays, whose strides of the batch are 0
   int64_t image_width;          // columns of the image that the rays are, or 0
   double world_to_voxel[3][4];  // to coordinates with voxel centres at integers
 
@@ -33,6 +37,9 @@ struct Problem {
 
   const uint8_t* bricks;  // 1 where occupied, contiguous; null: march through everything
   int64_t bricks_batch_stride, brick_count[3];
+  const uint16_t* palette_index;  // each voxel's number in the palette, in the memory order of a volume; or null
+  const T* palette;               // (TOGETHER / ROW, PALETTE, ROW), see palette.hpp
+  unsigned brick_bits;  // of which volumes a brick tells: 1, or the lowest bits where several are read together
 
   Reduction reduction;
   int64_t n_points;
@@ -67,6 +74,8 @@ struct Kernels {
   int renderer_count;
   bool (*occupied_bricks)(const T* volume, const int64_t shape[3], const int64_t stride[3], uint8_t* bricks,
                           int threads);  // false if a voxel is NaN or infinite
+  bool (*find_palette)(const T* volumes, int64_t count, int64_t stride, int64_t size, T* palette, uint16_t* index,
+                       int threads);  // false if there are too many sets of values
   Status (*add_voxel_driven)(const VoxelDriven<T>&);
 };
 

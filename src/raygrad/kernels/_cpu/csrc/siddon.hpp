@@ -20,9 +20,15 @@ struct Slab {
   Indices<T> u_before, v_before, u_after, v_after;  // and their indices across u and v, from the line's bases
   Values<T> x_u, x_v;                               // x of the crossings; x1 where there is none
   Indices<T> u_first;                               // whether the crossing of u comes first
+
+  // What is read there: one voxel where no ray leaves its column, which is common enough to be worth a branch.
+  static constexpr int READS = 3;
+  RAYGRAD_INLINE int reads() const { return any(before != after) ? READS : 1; }
+  RAYGRAD_INLINE Indices<T> read(int i) const { return i == 0 ? before : i == 1 ? between : after; }
+  RAYGRAD_INLINE int neighbour(int) const { return 0; }
 };
 
-// Calls visit(slab) for every slab that the rays cross.
+// Calls visit(occupied, run) for every stretch between empty bricks; run(step) calls step(slab) for each of its slabs.
 template <class T, class Visit>
 RAYGRAD_INLINE void cross_slabs(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, const Box& box,
                                 Visit visit) {
@@ -45,7 +51,7 @@ RAYGRAD_INLINE void cross_slabs(const Problem<T>& p, const uint8_t* bricks, cons
     offset_v = s.v_after * stride_v;
     s.after = offset_u + offset_v;
   };
-  each_stretch(p, bricks, line, T(0), [&](int64_t start, int64_t stop) __attribute__((always_inline)) {
+  auto cross = [&](int64_t start, int64_t stop, auto step) __attribute__((always_inline)) {
     column_at(clamp(line.x_of_slab(start), line.first, line.last));
     s.place = start * p.stride[line.m];
     for (s.k = start; s.k < stop; s.k++, s.place += p.stride[line.m]) {
@@ -63,9 +69,13 @@ RAYGRAD_INLINE void cross_slabs(const Problem<T>& p, const uint8_t* bricks, cons
       s.first = smaller(s.x_u, s.x_v);
       s.second = larger(s.x_u, s.x_v);
       s.between = s.u_first ? offset_u + offset_v_before : offset_u_before + offset_v;
-      visit(s);
+      step(s);
     }
-  });
+  };
+  each_stretch(p, bricks, line, T(0),
+               [&](int64_t start, int64_t stop, unsigned occupied) __attribute__((always_inline)) {
+                 visit(occupied, [&](auto step) __attribute__((always_inline)) { cross(start, stop, step); });
+               });
 }
 
 template <class T>
@@ -80,7 +90,7 @@ struct Siddon {
   }
 
   template <class Visit>
-  static RAYGRAD_INLINE void walk(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, const Box& box,
+  static RAYGRAD_INLINE void each_stretch_of(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, const Box& box,
                                   Visit visit) {
     cross_slabs(p, bricks, line, box, visit);
   }
@@ -93,11 +103,19 @@ struct Siddon {
 
     RAYGRAD_INLINE void add(const T* volume, const Slab<T>& s) {
       const T* base = volume + s.place;
-      if (!any(s.before != s.after)) {  // no ray leaves its column: common enough to be worth a branch
-        value += (s.x1 - s.x0) * gather<T>(base, s.before);
+      Values<T> f[3];
+      f[0] = gather<T>(base, s.before);
+      const int reads = s.reads();
+      if (reads > 1) f[1] = gather<T>(base, s.between), f[2] = gather<T>(base, s.after);
+      take(f, s, reads);
+    }
+
+    RAYGRAD_INLINE void take(const Values<T>* f, const Slab<T>& s, int reads) {
+      if (reads == 1) {
+        value += (s.x1 - s.x0) * f[0];
         return;
       }
-      const Values<T> f0 = gather<T>(base, s.before), f1 = gather<T>(base, s.between), f2 = gather<T>(base, s.after);
+      const Values<T> f0 = f[0], f1 = f[1], f2 = f[2];
       value += (s.first - s.x0) * f0 + (s.second - s.first) * f1 + (s.x1 - s.second) * f2;
       if constexpr (DERIVATIVES) {  // jumps of f; where a plane is not crossed both sides are the same voxel
         const Values<T> jump_first = f1 - f0, jump_second = f2 - f1;
@@ -181,6 +199,8 @@ struct Siddon {
       finish_line_maximum(p, rays, line, l, value[l], T(0), T(0), T(0), pixel);
     }
   };
+
+  static int64_t per_step(const Problem<T>& p, const Line<T>& line) { return p.stride[line.m]; }
 
   static T millimetres(const Problem<T>&, const Rays<T>& rays, const Line<T>& line, int l) {
     return T(rays.length[l] / std::fabs(rays.step[line.m][l]));

@@ -58,8 +58,8 @@ struct Points {
     end = least(int64_t(std::ceil(latest)) + 1, p.n_points);
   }
 
-  // Whether the packet's rays can meet an occupied brick between samples `from` and `to`.
-  bool meet_occupied(const Problem<T>& p, const uint8_t* bricks, int64_t from, int64_t to) const {
+  // What the bricks hold that the packet's rays can meet between samples `from` and `to`.
+  unsigned occupied_along(const Problem<T>& p, const uint8_t* bricks, int64_t from, int64_t to) const {
     int64_t low[3], high[3];
     for (int a = 0; a < 3; a++) {
       T least_of = T(1e30), most_of = T(-1e30);
@@ -71,7 +71,7 @@ struct Points {
       }
       low[a] = int64_t(std::floor(least_of - 1)), high[a] = int64_t(std::floor(most_of + 1));
     }
-    return any_occupied(p, bricks, low, high);
+    return occupied_between(p, bricks, low, high);
   }
 };
 
@@ -81,6 +81,12 @@ struct PointSample {
   int64_t i;
   Between<T> axis[3];
   Indices<T> corner[2][2][2];  // offsets from the volume's first voxel
+  static constexpr int64_t place = 0;
+
+  static constexpr int READS = 8;
+  RAYGRAD_INLINE int reads() const { return READS; }
+  RAYGRAD_INLINE Indices<T> read(int i) const { return corner[i / 4][i / 2 % 2][i % 2]; }
+  RAYGRAD_INLINE int neighbour(int) const { return 0; }
 
   RAYGRAD_INLINE void set(const Problem<T>& p, const Points<T>& points, const Box& box, int64_t index) {
     i = index;
@@ -152,22 +158,26 @@ struct Trilinear {
   }
 
   template <class Visit>
-  static RAYGRAD_INLINE void walk(const Problem<T>& p, const uint8_t* bricks, const Points<T>& points, const Box& box,
+  static RAYGRAD_INLINE void each_stretch_of(const Problem<T>& p, const uint8_t* bricks, const Points<T>& points, const Box& box,
                                   Visit visit) {
     PointSample<T> s;
     for (int64_t begin = points.begin; begin < points.end;) {
       int64_t end = points.end;
+      unsigned occupied = p.brick_bits;
       if (bricks) {
         end = least(begin + BRICK, points.end);
-        if (!points.meet_occupied(p, bricks, begin, end)) {
+        occupied = points.occupied_along(p, bricks, begin, end);
+        if (!occupied) {
           begin = end;
           continue;
         }
       }
-      for (int64_t i = begin; i < end; i++) {
-        s.set(p, points, box, i);
-        visit(s);
-      }
+      visit(occupied, [&](auto step) __attribute__((always_inline)) {
+        for (int64_t i = begin; i < end; i++) {
+          s.set(p, points, box, i);
+          step(s);
+        }
+      });
       begin = end;
     }
   }
@@ -184,8 +194,17 @@ struct Trilinear {
     }
 
     RAYGRAD_INLINE void add(const T* volume, const PointSample<T>& s) {
+      add_between(s, [&](int i) __attribute__((always_inline)) { return gather<T>(volume, s.read(i)); });
+    }
+
+    RAYGRAD_INLINE void take(const Values<T>* corners, const PointSample<T>& s, int) {
+      add_between(s, [&](int i) __attribute__((always_inline)) { return corners[i]; });
+    }
+
+    template <class Corner>
+    RAYGRAD_INLINE void add_between(const PointSample<T>& s, Corner corner) {
       Values<T> f, gradient[3];
-      read_point<DERIVATIVES>(volume, s, f, gradient);
+      interpolate<DERIVATIVES>(s, corner, f, gradient);
       value += f;
       if constexpr (DERIVATIVES) {
         const Values<T> fraction = first + width * (T(s.i) + T(0.5));
@@ -229,6 +248,8 @@ struct Trilinear {
     }
   };
 
+  static int64_t per_step(const Problem<T>&, const Points<T>&) { return 0; }
+
   static T millimetres(const Problem<T>& p, const Rays<T>& rays, const Points<T>& points, int l) {
     return T(rays.length[l] * (points.last[l] - points.first[l]) / double(p.n_points));
   }
@@ -245,17 +266,17 @@ struct Trilinear {
   }
 
  private:
-  // The value, and with derivatives the gradient, of a sample.
-  template <bool DERIVATIVES>
-  static RAYGRAD_INLINE void read_point(const T* volume, const PointSample<T>& s, Values<T>& value,
-                                        Values<T> gradient[3]) {
+  // The value, and with derivatives the gradient, of a sample between the values at its corners.
+  template <bool DERIVATIVES, class Corner>
+  static RAYGRAD_INLINE void interpolate(const PointSample<T>& s, Corner corner, Values<T>& value,
+                                         Values<T> gradient[3]) {
     value = Values<T>{};
     if constexpr (DERIVATIVES)
       for (int a = 0; a < 3; a++) gradient[a] = Values<T>{};
     for (int x = 0; x < 2; x++)
       for (int y = 0; y < 2; y++)
         for (int z = 0; z < 2; z++) {
-          const Values<T> f = gather<T>(volume, s.corner[x][y][z]);
+          const Values<T> f = corner(4 * x + 2 * y + z);
           const Values<T> wx = s.axis[0].weight(x), wy = s.axis[1].weight(y), wz = s.axis[2].weight(z);
           value += f * (wx * wy * wz);
           if constexpr (DERIVATIVES) {
@@ -266,12 +287,18 @@ struct Trilinear {
         }
   }
 
+  RAYGRAD_OUT_OF_LINE static void read_point(const T* volume, const PointSample<T>& s, Values<T>& value,
+                                             Values<T> gradient[3]) {
+    interpolate<true>(
+        s, [&](int i) __attribute__((always_inline)) { return gather<T>(volume, s.read(i)); }, value, gradient);
+  }
+
   // Visits a sample lane by lane: visit(lane, value, gradient, fraction of the way from source to target).
   template <class Visit>
   static RAYGRAD_INLINE void each_lane(const Problem<T>& p, const T* volume, const Points<T>& points,
                                        const PointSample<T>& s, Visit visit) {
     Values<T> f, gradient[3];
-    read_point<true>(volume, s, f, gradient);
+    read_point(volume, s, f, gradient);
     for (int l = 0; l < N; l++) {
       if (!points.lane[l]) continue;
       const double c = (double(s.i) + 0.5) / double(p.n_points);
