@@ -85,7 +85,7 @@ def test_numbers_and_tensors_are_attenuation_as_they_are():
     ("material", "energy_kev", "message"),
     [
         ("unobtainium", 60, "alumina, aluminium.*unobtainium"),
-        ("titanium", 10, "from 20 to 150"),
+        ("titanium", 9.9, "from 10 to 150"),
         (-1.0, 60, "at least 0"),
         (float("nan"), 60, "at least 0"),
         (torch.ones(2), 60, "one floating-point number"),
@@ -98,4 +98,4 @@ def test_what_is_no_material_is_refused(material, energy_kev, message):
 
 @pytest.mark.parametrize("material", MATERIALS)
 def test_every_material_loses_less_at_higher_energies_but_for_edges(material):
-    assert attenuation_of(material, 40) > attenuation_of(material, 60) > 0
+    assert attenuation_of(material, 90) > attenuation_of(material, 120) > 0

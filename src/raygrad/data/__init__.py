@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from raygrad.data._density import hu_to_attenuation as hu_to_attenuation
 from raygrad.data._density import hu_to_density as hu_to_density
 from raygrad.data._density import transform_hu_to_density as transform_hu_to_density
+from raygrad.data._finer_slices import finer_slices as finer_slices
 from raygrad.data._io import read_volume as read_volume
 from raygrad.data._not_hounsfield import HounsfieldWarning as HounsfieldWarning
 from raygrad.data._read import read as read
@@ -29,18 +30,19 @@ __all__ = [
     "transform_hu_to_density",
     "resample",
     "cut_out_table",
+    "finer_slices",
     "CutOut",
     "HounsfieldWarning",
 ]
 
 # Lent to other rooms; not for users.
 from raygrad.data._beyond import patient_beyond as patient_beyond
-from raygrad.data._density import interpolate_log_log as interpolate_log_log
 from raygrad.data._density import water_and_bone as water_and_bone
 from raygrad.data._dicom import header_of as header_of
 from raygrad.data._dicom import headers_of as headers_of
 from raygrad.data._filled_holes import Excess as Excess
 from raygrad.data._filled_holes import take_out as take_out
+from raygrad.data._not_hounsfield import why_not_hounsfield as why_not_hounsfield
 from raygrad.data._simpleitk import LPS_TO_RAS as LPS_TO_RAS
 from raygrad.data._table import Things as Things
 from raygrad.data._table import find_things as find_things

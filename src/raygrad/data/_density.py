@@ -103,11 +103,11 @@ def hu_to_attenuation(
 
 def water_and_bone(energy_kev: float | int) -> tuple[float, float]:
     """Water and cortical bone, in 1/mm."""
-    water, bone = (interpolate_log_log(energy_kev, _ENERGIES_KEV, table) for table in (_WATER, _BONE))
+    water, bone = (_interpolate_log_log(energy_kev, _ENERGIES_KEV, table) for table in (_WATER, _BONE))
     return water / 10, bone * _BONE_DENSITY / 10
 
 
-def interpolate_log_log(energy_kev: float | int, energies: np.ndarray, table: np.ndarray) -> float:
+def _interpolate_log_log(energy_kev: float | int, energies: np.ndarray, table: np.ndarray) -> float:
     """The cubic through the four neighbouring energies: a straight line would be 4 % off at 25 keV."""
     first = int(np.clip(np.searchsorted(energies, energy_kev) - 2, 0, max(0, len(table) - 4)))
     nodes, values = np.log(energies[first : first + 4]), np.log(table[first : first + 4])

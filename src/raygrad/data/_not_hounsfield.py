@@ -12,6 +12,7 @@ from raygrad.data._volume import Volume
 _LOOKED_AT = 1 << 20  # voxels
 _SOFT_TISSUE, _BELOW, _ABOVE, _AIR = (900, 1150), (500, 750), (1300, 1550), (0, 250)  # in HU + 1000 or HU + 1024
 _MANY, _SOME, _PEAK = 0.1, 0.02, 3.0  # shares of the voxels; how much more there is in a peak than beside it
+_LARGEST_DENSITY = 5.0  # of numbers that are density or attenuation rather than HU
 _PADDED, _CORNER = 0.05, 3  # share of the voxels; voxels along an edge
 
 
@@ -41,6 +42,30 @@ def warn_unless_hounsfield(ct: Volume) -> None:
             HounsfieldWarning,
             stacklevel=3,
         )
+
+
+def why_not_hounsfield(ct: Volume) -> str | None:
+    """Why a CT's numbers can be no HU, and how to make them so; None if they can.
+
+    More is taken for an objection than is warned of: numbers that are attenuation or density, and those of images.
+    """
+    lowest, highest = extremes(ct.data)
+    got = f"Got values from {lowest:g} to {highest:g}"
+    if ct.data.dtype in (torch.uint8, torch.bool):
+        return f"{got} of {ct.data.dtype}, in which there are none."
+    step = max(1, int(np.ceil((ct.data.numel() / _LOOKED_AT) ** (1 / 3))))
+    sample = ct.voxels.detach()[::step, ::step, ::step].reshape(-1).cpu().float()
+    if lowest >= 0 and _is_raw(sample):
+        return (
+            f"{got} with a peak near 1000, as if they were stored without the rescaling: subtract 1000 or 1024, "
+            "whichever makes air -1000: ct = read_volume(...); read(Volume(ct.data - 1000, ct.affine))."
+        )
+    if -1 < lowest and 0 < highest <= _LARGEST_DENSITY and bool((sample != sample.round()).any()):
+        return (
+            f"{got}, as densities or attenuation have them. From attenuation in 1/mm at an energy: "
+            "hu = 1000 * (attenuation / water - 1), with that of water."
+        )
+    return None
 
 
 def warn_of_other_units(units: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from raygrad._memory import extremes
 from raygrad.data._convert_torchio import from_torchio_image
 from raygrad.data._density import hu_to_attenuation, hu_to_density
+from raygrad.data._finer_slices import finer_slices as with_finer_slices
 from raygrad.data._io import from_nibabel, read_volume
 from raygrad.data._label_files import read_labels
 from raygrad.data._labelmap import as_labels, keep, on_grid_of, select
@@ -43,6 +44,7 @@ def read(
     series_uid: str | None = None,
     resample_slices: bool = False,
     remove_table: bool = False,
+    finer_slices: bool = False,
     **attributes: Any,
 ) -> Subject:
     """Read a CT, and its labelmap, into a Subject ready to be rendered.
@@ -50,8 +52,9 @@ def read(
     A `HounsfieldWarning` is given where the CT's numbers do not look like HU.
 
     In this order: the axes are brought to the closest RAS+ order (the world geometry, and so every image, stays as the
-    file says; only indices into `volume.data` change), HU become density, the density, volume and mask are set to 0
-    outside of the chosen labels, all are resampled, moved by `transform`, and centred. Memory is x-fastest throughout.
+    file says; only indices into `volume.data` change), the table is cut out, slices are made finer, HU become density,
+    the density, volume and mask are set to 0 outside of the chosen labels, all are resampled, moved by `transform`, and
+    centred. Memory is x-fastest throughout.
 
     Args:
         volume: path of an image file or of the folder of a DICOM series (see `raygrad.data.read_volume`), a Volume, an
@@ -76,6 +79,8 @@ def read(
         resample_slices: bring DICOM slices at uneven steps, which are refused otherwise, to even ones.
         remove_table: cut the table, and all else that is not attached to the patient, out of the CT first (see
             `cut_out_table`); what went is `subject.cut_out`, a mask on the volume's grid.
+        finer_slices: divide thick slices into thinner ones of about 1 mm (see `raygrad.data.finer_slices`), so that
+            images do not show them.
         **attributes: kept as attributes of the subject, such as `structures`.
 
     Raises:
@@ -95,6 +100,9 @@ def read(
     if remove_table:
         without = cut_out_table(ct)
         ct, cut_out = without.volume, without.mask
+    if finer_slices:
+        ct = with_finer_slices(ct)
+        cut_out = None if cut_out is None else on_grid_of(ct, cut_out)[0]
     if not callable(density):
         warn_unless_hounsfield(ct)
     mask = None
