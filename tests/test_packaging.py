@@ -17,6 +17,8 @@ CORE = (
     "raygrad.geometry",
     "raygrad.march",
     "raygrad.projector",
+    "raygrad.scene",
+    "raygrad.physics",
     "raygrad.pose",
     "raygrad.metrics",
     "raygrad.kernels",
@@ -64,3 +66,9 @@ def test_the_core_imports_torch_numpy_jaxtyping_and_roma_only():
 @pytest.mark.subprocess
 def test_the_package_is_typed():
     assert (Path(raygrad.__file__).parent / "py.typed").is_file()
+
+
+def test_the_tables_of_physics_are_there_and_small():
+    tables = {path.name: path.stat().st_size for path in Path(raygrad.__file__).parent.rglob("*.npz")}
+    assert {"elements.npz", "tungsten.npz"} <= set(tables)
+    assert sum(tables.values()) < 120_000

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from raygrad import march as march
     from raygrad import metrics as metrics
     from raygrad import phantoms as phantoms
+    from raygrad import physics as physics
     from raygrad import pose as pose
     from raygrad import projector as projector
     from raygrad import reconstruction as reconstruction
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
     from raygrad.march import Marching as Marching
     from raygrad.march import Prepared as Prepared
     from raygrad.phantoms import load_example_ct as load_example_ct
+    from raygrad.physics import Physics as Physics
+    from raygrad.physics import render as render
     from raygrad.pose import RigidTransform as RigidTransform
     from raygrad.pose import convert as convert
     from raygrad.projector import Projector as Projector
@@ -105,6 +108,7 @@ _NAMES_BY_ROOM = {
     "drr": ("DRR",),
     "projector": ("Projector",),
     "scene": ("Scene", "Body", "Mesh", "Capsule", "Cylinder", "Cone", "Spheres"),
+    "physics": ("Physics", "render"),
     "march": ("Marching", "Prepared"),
     "registration": (
         "register",

@@ -119,6 +119,7 @@ class DRR(nn.Module):
         self._occupancy = _OncePerTensor(kernels.prepare)
         self._n_channels = _OncePerTensor(_count_channels)
         self._present = _OncePerTensor(_number_present)
+        self._materials: Any = None  # what raygrad.physics makes of the CT once
 
     def _apply(self, fn, recurse=True):
         # `.to(torch.float32)` leaves the geometry in double precision, and where no device knows that it stays behind.

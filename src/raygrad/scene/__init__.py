@@ -6,6 +6,7 @@ image = scene.render(views, poses={"mesh": pose})
 ```
 """
 
+from raygrad._attenuation import MATERIALS as MATERIALS
 from raygrad.scene._body import Body as Body
 from raygrad.scene._joints import Ball as Ball
 from raygrad.scene._joints import Fixed as Fixed
@@ -14,7 +15,6 @@ from raygrad.scene._joints import Hinge as Hinge
 from raygrad.scene._joints import Joint as Joint
 from raygrad.scene._joints import Screw as Screw
 from raygrad.scene._joints import Slide as Slide
-from raygrad.scene._materials import MATERIALS as MATERIALS
 from raygrad.scene._materials import attenuation_of as attenuation_of
 from raygrad.scene._mesh import Mesh as Mesh
 from raygrad.scene._prepared import PreparedBodies as PreparedBodies

@@ -19,7 +19,7 @@ from torch import Tensor
 from raygrad import kernels
 from raygrad.geometry import ConeViews, ParallelViews, RayViews, Views
 from raygrad.kernels import sums_in
-from raygrad.march import Derivatives, Marching, Prepared, march, march_with_jacobian
+from raygrad.march import Derivatives, Marching, Prepared, march, march_materials, march_with_jacobian
 from raygrad.pose import RigidTransform
 from raygrad.scene._crossings import Pieces, Rays, Rows, lengths, owned_pieces, whole_pieces
 from raygrad.scene._materials import attenuation_of
@@ -73,6 +73,15 @@ class PreparedBodies:
         columns = [torch.cat(column) for column in zip(*by_ends, strict=True)]
         return torch.cat(images), [Derivatives(one, seen, None) for one, seen in zip(columns, views, strict=True)]
 
+    def path_lengths(self, views: Sequence[Views], marching: Marching) -> list[Float[Tensor, "view _ ray"]]:
+        """For each body the mm that rays run through it, displaced as in images; differentiable.
+
+        Of solids (view, 1, ray), whatever they are made of; of volumes each material's, where `values` are several
+        volumes (material, x, y, z). Arguments and errors are those of `march`.
+        """
+        groups = [self._seen(some, marching, attenuated=False) for some in self._groups(views, marching)]
+        return [torch.cat(parts) for parts in zip(*groups, strict=True)]
+
     def coarser(self, pixel: float) -> "PreparedBodies":
         """For pixels of that size in mm at the bodies: volumes averaged, solids as they are."""
         parts = [self._pyramids[place].level(pixel) if place in self._pyramids else part for place, part in self._each]
@@ -124,17 +133,25 @@ class PreparedBodies:
         return dtype
 
     def _channels(self, views: list[Views], marching: Marching) -> Float[Tensor, "view body ray"]:
+        return torch.cat(self._seen(views, marching), dim=1)
+
+    def _seen(
+        self, views: list[Views], marching: Marching, attenuated: bool = True
+    ) -> list[Float[Tensor, "view _ ray"]]:
+        """Of each body; of solids mm rather than what these attenuate, if asked for."""
         shape = len(views[0]), math.prod(views[0].image_shape)
         dtype = self._dtype(views[0].parameters()[0].dtype)
-        seen = {place: march(volume, views[place], marching)[:, 0].to(dtype) for place, volume in self.volumes.items()}
+        seen = {place: _marched(volume, views[place], marching).to(dtype) for place, volume in self.volumes.items()}
         for group in self._together(views, marching):
-            for place, change in self._changes(group, marching).items():
-                whole = seen[place].flatten() if place in seen else change.new_zeros(math.prod(shape), dtype=dtype)
-                seen[place] = whole.index_add(0, group.row, change.to(dtype)).reshape(shape)
+            for place, change in self._changes(group, marching, attenuated).items():
+                change = change.to(dtype)
+                before = seen.get(place, change.new_zeros(shape[0], len(change), shape[1]))
+                whole = before.transpose(0, 1).flatten(1).index_add(1, group.row, change)
+                seen[place] = whole.unflatten(1, shape).transpose(0, 1)
         for place, mesh in self._plain(views).items():
             thickness = kernels.project_mesh(**_mesh_and_rays(mesh, views[place], marching))
-            seen[place] = (thickness * self._attenuation(place, thickness)).to(dtype)
-        return torch.stack([seen[place] for place in range(len(self))], dim=1)
+            seen[place] = (thickness * self._attenuation(place, thickness, attenuated)).to(dtype)[:, None]
+        return [seen[place] for place in range(len(self))]
 
     def _image_and_derivatives(self, views: list[Views], marching: Marching) -> tuple[Tensor, list[Tensor]]:
         shape = len(views[0]), math.prod(views[0].image_shape)
@@ -150,7 +167,7 @@ class PreparedBodies:
                 rays = {place: some.as_leaves() for place, some in group.rays.items()}
                 ends = [end for some in rays.values() for end in (some.source, some.target)]
                 changes = self._changes(group._replace(rays=rays), marching).values()
-                change = torch.stack([one.double() for one in changes]).sum(0)
+                change = torch.cat([one.double() for one in changes]).sum(0)
                 # A pixel depends on the ends of its own ray: the gradient of the sum is every ray's own derivative.
                 found = iter(torch.autograd.grad(change.sum(), ends, allow_unused=True, materialize_grads=True))
             blank = change.new_zeros(math.prod(shape), dtype=dtype)
@@ -166,21 +183,25 @@ class PreparedBodies:
             by_ends[place] = (jacobian * attenuation).detach().to(dtype)
         return torch.stack(total).sum(0)[:, None], [by_ends[place][:, None] for place in range(len(self))]
 
-    def _changes(self, group: "_Together", marching: Marching) -> dict[int, Float[Tensor, " row"]]:
+    def _changes(
+        self, group: "_Together", marching: Marching, attenuated: bool = True
+    ) -> dict[int, Float[Tensor, "material row"]]:
         """What solids that meet add to the image, each by itself, and what they take from each volume."""
         crossings = [self.solids[place].crossings(group.rays[place]) for place in group.solids]
         owned, of_any = owned_pieces(crossings)
         changes = {}
         for number, place in enumerate(group.solids):
             mine = Pieces(*(column[owned.owner == number] for column in owned))
-            thickness = lengths(mine, group.rays[place])[0]
-            changes[place] = thickness * self._attenuation(place, thickness)
+            thickness = lengths(mine, group.rays[place])
+            changes[place] = thickness * self._attenuation(place, thickness, attenuated)
         for place in group.rays.keys() - set(group.solids):
-            changes[place] = -_along(of_any, self.volumes[place], group.rays[place], marching)[0]
+            changes[place] = -_along(of_any, self.volumes[place], group.rays[place], marching)[:, 0]
         return changes
 
-    def _attenuation(self, place: int, like: Tensor) -> Tensor | float:
-        """Of a solid, in 1/mm."""
+    def _attenuation(self, place: int, like: Tensor, attenuated: bool = True) -> Tensor | float:
+        """Of a solid, in 1/mm; or 1."""
+        if not attenuated:
+            return 1.0
         attenuation = attenuation_of(self.solids[place].material, self.energy_kev)
         return attenuation.to(like) if isinstance(attenuation, Tensor) else attenuation
 
@@ -298,13 +319,19 @@ def _rays_of(views: list[Views], marching: Marching) -> list[Rays]:
     return [made[id(seen)] for seen in views]
 
 
-def _along(pieces: Pieces, volume: Prepared, rays: Rays, marching: Marching) -> Float[Tensor, "view ray"]:
+def _marched(volume: Prepared, views: Views, marching: Marching) -> Float[Tensor, "view material ray"]:
+    """What views see of a volume, or of several materials' volumes."""
+    return march_materials(volume, views, marching) if volume.values.dim() == 4 else march(volume, views, marching)
+
+
+def _along(pieces: Pieces, volume: Prepared, rays: Rays, marching: Marching) -> Float[Tensor, "material view ray"]:
     """The line integrals of a volume along pieces of rays, added up for every ray."""
     dtype, device = sums_in(volume.values.dtype), rays.target.device
-    total = torch.zeros(rays.shape.numel(), dtype=dtype, device=device)
+    materials = len(volume.values) if volume.values.dim() == 4 else 1
+    total = torch.zeros(materials, rays.shape.numel(), dtype=dtype, device=device)
     if len(pieces.row):
         source, target = rays.at(pieces.row)
         begin, end = (source + share[:, None] * (target - source) for share in (pieces.start, pieces.end))
-        part = march(volume, RayViews(begin[None], end[None]), marching)[0, 0]
-        total = total.index_add(0, pieces.row, part.to(total))
-    return total.reshape(rays.shape)
+        part = _marched(volume, RayViews(begin[None], end[None]), marching)[0]
+        total = total.index_add(1, pieces.row, part.to(total))
+    return total.unflatten(1, rays.shape)

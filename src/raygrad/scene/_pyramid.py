@@ -15,18 +15,20 @@ VOXELS_PER_PIXEL = 2
 def reduce_body(body: Prepared, factors: tuple[int, ...]) -> Prepared:
     """Average blocks of `factors` voxels; what a block lacks at the far faces counts as empty.
 
-    Line integrals of the result are those of the body, blurred by a block.
+    Line integrals of the result are those of the body, blurred by a block. Values may be those of several materials.
     """
     # Pooling is quick where the last axis is the contiguous one, and files have x contiguous.
-    flipped = body.values.stride(0) == 1
-    voxels, blocks = (body.values.permute(2, 1, 0), factors[::-1]) if flipped else (body.values, factors)
-    pooled = functional.avg_pool3d(voxels[None, None], blocks, ceil_mode=True, divisor_override=math.prod(blocks))[0, 0]
+    flipped = body.values.stride(-3) == 1
+    voxels, blocks = (body.values.transpose(-3, -1), factors[::-1]) if flipped else (body.values, factors)
+    channels, several = (voxels, True) if voxels.ndim == 4 else (voxels[None], False)
+    means = functional.avg_pool3d(channels[None], blocks, ceil_mode=True, divisor_override=math.prod(blocks))[0]
+    pooled = means if several else means[0]
     fine_to_coarse = torch.eye(4, dtype=body.world_to_voxel.dtype)
     for axis, factor in enumerate(factors):
         fine_to_coarse[axis, axis] = 1 / factor
         fine_to_coarse[axis, 3] = (1 - factor) / (2 * factor)
     world_to_coarse = fine_to_coarse.to(body.world_to_voxel.device) @ body.world_to_voxel
-    return Prepared.of(pooled.permute(2, 1, 0) if flipped else pooled, world_to_coarse)
+    return Prepared.of(pooled.transpose(-3, -1) if flipped else pooled, world_to_coarse)
 
 
 class Pyramid:

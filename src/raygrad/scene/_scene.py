@@ -171,6 +171,25 @@ class Scene:
         self._say_what_is_missed(prepared, seen, [one.by_ends for one in derivatives])
         return image.reshape(len(views), 1, *views.image_shape), dict(zip(self.names, derivatives, strict=True))
 
+    def path_lengths(
+        self,
+        bodies: PreparedBodies,
+        views: Views,
+        poses: Poses | None = None,
+        joints: Joints | None = None,
+        marching: Marching = DEFAULT,
+    ) -> list[Float[Tensor, "view _ height width"]]:
+        """The mm of each body on the way to every pixel: see `PreparedBodies.path_lengths`.
+
+        Args:
+            bodies: those of this scene, which may have been prepared in another way: with a volume of each material.
+            views, poses, joints, marching: as for `render`, whose errors and warnings are these.
+        """
+        seen = self._seen(bodies, views, poses, joints)
+        found = bodies.path_lengths(seen, marching)
+        self._say_what_is_missed(self.prepared, seen, found)
+        return [one.unflatten(-1, views.image_shape) for one in found]
+
     def silhouettes(
         self, views: Views, poses: Poses | None = None, joints: Joints | None = None
     ) -> Bool[Tensor, "view body height width"]:
