@@ -47,7 +47,9 @@ def execute(programs):
         pytest.param("files", marks=pytest.mark.slow),
         "landscape",
         "scenes",
+        "physics",
         pytest.param("reconstruction", marks=pytest.mark.slow),
+        "beam_hardening",
         "scaling",
     ],
 )

@@ -14,7 +14,8 @@ from reconstruction_cases import make_scene
 
 import raygrad
 from raygrad.distributed import Group, join_processes, shard
-from raygrad.reconstruction import METHODS
+from raygrad.physics import Spectrum, sensor_named
+from raygrad.reconstruction import METHODS, Polychromatic
 
 OPTIONS = {
     "sirt": {},
@@ -23,6 +24,7 @@ OPTIONS = {
     "osem": {"n_subsets": 4},
     "tv": {},
     "adam": {},
+    "polychromatic": {"physics": (Spectrum.tube(80), sensor_named("csi")), "n_subsets": 4, "photons": 1e5},
 }
 """Methods that iterate, with options that take subsets apart."""
 ITERATIONS = 5
@@ -35,7 +37,8 @@ def scene():
 
 
 def reconstruct(name, projector, images, **control):
-    return METHODS[name](**OPTIONS[name])(projector, images, **{"iterations": ITERATIONS} | control)
+    method = Polychromatic if name == "polychromatic" else METHODS[name]
+    return method(**OPTIONS[name])(projector, images, **{"iterations": ITERATIONS} | control)
 
 
 def start(task, rank, count, folder):

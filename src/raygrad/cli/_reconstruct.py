@@ -12,6 +12,7 @@ from raygrad.cli import _options as given
 from raygrad.cli._method_options import with_options_of
 from raygrad.cli._mistakes import is_mistake
 from raygrad.cli._options import HOW
+from raygrad.cli._reconstruct_physics import DetectorName, Filtration, Kvp, ReferenceKev, WaterOptions
 
 if TYPE_CHECKING:
     from raygrad._processes import Processes
@@ -103,6 +104,10 @@ def reconstruct(
             rich_help_panel=IMAGES,
         ),
     ] = None,
+    kvp: Kvp = None,
+    filtration: Filtration = None,
+    detector: DetectorName = None,
+    reference_kev: ReferenceKev = None,
     like: Annotated[
         Path | None,
         typer.Option(
@@ -235,6 +240,8 @@ def reconstruct(
             truth=truth,
             held_out=held_out,
         )
+        water = WaterOptions(kvp, filtration, detector, reference_kev)
+        problem = water.correct(problem, typer.echo if processes.rank == 0 and not quiet else lambda _: None)
         reconstruct_to_files(
             problem,
             outputs,

@@ -23,6 +23,10 @@ from raygrad.reconstruction._methods.registry import METHODS as METHODS
 from raygrad.reconstruction._methods.sirt import Sirt as Sirt
 from raygrad.reconstruction._methods.total_variation import total_variation as total_variation
 from raygrad.reconstruction._methods.tv import TotalVariation as TotalVariation
+from raygrad.reconstruction._polychromatic.correction import BeamHardeningResult as BeamHardeningResult
+from raygrad.reconstruction._polychromatic.correction import correct_beam_hardening as correct_beam_hardening
+from raygrad.reconstruction._polychromatic.method import Polychromatic as Polychromatic
+from raygrad.reconstruction._polychromatic.model import PolychromaticProjector as PolychromaticProjector
 from raygrad.reconstruction._reconstruct import reconstruct as reconstruct
 from raygrad.reconstruction._result import ReconstructionResult as ReconstructionResult
 from raygrad.reconstruction._solver import Solver as Solver
@@ -42,6 +46,10 @@ __all__ = [
     "TotalVariation",
     "Adam",
     "total_variation",
+    "Polychromatic",
+    "PolychromaticProjector",
+    "correct_beam_hardening",
+    "BeamHardeningResult",
     "calibrate",
     "Calibration",
     "UnknownGeometry",

@@ -1,8 +1,8 @@
 """Checkpoints: the state of a reconstruction in one file that is whole or absent."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,12 @@ def _told_apart(option: Any) -> Any:
     """What tells a method's option from another: itself, a hash of a tensor, the name of a function."""
     if isinstance(option, Tensor):
         return fingerprint(option)
+    if is_dataclass(option) and not isinstance(option, type):
+        return type(option).__name__, {each.name: _told_apart(getattr(option, each.name)) for each in fields(option)}
+    if isinstance(option, tuple):
+        return tuple(_told_apart(part) for part in option)
+    if isinstance(option, Mapping):
+        return {name: _told_apart(part) for name, part in option.items()}
     return name_of(option) if callable(option) else option
 
 

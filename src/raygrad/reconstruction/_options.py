@@ -7,6 +7,10 @@ from typing import Any
 from raygrad.reconstruction._iterate import Control
 from raygrad.reconstruction._method import Method
 from raygrad.reconstruction._methods.registry import METHODS
+from raygrad.reconstruction._polychromatic.method import Polychromatic
+
+WITH_PHYSICS = {Polychromatic.name: Polychromatic}
+"""Methods that need to be told of a beam: not among those that run by their name alone."""
 
 
 def find_method(name: str) -> type[Method]:
@@ -15,9 +19,11 @@ def find_method(name: str) -> type[Method]:
     Raises:
         ValueError: there is none.
     """
-    if name not in METHODS:
-        raise ValueError(f"Expected method to be one of {', '.join(METHODS)}. Got {name!r}.")
-    return METHODS[name]
+    known = {**METHODS, **WITH_PHYSICS}
+    if name not in known:
+        told_more = f"With physics there is {', '.join(WITH_PHYSICS)}, too."
+        raise ValueError(f"Expected method to be one of {', '.join(METHODS)}. Got {name!r}. {told_more}")
+    return known[name]
 
 
 def make_method(method: Method | str, options: Mapping[str, Any]) -> tuple[Method, Control]:

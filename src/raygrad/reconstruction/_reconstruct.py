@@ -21,6 +21,7 @@ from raygrad.reconstruction._iterate import iterate
 from raygrad.reconstruction._iterative_method import IterativeMethod
 from raygrad.reconstruction._method import Method
 from raygrad.reconstruction._options import make_method, refuse_unknown
+from raygrad.reconstruction._polychromatic.method import Polychromatic
 from raygrad.reconstruction._result import ReconstructionResult
 
 Say = Callable[[Any], None]
@@ -31,8 +32,9 @@ def reconstruct(
     views: Views,
     volume_geometry: Any,
     *,
-    method: Method | str = "os_sart",
+    method: Method | str | None = None,
     renderer: str = "joseph",
+    physics: Any = None,
     mask: Any = None,
     support: Any = None,
     start: Tensor | None = None,
@@ -51,9 +53,12 @@ def reconstruct(
         views: what the images were taken with: see `raygrad.geometry.trajectories` and `raygrad.geometry`.
         volume_geometry: where the voxels shall lie: a `VolumeGeometry`, `Volume`, `Subject` or `DRR`.
         method: a method of `raygrad.reconstruction`, or the name of one: "fdk" (one pass; full circles, short scans,
-            parallel beams), "sirt", "os_sart", "cgls", "osem", "tv" (few or noisy views), "adam" (any loss and
-            regulariser).
+            parallel beams), "sirt", "os_sart" (the default), "cgls", "osem", "tv" (few or noisy views), "adam" (any
+            loss and regulariser), "polychromatic" (the default with `physics`).
         renderer: which projector the iterative methods invert: "joseph", "siddon" or "trilinear".
+        physics: what the images were taken with, a `Physics`: they are fitted as its spectrum makes them, which leaves
+            no beam hardening, see `raygrad.reconstruction.Polychromatic`. For the other methods it is corrected in the
+            images, see `raygrad.reconstruction.correct_beam_hardening`.
         mask: (view, height, width), 0 or False for pixels that do not count (beyond a shutter, saturated, dead),
             whatever they hold: the volume is the one that the other rays lead to alone. For methods that iterate, and
             without `calibrate`. A loss of one's own sees 0 in such pixels, rendered and measured.
@@ -77,7 +82,15 @@ def reconstruct(
         MemoryError: it does not fit; says how much it needs and what to lower.
         FloatingPointError: the volume is no longer finite: the steps were too long.
     """
-    chosen, control = make_method(method, options)
+    if physics is not None:
+        if method not in (None, Polychromatic.name):
+            raise ValueError(
+                f"Expected method='polychromatic', or none, with physics. Got {method!r}, which knows of one energy: "
+                "correct_beam_hardening corrects the images for it."
+            )
+        options["physics"] = physics
+    default = "os_sart" if physics is None else Polychromatic.name
+    chosen, control = make_method(default if method is None else method, options)
     if start is not None:
         refuse_unknown(type(chosen), {"start": start})
     unknowns = None if calibrate is None else UnknownGeometry.of(calibrate)

@@ -1,0 +1,1 @@
+"""Reconstruction that knows of spectra."""
