@@ -20,6 +20,7 @@ from raygrad._errors import InputError
 from raygrad.cli import app
 from raygrad.cli._parsing import parse_pose
 from raygrad.cli._register_inputs import CAMERA_OPTIONS, Starts, prepare
+from raygrad.cli._register_physics import physics_options
 from raygrad.cli._register_run import ADVICE, doubt_what_the_numbers_are
 from raygrad.data import load_example_ct, make_reorient, read
 from raygrad.formats import View, read_file_to_world, read_poses, write_poses
@@ -219,6 +220,20 @@ def test_the_response_reaches_register(ct, xray, tmp_path, register):
     assert register.options["response"] == "transmission"
 
 
+def test_the_physics_reaches_register(ct, xray, tmp_path, register):
+    asked = ["--physics", "radiography", "--estimate", "kvp, response"]
+    assert run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation", *asked).exit_code == 0
+    (physics,) = register.options["physics"]
+    assert physics.spectrum.settings.kvp == 80
+    assert register.options["estimate"] == ("kvp", "response")
+    header = save_dicom(tmp_path / "run.dcm", np.full((4, 4), 9, np.uint16), "XA", KVP=96)
+    for kvp, expected in ((None, 96), (70.0, 70)):
+        (physics,) = physics_options("radiography", kvp, None, [header], "adam", False)["physics"]
+        assert physics.spectrum.settings.kvp == expected
+    run(ct, xray, "-o", tmp_path, *OPTIONS, "--no-animation")
+    assert register.options.keys().isdisjoint({"physics", "estimate"})
+
+
 def test_what_else_is_unknown_reaches_register(ct, xray, labelmap, tmp_path, register):
     unknown = ["--structure", "spine=3,5-7", "--structure", "rib=1", "--labelmap", labelmap]
     unknown += ["--rigid", "rib, 3", "--calibrate", "sdd,x0_mm=5 pixel-size=0.02,pose_mm=2,pose_deg=1"]
@@ -312,6 +327,14 @@ MISTAKES = {
     "impossible distance": (["CT", "XRAY", "--sdd", "-1", "--delx", "2"], "--sdd"),
     "impossible size": (["CT", "XRAY", *OPTIONS, "--height", "0"], "--height"),
     "unknown response": (["CT", "XRAY", *OPTIONS, "--response", "linear"], "log, transmission, curve"),
+    "kV of no system": (["CT", "XRAY", *OPTIONS, "--kvp", "75"], "--kvp goes with --physics"),
+    "unknown system": (["CT", "XRAY", *OPTIONS, "--physics", "ct"], "fluoroscopy, radiography, cbct"),
+    "kV beyond tables": (["CT", "XRAY", *OPTIONS, "--physics", "cbct", "--kvp", "200"], "from 40 to 150"),
+    "unknown estimate": (["CT", "XRAY", *OPTIONS, "--physics", "cbct", "--estimate", "dose"], "kvp, filtration"),
+    "estimate of adam": (
+        ["CT", "XRAY", *OPTIONS, "--physics", "cbct", "--estimate", "kvp", "--method", "adam"],
+        "--method lm",
+    ),
     "response of adam": (["CT", "XRAY", *OPTIONS, "--response", "curve", "--method", "adam"], "--method lm"),
     "unknown values": (["CT", "XRAY", *OPTIONS, "--values", "photons"], "photons"),
     "unknown orientation": (["CT", "XRAY", *OPTIONS, "--orientation", "LL"], "LL"),

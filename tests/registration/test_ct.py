@@ -131,7 +131,7 @@ def test_a_ct_is_looked_at_once_and_anew_when_written_to(scan, monkeypatch):
     assert first.patients[0] is second.patients[0]
     subject.volume.data[..., :4] = -1000.0
     assert CTs.of([see(read(subject.volume))]) is not None
-    assert forms._patient_of(subject) is not first.patients[0]
+    assert forms.patient_of(subject) is not first.patients[0]
     gone = weakref.ref(subject)
     assert subject in forms._KNOWN
     del subject, first, second
@@ -153,7 +153,7 @@ def test_what_was_cut_out_is_drawn_from_the_result(scan, subject):
     from raygrad.visualization import plot_cut_out
 
     mpl.use("Agg")
-    cut_out = forms._patient_of(subject).cut_out
+    cut_out = forms.patient_of(subject).cut_out
     axes = plot_cut_out(subject, cut_out=cut_out)
     assert len(axes) == 2
     with pytest.raises(ValueError, match="grid of the CT"):

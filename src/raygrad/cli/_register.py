@@ -8,6 +8,7 @@ import typer
 
 from raygrad._errors import InputError
 from raygrad.cli import _options as given
+from raygrad.cli import _register_physics as system
 from raygrad.cli._options import CAMERA, CT_PART, HOW, POSE, XRAY
 
 UNKNOWN = "What is found beside the pose"
@@ -218,6 +219,9 @@ def register(
             rich_help_panel=HOW,
         ),
     ] = "auto",
+    physics: system.Preset = None,
+    kvp: system.Kvp = None,
+    estimate: system.Estimate = None,
     renderer: Annotated[
         str,
         typer.Option(help="Of the pictures, and of adam and lbfgs: joseph, siddon or trilinear.", rich_help_panel=HOW),
@@ -284,6 +288,8 @@ def register(
             "--mesh goes with the CT's own attenuation and --method lm: leave out --labels, --bone, --method."
         )
     check_response(response, method)
+    files = system.files_of([str(task.view.xray) for task in tasks], xrays)
+    exposed = system.physics_options(physics, kvp, estimate, files, method, bool(meshes))
     headers = [task.header for task in tasks]
     if reach is None and method == "lm":
         reach = ranges_of(headers)
@@ -326,6 +332,7 @@ def register(
         rigid=parse_rigid(rigid),
         meshes=meshes,
         unknowns=unknowns,
+        exposed=exposed,
         seed=seed,
         animation=animation,
         progress=sys.stderr.isatty(),

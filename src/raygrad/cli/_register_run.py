@@ -75,6 +75,7 @@ def register_to_folder(
     rigid: Sequence[str | int] | None = None,
     meshes: Sequence[MeshFile] = (),
     unknowns: UnknownGeometry | None = None,
+    exposed: Mapping[str, Any] | None = None,
     seed: int = 0,
     animation: bool = True,
     progress: bool = False,
@@ -92,6 +93,7 @@ def register_to_folder(
         search: how far the poses may be off, to search all that; with meshes, for the CT alone.
         meshes: of `parse_meshes`, which are found with the CT, on the CPU.
         method, response, structures, rigid, unknowns, seed, progress: of `raygrad.registration.register`.
+        exposed: of `physics_options`: by what X-ray system images are made.
         keep_table: compare with the CT's density as it is.
         animation: write it, which takes a second or two.
         say, warn: what to do with sentences.
@@ -119,6 +121,7 @@ def register_to_folder(
     options |= {name: value for name, value in asked.items() if value}
     if keep_table and method == "lm":
         options["clean_ct"] = False
+    options |= exposed or {}
     if response != "auto":
         options["response"] = response
     if any(mask is not None for mask in masks):

@@ -12,20 +12,24 @@ from torch import Tensor
 from raygrad._progress import Iteration
 from raygrad.geometry import UnknownGeometry
 from raygrad.march import Bodies
+from raygrad.physics import Physics
 from raygrad.pose import RigidTransform
+from raygrad.registration._exposure import Exposure
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.absorbing import Absorbing
 from raygrad.registration._problem.belonging import CORRELATED, Belonging
 from raygrad.registration._problem.coverage import Beyond, counting, covered, show_its_end
 from raygrad.registration._problem.ct import AS_GIVEN, CTs
-from raygrad.registration._problem.model import models_of_cts
+from raygrad.registration._problem.model import Model, models_of_cts
 from raygrad.registration._problem.nearby import cut_out, near_shadows
+from raygrad.registration._problem.polychromatic import Polychromatic
 from raygrad.registration._problem.pose_problem import PoseProblem, ScaledXRay, States
 from raygrad.registration._problem.pyramid import shrink_factor, shrink_image
 from raygrad.registration._problem.response import as_shown, saturation
 from raygrad.registration._problem.robust import trusted_pixels
 from raygrad.registration._problem.similarity import GlobalCorrelation, GradientCorrelation, LocalCorrelation
 from raygrad.registration._problem.subpixels import Subpixels
+from raygrad.registration._problem.tissue_cts import TissueCTs
 from raygrad.registration._problem.told import LESS, as_given, not_told, without
 from raygrad.registration._result import CTSeen
 from raygrad.registration._schedule import Stage
@@ -97,6 +101,7 @@ class CoarseToFine:
         unknowns: what of the geometry is unknown by now.
         caution: how much less one image counts beside what is known of the geometry, see `told`.
         kept: names of the intrinsics that one image does not tell, and that stay as they were given.
+        exposures: how each X-ray was taken, as far as that was to be found; empty before it is.
         trace: all iterations so far.
         last_problem, last_stage: those of the stage that came last.
         stopped: the callback has ended the run.
@@ -115,7 +120,7 @@ class CoarseToFine:
         self.models = models_of_cts(task.xrays, task.structures, task.rigid) if task.models is None else task.models
         self.model = self.models.together
         self._given = self.models
-        self.cts = CTs.of([xray.drr for xray in task.xrays]) if clean_ct and task.models is None else None
+        self.cts = _cts_of(task.xrays) if clean_ct and task.models is None else None
         self.ct: CTSeen | None = None
         # What solids of known materials absorb needs no fit; intrinsics need derivatives by the ends of rays.
         self.absorbs = self.models.is_solid and response == "transmission" and not task.unknowns.columns
@@ -124,12 +129,27 @@ class CoarseToFine:
         self.distances: list[float] = away.tolist()
         self.unknowns, self.kept, self.caution = task.unknowns, tuple[str, ...](), LESS
         self.trace: list[Iteration] = []
+        self.exposures: tuple[Exposure, ...] = ()
         self.stopped = self.cut_short = False
 
     def through(self, response: str) -> "CoarseToFine":
         """The same course from here on, its images seen through another response for which X-rays stay as they are."""
         other = copy(self)
         other.response, other.absorbs = response, False
+        return other
+
+    def exposed(self, exposures: Sequence[Exposure]) -> "CoarseToFine":
+        """The same course from here on, its images made by another physics, one for each view."""
+        other, made_by = copy(self), [exposure.physics for exposure in exposures]
+        other.exposures = tuple(exposures)
+        together, apart = (model and _exposed(model, made_by) for model in (self.models.together, self.models.apart))
+        assert together is not None
+        other.models = replace(self.models, together=together, apart=apart)
+        other.model = together if self.model is self.models.together or apart is None else apart
+        whole = [_by(xray.whole, physics) for xray, physics in zip(self.xrays, made_by, strict=True)]
+        other.xrays = [replace(xray, whole=bodies) for xray, bodies in zip(self.xrays, whole, strict=True)]
+        xrays = tuple(replace(xray, whole=bodies) for xray, bodies in zip(self.task.xrays, whole, strict=True))
+        other.task = replace(self.task, xrays=xrays)
         return other
 
     def candidates(self, motions: Matrices) -> Candidates:
@@ -358,3 +378,19 @@ class CoarseToFine:
         if motions.shape[1] < bodies:  # a CT so far, now its structures
             motions = motions.repeat(1, bodies, 1, 1)
         return replace(candidates, states=replace(states, motions=motions))
+
+
+def _cts_of(xrays: Sequence[PreparedXRay]) -> CTs | TissueCTs | None:
+    """The forms that there are to choose from: of tissues where images are made by a physics."""
+    if all(isinstance(xray.whole, Polychromatic) for xray in xrays):
+        return TissueCTs.of(xrays)
+    return CTs.of([xray.drr for xray in xrays])
+
+
+def _exposed(model: Model, made_by: Sequence[Physics]) -> Model:
+    return replace(model, bodies=tuple(_by(one, physics) for one, physics in zip(model.bodies, made_by, strict=True)))
+
+
+def _by(bodies: Bodies, physics: Physics) -> Polychromatic:
+    assert isinstance(bodies, Polychromatic)
+    return bodies.seen_by(physics)

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from raygrad.drr import DRR
 from raygrad.geometry import Detector
 from raygrad.kernels import sums_in
-from raygrad.march import Marching
+from raygrad.march import Bodies, Marching
+from raygrad.physics import Physics
 from raygrad.pose import RigidTransform, make_matrix
 from raygrad.registration._inspection import RegistrationWarning, inspect_start
 from raygrad.registration._left_out import leave_out
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.bodies import whole_body
+from raygrad.registration._problem.tissue_cts import materials_of
 from raygrad.registration._problem.volumes import Volumes
 
 Image = Tensor | np.ndarray
@@ -31,6 +33,7 @@ def prepare_xrays(
     init: RigidTransform | Sequence[RigidTransform],
     mask: Image | Sequence[Image | None] | None = None,
     auto_mask: bool = True,
+    physics: Physics | Sequence[Physics] | None = None,
 ) -> tuple[PreparedXRay, ...]:
     """Check everything that a registration is given, and bring it to one form.
 
@@ -45,6 +48,7 @@ def prepare_xrays(
         mask: what counts, of the same shapes as the X-ray: True or 1 for pixels that count, False or 0 for those to
             leave out (collimator, table, metal), and anything between. The X-ray may be NaN where it is 0.
         auto_mask: leave out, too, what the X-ray itself shows not to count, see `register`.
+        physics: that images are made by, one for all views or one for each; None for those of the DRR.
 
     Returns:
         One of every view, each with the same number of starts.
@@ -53,7 +57,8 @@ def prepare_xrays(
         TypeError: an argument of another kind.
         ValueError: shapes that do not fit the detector, numbers of views or starts that differ; values that are not
             finite; a constant image; a mask outside [0, 1] or that leaves less than a hundredth of the image; poses
-            that are not rigid; a DRR that does not render whole images of line integrals; a CT outside the beam.
+            that are not rigid; a DRR that does not render whole images of line integrals; a CT outside the beam; not
+            one physics, or one for each view, and with a physics a CT that is not in HU.
 
     Warns:
         RegistrationWarning: the mask leaves little; some of the starts do not see the CT, or put the source inside
@@ -69,25 +74,46 @@ def prepare_xrays(
 
     for camera, name in zip(drrs, names, strict=True):
         _check_drr(camera, name)
+    made_by = physics_of_views(physics, len(drrs))
     if len({camera.device for camera in drrs}) > 1:
         raise ValueError(f"Expected all DRRs on one device. Got {', '.join(str(camera.device) for camera in drrs)}.")
     starts = max(len(check_pose(pose, name)) for pose, name in zip(inits, names, strict=True))
 
     prepared = []
-    for image, camera, pose, shown, name in zip(xrays, drrs, inits, masks, names, strict=True):
+    for image, camera, pose, shown, own, name in zip(xrays, drrs, inits, masks, made_by, names, strict=True):
         if len(pose) not in (1, starts):
             raise ValueError(f"Expected {starts} starts or one as initial poses{name}. Got {len(pose)}.")
         like = torch.zeros((), dtype=sums_in(camera.dtype), device=camera.device)
         weights = make_weights(shown, camera.detector, like, name)
         values = make_image(image, weights, camera.detector, name)
         init = refine(pose, starts, camera.device)
-        whole, marching = Volumes([whole_body(camera)]), Marching(camera.renderer, backend=camera.backend)
+        whole, marching = bodies_of(camera, own), Marching(camera.renderer, backend=camera.backend)
         isocentre = camera.subject.volume.get_center()
         one = PreparedXRay(values, weights, init, camera.detector, whole, marching, isocentre, camera)
         prepared.append(leave_out(one) if auto_mask else one)
     for one, name in zip(prepared, names, strict=True):
         inspect_start(one, name)
     return tuple(prepared)
+
+
+def bodies_of(drr: DRR, physics: Physics | None) -> Bodies:
+    """All that a DRR's X-rays show: its density, or the tissues of its CT by a physics."""
+    return Volumes([whole_body(drr)]) if physics is None else materials_of(drr, physics)
+
+
+def physics_of_views(physics: Any, views: int) -> list[Physics | None]:
+    """A physics, or None, for each view.
+
+    Raises:
+        TypeError, ValueError: something else, or not one or as many as there are views.
+    """
+    given = [physics] * views if physics is None or isinstance(physics, Physics) else as_list(physics)
+    for one in given:
+        if not isinstance(one, Physics) and physics is not None:
+            raise TypeError(f"Expected a raygrad.physics.Physics, or one for each view. Got {type(one).__name__}.")
+    if len(given) != views:
+        raise ValueError(f"Expected one physics, or one for each of {views} view(s). Got {len(given)}.")
+    return given
 
 
 def to_line_integrals(intensity: Image, air: float | int | Image | None = None) -> Tensor:

@@ -16,7 +16,7 @@ class Method:
     Attributes:
         name: of the method, as a shorthand and in messages.
         finds: what it can find beside poses: "structures" that move by themselves, "unknowns" of the geometry,
-            "bodies" of a scene.
+            "bodies" of a scene, what there is to "estimate" of the physics.
     """
 
     name: ClassVar[str]

@@ -125,6 +125,7 @@ def describe(course: CoarseToFine, candidates: Refined, rivalled: Tensor) -> Reg
         counted=counted_in(problem.xrays, states),
         beams=beams_of(course.xrays, poses) if course.task.models is None else (),
         ct=course.ct,
+        exposures=course.exposures,
         kept=course.kept,
         responses=responses_of(course, problem, states.entry),
     )

@@ -6,7 +6,9 @@ from typing import Any, cast, overload
 
 from raygrad.drr import DRR
 from raygrad.geometry import ConeViews, UnknownGeometry
+from raygrad.physics import Physics
 from raygrad.pose import RigidTransform
+from raygrad.registration._exposure import Estimate, checked_estimate
 from raygrad.registration._inputs import Image, as_list, prepare_xrays
 from raygrad.registration._left_out import telling_what_counted
 from raygrad.registration._method import Method
@@ -58,6 +60,8 @@ def register(
     structures: Structures | None = None,
     rigid: Rigid | None = None,
     unknowns: UnknownGeometry | str | Iterable[str] | None = None,
+    physics: Physics | Sequence[Physics] | None = None,
+    estimate: Estimate = (),
     callback: Callback | None = None,
     progress: bool = False,
     seed: int = 0,
@@ -96,6 +100,14 @@ def register(
             of structures or labels, of the subject's mask. All the rest moves as one beside it, and is not told of.
         unknowns: which intrinsics and relative poses are to be found too, and how well they are known; or names of
             them, "sdd", "x0", "y0", "pixel_size" or "poses", known as well as a C-arm's usually are.
+        physics: make the images that X-rays are compared with by this physics, a DRR's CT being in HU, in place of the
+            DRR's density: expected line integrals of its spectrum, sensor, tissues and scatter. One for all views, or
+            one for each. Its other effects are not in them.
+        estimate: what of the physics is found with the pose, after a first registration by it as it is, and anew from
+            there: "kvp", "filtration" (all filters so many times as thick), "scatter" (its ratio) and "response" (gain
+            and offset of the X-ray's numbers, or a curve where that is the response; without, they are taken to be
+            -log(I / I0) as they are). Or their standard deviations by name, in kV and as shares: {"kvp": 10,
+            "scatter": 0.5}; by default 20, 0.4 and 0.7. `RegistrationResult.exposures` has what was found.
         callback: called after every iteration of all starts; True ends the run.
         progress: show a progress bar.
         seed: of the candidates. The result is the same for the same seed.
@@ -113,16 +125,18 @@ def register(
     Raises:
         TypeError, ValueError: what `prepare_xrays` refuses; unknown methods, options or structures, and what the method
             cannot find; of a scene: free bodies that are not in it, or cannot move; ranges or structures, which are a
-            DRR's.
+            DRR's; to estimate what no physics is given for, or what the given one does not have.
 
     Warns:
         RegistrationWarning: the X-ray looks inverted, or a start does not see the CT; see `prepare_xrays`.
     """
     began = time.perf_counter()
     chosen = make_method(method, options)
-    scene, cameras = _scene_of(drr, init, {"ranges": ranges, "structures": structures, "rigid": rigid}, free)
+    asked = checked_estimate(estimate, physics)
+    of_drrs = {"ranges": ranges, "structures": structures, "rigid": rigid, "physics": physics}
+    scene, cameras = _scene_of(drr, init, of_drrs, free)
     geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
-    _check_that_it_finds(chosen, structures or rigid, geometry, bodies=scene is not None)
+    _check_that_it_finds(chosen, structures or rigid, geometry, bodies=scene is not None, estimate=bool(asked))
     if scene is not None:
         seen, models = prepare_scene(xray, cameras, scene, free, mask, auto_mask)
         with watched(callback, progress, f"register ({chosen.name})") as watch:
@@ -139,16 +153,18 @@ def register(
             structures=structures,
             rigid=rigid,
             unknowns=geometry,
+            physics=physics,
+            estimate=asked,
             callback=callback,
             progress=progress,
             seed=seed,
             **_of_a_search(chosen),
         )
         return found.only(0)
-    xrays = prepare_xrays(xray, drr, init, mask, auto_mask)
+    xrays = prepare_xrays(xray, drr, init, mask, auto_mask, physics)
     labels = labels_of(as_list(drr)[0].subject, rigid)
     with watched(callback, progress, f"register ({chosen.name})") as watch:
-        task = Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels)
+        task = Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels, estimate=asked)
         return telling_what_counted(chosen(task), xrays)
 
 
@@ -171,8 +187,15 @@ def _scene_of(views: Any, init: Any, of_drrs: Mapping[str, Any], free: Any) -> t
     return init, views
 
 
-def _check_that_it_finds(method: Method, structures: Any, geometry: UnknownGeometry, bodies: bool = False) -> None:
-    asked = {"structures": bool(structures), "unknowns": not geometry.is_none, "bodies": bodies}
+def _check_that_it_finds(
+    method: Method, structures: Any, geometry: UnknownGeometry, bodies: bool = False, estimate: bool = False
+) -> None:
+    asked = {
+        "structures": bool(structures),
+        "unknowns": not geometry.is_none,
+        "bodies": bodies,
+        "estimate": estimate,
+    }
     if missing := [name for name, wanted in asked.items() if wanted and name not in method.finds]:
         able = [name for name, kind in METHODS.items() if set(missing) <= set(kind.finds)]
         raise ValueError(f"Expected method {' or '.join(able)} for {' and '.join(missing)}. Got {method.name!r}.")

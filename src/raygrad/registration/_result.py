@@ -18,6 +18,7 @@ from raygrad.pose import RigidTransform
 from raygrad.registration._agreement import HALVES as HALVES
 from raygrad.registration._agreement import Halves as Halves
 from raygrad.registration._doubts.told import Advice, Rival
+from raygrad.registration._exposure import Exposure
 from raygrad.types import Scores
 
 
@@ -244,6 +245,7 @@ class RegistrationResult:
         hidden: in words what was found to be hidden in every view, beside the mask; empty where that is nothing.
         responses: what each view's X-ray shows of line integrals: "name", and the numbers that were fitted to every
             start, "exponent" (start,) or the knots' "spacing" and "values" of a curve; empty for methods without.
+        exposures: how each view's X-ray was taken, where that was to be estimated, as the best start sees it.
     """
 
     poses: tuple[RigidTransform, ...]
@@ -267,6 +269,7 @@ class RegistrationResult:
     masks: tuple[Float[Tensor, "_ _"], ...] = ()
     hidden: tuple[str, ...] = ()
     responses: tuple[dict[str, Any], ...] = ()
+    exposures: tuple[Exposure, ...] = ()
 
     @property
     def pose(self) -> RigidTransform:
@@ -344,6 +347,8 @@ class RegistrationResult:
             lines += [f"as good or better: {rival.name} (score {rival.score:.4f})" for rival in self.rivals[start]]
         if self.advice and (advice := self.advice[start]) is not None:
             lines.append(advice.summary())
+        for view, exposure in enumerate(self.exposures):
+            lines.append(f"exposure{f' of view {view}' if len(self.exposures) > 1 else ''}: {exposure.summary()}")
         for view, text in enumerate(self.hidden):
             lines += [f"left out{f' of view {view}' if len(self.hidden) > 1 else ''}: {text}"] if text else []
         lines += [f"{name}: {body.summary(start)}" for name, body in self.bodies.items()]
@@ -390,6 +395,8 @@ class RegistrationResult:
                 }
                 for found, deviations in zip(self.intrinsics, self.intrinsics_deviations, strict=True)
             ]
+        if self.exposures:
+            outcome["exposures"] = [exposure.outcome() for exposure in self.exposures]
         if any(self.hidden):
             outcome["left_out"] = list(self.hidden)
         if self.structures:

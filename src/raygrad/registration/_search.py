@@ -8,10 +8,13 @@ from torch import Tensor
 
 from raygrad.drr import DRR
 from raygrad.geometry import UnknownGeometry, about
+from raygrad.physics import Physics
 from raygrad.pose import RigidTransform
 from raygrad.registration._chosen_response import AUTO
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine
 from raygrad.registration._doubts.doubted import doubted
+from raygrad.registration._estimated_exposure import with_exposures
+from raygrad.registration._exposure import Estimate, checked_estimate
 from raygrad.registration._inputs import Image, as_list, prepare_xrays
 from raygrad.registration._left_out import telling_what_counted
 from raygrad.registration._methods.levenberg_marquardt import LevenbergMarquardt
@@ -49,6 +52,8 @@ def search(
     structures: Structures | None = None,
     rigid: Rigid | None = None,
     unknowns: UnknownGeometry | str | Iterable[str] | None = None,
+    physics: Physics | Sequence[Physics] | None = None,
+    estimate: Estimate = (),
     stages: Sequence[Stage] | None = None,
     similarity: Similarity | Metric | None = None,
     response: str = "auto",
@@ -69,7 +74,8 @@ def search(
     `LevenbergMarquardt`, fewer at each.
 
     Args:
-        xray, drr, mask, auto_mask, structures, rigid, unknowns, callback, progress: as for `register`.
+        xray, drr, mask, auto_mask, structures, rigid, unknowns, physics, estimate, callback, progress: as for
+            `register`.
         ranges: how far from `init` to search; by default 60 degrees and 100 mm to each side of every axis of the world.
             `ViewRanges()`: 45, 45 and 15 degrees and 150 mm by the image's own axes at any depth;
             `ViewRanges.sphere()`: from all sides.
@@ -116,12 +122,13 @@ def search(
     motions = spread(ranges, poses, seed) if isinstance(ranges, SearchRanges) else None
     geometry = UnknownGeometry() if unknowns is None else UnknownGeometry.of(unknowns)
     began = time.perf_counter()
-    xrays = prepare_xrays(xray, drr, default_init(drr) if init is None else init, mask, auto_mask)
+    asked = checked_estimate(estimate, physics)
+    xrays = prepare_xrays(xray, drr, default_init(drr) if init is None else init, mask, auto_mask, physics)
     if len(xrays[0].init) != 1:
         raise ValueError(f"Expected one pose as the middle of the search. Got {len(xrays[0].init)}.")
     labels = labels_of(as_list(drr)[0].subject, rigid)
     with torch.no_grad(), watched(callback, progress, "search") as watch:
-        task = Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels)
+        task = Task(xrays, structures or {}, geometry, seed, watch, began, rigid=labels, estimate=asked)
         course = CoarseToFine(task, "log" if response == AUTO else response, clean_ct, coverage)
         if isinstance(ranges, ViewRanges):
             promising = _swept(course, xrays[0], ranges)
@@ -129,7 +136,7 @@ def search(
             assert motions is not None  # of SearchRanges
             candidates = course.candidates(about(course.centre, motions.to(course.centre)))
             promising = _most_promising(course, candidates, schedule[0], max(REFINED, schedule[0].keep))
-        ranked = course.run(promising, schedule)
+        course, ranked = with_exposures(course, course.run(promising, schedule), schedule)
         ranked = ranked[ranked.at.score.argsort(descending=True, stable=True)[:keep]]
         result = describe(course, ranked, _rivalled(ranked.at.score))
         return telling_what_counted(doubted(course, ranked, result, advise), xrays)

@@ -1,7 +1,7 @@
 """What a method of registration is given: X-rays, what is to be found, and who watches."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raygrad._progress import Iteration
@@ -29,6 +29,7 @@ class Task:
         began: when the run began, by `time.perf_counter`.
         models: what the X-rays show, of a scene; None where each has a DRR, which says so.
         rigid: labels of what the poses are of; none for the patient as a whole.
+        estimate: what of the X-rays' physics is to be found, and how well it is known: standard deviations by name.
     """
 
     xrays: tuple[PreparedXRay, ...]
@@ -39,3 +40,4 @@ class Task:
     began: float = field(default_factory=time.perf_counter)
     models: Models | None = None
     rigid: Sequence[int] = ()
+    estimate: Mapping[str, float] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from raygrad.geometry import about
 from raygrad.registration._chosen_response import AUTO, first_response, second_look
 from raygrad.registration._coarse_to_fine import CoarseToFine
 from raygrad.registration._doubts.doubted import doubted
+from raygrad.registration._estimated_exposure import with_exposures
 from raygrad.registration._method import Method
 from raygrad.registration._outcome import best_of_starts, conclude
 from raygrad.registration._problem.response import RESPONSES
@@ -64,7 +65,7 @@ class LevenbergMarquardt(Method):
     """
 
     name: ClassVar[str] = "lm"
-    finds: ClassVar[tuple[str, ...]] = ("structures", "unknowns", "bodies")
+    finds: ClassVar[tuple[str, ...]] = ("structures", "unknowns", "bodies", "estimate")
 
     stages: Sequence[Stage] | None = None
     similarity: Similarity | Metric | None = None
@@ -102,4 +103,5 @@ class LevenbergMarquardt(Method):
             found = course.run(around, stages)
             if self.response == AUTO and course.response == "log":
                 course, found = second_look(course, found, stages)
+            course, found = with_exposures(course, found, stages)
             return doubted(course, best_of_starts(found), conclude(course, found), self.advise)

@@ -14,7 +14,6 @@ from raygrad.march import Prepared
 from raygrad.registration._problem.pyramid import AnyPyramid, MadeWhenAsked, Pyramid
 from raygrad.registration._problem.volumes import Volumes
 from raygrad.registration._result import CTSeen
-from raygrad.types import VoxelGrid
 
 ENERGY_KEV = 65.0
 """Effective energy of an X-ray of 70 to 120 kV; contrasts change little about it."""
@@ -70,7 +69,7 @@ class CTs:
         known = [drr for drr in drrs if drr is not None]
         if len(known) < len(drrs) or not all(_shows_density_of(drr) for drr in known):
             return None
-        return cls(known, [_patient_of(drr.subject) for drr in known])
+        return cls(known, [patient_of(drr.subject) for drr in known])
 
     def volumes(self, form: str) -> list[Volumes]:
         """A form's volumes, of every view."""
@@ -88,10 +87,6 @@ class CTs:
             patient.share if cut else 0.0,
             patient.cut_out if cut else None,
         )
-
-    def densities(self, form: str) -> list[VoxelGrid]:
-        """A form's voxels, of every view."""
-        return [volumes.parts[0].values for volumes in self.volumes(form)]
 
 
 def _shows_density_of(drr: DRR) -> bool:
@@ -120,7 +115,7 @@ def _shows_density_of(drr: DRR) -> bool:
 
 
 @torch.no_grad()
-def _patient_of(subject: Subject) -> PatientCT:
+def patient_of(subject: Subject) -> PatientCT:
     """A subject's CT as X-rays see it, made once."""
     written = _written(subject.volume.data)
     known = _KNOWN.get(subject)

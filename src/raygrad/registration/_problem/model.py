@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.bodies import Structures, middle, reach, separate_bodies, whole_body
 from raygrad.registration._problem.ct import AS_GIVEN, CTs
 from raygrad.registration._problem.linkage import Linkage
-from raygrad.registration._problem.volumes import Volumes
+from raygrad.registration._problem.tissue_cts import TissueCTs
 from raygrad.types import Matrices
 
 RIGID = "what is rigid"
@@ -113,7 +114,7 @@ def models_of_cts(
     xrays: Sequence[PreparedXRay],
     structures: Structures,
     rigid: Sequence[int] = (),
-    cts: CTs | None = None,
+    cts: CTs | TissueCTs | None = None,
     form: str = AS_GIVEN,
 ) -> Models:
     """A CT as a whole, and its structures; in one of several forms, if there are any.
@@ -131,14 +132,14 @@ def models_of_cts(
         raise ValueError("Expected X-rays with a DRR each, or the models of what they show. Got neither.")
     body = whole_body(drrs[0])
     centre, radius = middle(body).to(xrays[0].init.matrix), reach(body)
-    whole = [xray.whole for xray in xrays] if cts is None else cts.volumes(form)
+    whole: Sequence[Any] = [xray.whole for xray in xrays] if cts is None else cts.volumes(form)
     together = _of_volumes(("",), whole, centre, [], radius)
     parted = {RIGID: rigid, **structures} if rigid else structures
     if not parted:
         return Models(together, None, centre, radius)
-    densities = [drr.density for drr in drrs] if cts is None else cts.densities(form)
+    densities = [one.parts[0].values for one in whole]
     parts = [separate_bodies(drr, parted, density) for drr, density in zip(drrs, densities, strict=True)]
-    volumes = [Volumes(part) for part in parts]
+    volumes = [one.parted(part) for one, part in zip(whole, parts, strict=True)]
     names = ("", *("" if name == RIGID else name for name in parted))
     apart = _of_volumes(names, volumes, centre, parts[0][1:], radius)
     return Models(together, replace(apart, main=1) if rigid else apart, centre, radius)

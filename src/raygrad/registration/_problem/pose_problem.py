@@ -184,7 +184,7 @@ class PoseProblem:
     def images(self, states: States, view: int) -> Images:
         """The line integrals that a view sees, (batch, 1, height, width)."""
         xray = self.xrays[view]
-        image = xray.bodies.march(self._cameras(states, view), xray.marching)
+        image = xray.bodies.march(self.cameras(states, view), xray.marching)
         return image.reshape(len(states), 1, *xray.shape)
 
     def stack(self, states: States, view: int) -> Float[Tensor, "batch stack height width"]:
@@ -381,7 +381,7 @@ class PoseProblem:
     def _image_and_tangents(self, states: States, view: int) -> Float[Tensor, "batch stack ray"]:
         """A view's line integrals, and their derivatives by every unknown."""
         xray = self.xrays[view]
-        cameras = self._cameras(states, view)
+        cameras = self.cameras(states, view)
         image, of_bodies = xray.bodies.march_with_jacobian(cameras, xray.marching)
         by_motion, by_offset, by_intrinsic = [], [], []
         for number, (seen, derivatives) in enumerate(zip(cameras, of_bodies, strict=True)):
@@ -404,7 +404,7 @@ class PoseProblem:
         camera_to_pose = self.xrays[view].detector.reorient.matrix[0].to(poses)
         return functional.normalize((poses @ camera_to_pose)[..., :3, 2], dim=-1)
 
-    def _cameras(self, states: States, view: int) -> list[Views]:
+    def cameras(self, states: States, view: int) -> list[Views]:
         """A view's cameras in the frame of every body, one for each state."""
         detector, calibration = self.xrays[view].detector, None
         if self.geometry.columns:

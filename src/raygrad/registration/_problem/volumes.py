@@ -44,6 +44,10 @@ class Volumes:
         images, derivatives = zip(*seen, strict=True)
         return reduce(add, images), list(derivatives)
 
+    def parted(self, parts: Sequence[Prepared]) -> "Volumes":
+        """These volumes in the place of its own, which they were cut out of."""
+        return Volumes(parts)
+
     def coarser(self, pixel: float) -> "Volumes":
         """Each at the level of its pyramid that such pixels ask for; levels are made once."""
         return Volumes([pyramid.level(pixel) for pyramid in self._pyramids])
