@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raygrad.cli import _options as given
+from raygrad.cli import _physics_options as simulated
 
 if TYPE_CHECKING:
     from raygrad.drr import DRR
@@ -38,13 +39,43 @@ def drr(
     dely: given.Dely = None,
     x0: given.X0 = 0.0,
     y0: given.Y0 = 0.0,
-    renderer: given.Renderer = "siddon",
+    renderer: Annotated[
+        str | None,
+        typer.Option(
+            help="siddon (exact), joseph (smooth and fast) or trilinear (samples).",
+            show_default="siddon; joseph with --physics",
+            rich_help_panel=given.CAMERA,
+        ),
+    ] = None,
     device: given.Device = "auto",
     labelmap: given.Labelmap = None,
     series_uid: given.SeriesUid = None,
     resample_slices: given.ResampleSlices = False,
     labels: given.Labels = None,
     bone: given.Bone = 1.0,
+    remove_table: Annotated[
+        bool,
+        typer.Option("--remove-table", help="Cut the CT's table out first.", rich_help_panel=given.CT_PART),
+    ] = False,
+    finer_slices: Annotated[
+        bool,
+        typer.Option(
+            "--finer-slices",
+            help="Divide thick slices into thinner ones, so that the X-ray does not show them.",
+            rich_help_panel=given.CT_PART,
+        ),
+    ] = False,
+    physics: simulated.Preset = None,
+    kvp: simulated.Kvp = None,
+    filtration: simulated.Filtration = None,
+    dose: simulated.Dose = None,
+    detector: simulated.DetectorName = None,
+    scatter: simulated.ScatterRatio = None,
+    noise: simulated.Noise = None,
+    no_noise: simulated.NoNoise = False,
+    collimator: simulated.Collimated = None,
+    metal: simulated.Metal = None,
+    values: simulated.Values = None,
     window: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +86,12 @@ def drr(
     ] = None,
     bits: Annotated[int, typer.Option(help="PNG: 8 or 16 bits.", rich_help_panel=given.IMAGE)] = 8,
     invert: Annotated[
-        bool, typer.Option("--invert", help="PNG: dark bone on a bright background.", rich_help_panel=given.IMAGE)
+        bool,
+        typer.Option(
+            "--invert",
+            help="PNG: black and white exchanged, for dark bone on a bright background.",
+            rich_help_panel=given.IMAGE,
+        ),
     ] = False,
 ) -> None:
     """Render one X-ray image (DRR) of a CT.
@@ -73,11 +109,17 @@ def drr(
     As an X-ray that any viewer of DICOM opens:
 
     raygrad drr ct.nii.gz -o xray.dcm --rotation 30,0,0
+
+    As a radiograph, with scatter, noise and a vendor's processing:
+
+    raygrad drr ct.nii.gz -o chest.png --physics radiography --kvp 120 --orientation PA --height 900 --delx 0.4
     """
     import torch
 
+    from raygrad.cli._drr_physics import described, taken, written
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels, parse_orientation, parse_pose, parse_window
+    from raygrad.cli._register_run import passing_on_warnings
     from raygrad.drr import DRR
     from raygrad.formats import InputError, View, check_image_path, write_image, write_xray
 
@@ -90,27 +132,52 @@ def drr(
         rotation, translation, pose, parameterization, convention, parse_orientation(orientation)
     )
     grey_window, computing_device = parse_window(window), parse_device(device)
-    subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid, resample_slices)
+    if physics is not None and window is not None and values is None:
+        values = "line-integrals"  # which a window is of
+    options = simulated.PhysicsOptions(
+        physics, kvp, filtration, dose, detector, scatter, noise, no_noise, collimator, metal, values
+    )
+    xray_system = None if physics is None else options.physics()
+    if xray_system is None:
+        options.check_alone()
+    elif bone != 1:
+        raise InputError("--bone changes what densities are made of HU; with --physics materials are. Leave out one.")
+    chosen = parse_labels(labels)
+    subject = load_subject(
+        ct, orientation, labelmap, chosen, bone, series_uid, resample_slices, True, remove_table, finer_slices
+    )
 
+    renderer = renderer or ("siddon" if xray_system is None else "joseph")
     system = DRR(subject, sdd, height, delx, width, dely, x0, y0, renderer=renderer, parallel=parallel)
     system = system.to(computing_device)
+    pose_there = camera_to_patient.to(computing_device)
     start = time.perf_counter()
-    with torch.no_grad():
-        image = system(camera_to_patient.to(computing_device))[0, 0].cpu()
+    with torch.no_grad(), passing_on_warnings(lambda sentence: typer.echo(f"raygrad: warning: {sentence}", err=True)):
+        if xray_system is None:
+            image = system(pose_there)[0, 0].cpu()
+        else:
+            image = taken(system, pose_there, xray_system, options, output)
     milliseconds = 1000 * (time.perf_counter() - start)
-    if not image.any():
+    if not image.any() and xray_system is None:
         typer.echo(f"raygrad: warning: {_why_empty(system, camera_to_patient)}", err=True)
 
     spacing = (float(system.detector.delx), float(system.detector.dely))
-    if output.suffix.lower() == ".dcm":
-        for sentence in write_xray(output, image, View.of(system, camera_to_patient)):
-            typer.echo(f"raygrad: warning: {sentence}", err=True)
+    if xray_system is not None:
+        said = written(output, image, system, camera_to_patient, xray_system, options, grey_window, bits, invert)
+    elif output.suffix.lower() == ".dcm":
+        said = write_xray(output, image, View.of(system, camera_to_patient))
     else:
+        said = []
         write_image(output, image, spacing, grey_window, bits, invert)
+    for sentence in said:
+        typer.echo(f"raygrad: warning: {sentence}", err=True)
     rows, columns = image.shape
+    what = f"line integrals {image.min():.3g} to {image.max():.3g}"
+    if xray_system is not None:
+        what = described(image, xray_system, options, output)
     typer.echo(
-        f"{output}: {columns} x {rows} pixels of {spacing[0]:g} x {spacing[1]:g} mm, line integrals "
-        f"{image.min():.3g} to {image.max():.3g}, rendered in {milliseconds:.0f} ms"
+        f"{output}: {columns} x {rows} pixels of {spacing[0]:g} x {spacing[1]:g} mm, {what}, "
+        f"rendered in {milliseconds:.0f} ms"
     )
 
 

@@ -22,11 +22,12 @@ def load_subject(
     resample_slices: bool = False,
     labels_needed: bool = True,
     remove_table: bool = False,
+    finer_slices: bool = False,
 ) -> Subject:
     """The CT of this name: "example", "chest", an image file or a folder with a DICOM series.
 
-    A labelmap is there to render some `labels` of it, unless these are not needed. `remove_table` is of
-    `raygrad.data.read`; the built-in thorax has none.
+    A labelmap is there to render some `labels` of it, unless these are not needed. `remove_table` and
+    `finer_slices` are of `raygrad.data.read`; the built-in thorax has no table.
 
     Raises:
         InputError: no such file, or options that exclude each other.
@@ -39,7 +40,8 @@ def load_subject(
     if ct in EXAMPLES:
         if labelmap is not None:
             raise InputError(f"The {ct} CT has its own labelmap; leave out --labelmap.")
-        return load_example_ct(EXAMPLES[ct], remove_table=remove_table and ct != "example", **common)
+        more: dict[str, Any] = {"remove_table": remove_table and ct != "example", "finer_slices": finer_slices}
+        return load_example_ct(EXAMPLES[ct], **more, **common)
     if labels is not None and labelmap is None:
         raise InputError("--labels needs --labelmap, the image that says which voxel belongs to which structure.")
     if labelmap is not None and labels is None and labels_needed:
@@ -48,7 +50,7 @@ def load_subject(
     if labelmap is not None and not labelmap.exists():
         raise InputError(f"There is no file or folder '{labelmap}'.")
     files: dict[str, Any] = {"labelmap": labelmap, "series_uid": series_uid, "resample_slices": resample_slices}
-    return read(ct, remove_table=remove_table, **files, **common)
+    return read(ct, remove_table=remove_table, finer_slices=finer_slices, **files, **common)
 
 
 def load_attenuation(

@@ -48,6 +48,7 @@ from raygrad.formats._stacks import Stack as Stack
 from raygrad.formats._stacks import read_stack as read_stack
 from raygrad.formats._stacks import read_stack_mask as read_stack_mask
 from raygrad.formats._stacks import write_stack as write_stack
+from raygrad.formats._technique import Technique as Technique
 from raygrad.formats._views import View as View
 from raygrad.formats._views import join_views as join_views
 from raygrad.formats._views import split_views as split_views
@@ -102,6 +103,7 @@ __all__ = [
     "write_structured_report",
     "write_image",
     "write_xray",
+    "Technique",
     "GEOMETRIES",
     "GeometryFormat",
     "IMAGES",

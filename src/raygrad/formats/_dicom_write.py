@@ -19,6 +19,8 @@ from raygrad._files import written_whole
 from raygrad._optional import require
 from raygrad.formats._dicom_geometry.angiography import carm_directions
 from raygrad.formats._dicom_geometry.camera import nearest_letters
+from raygrad.formats._dicom_stored import as_stored, describe_pixels
+from raygrad.formats._technique import Technique, describe_technique
 from raygrad.formats._views import View, refuse_parallel
 from raygrad.geometry import positioner_angles
 from raygrad.pose import make_reorient
@@ -27,32 +29,39 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _XA = "1.2.840.10008.5.1.4.1.1.12.1"
-_AIR = 60_000
-"""What is stored for a ray that meets nothing: below the greatest number of 16 bits, which would look saturated."""
-_DARKEST = 6.0
-"""Line integrals up to this are stored as they are; beyond, intensities would be rounded to nothing."""
 _SAME_DEG, _SAME_MM = 0.01, 0.01
 
 
 def write_xray(
-    path: str | os.PathLike[str], image: Float[Tensor, "height width"], view: View, relationship: str = "LIN"
+    path: str | os.PathLike[str],
+    image: Float[Tensor, "height width"],
+    view: View,
+    relationship: str = "LIN",
+    *,
+    values: str = "line-integrals",
+    technique: Technique | None = None,
 ) -> list[str]:
-    """Write an image of line integrals as a DICOM XA Image of 16 bits, whole or not at all.
+    """Write an image as a DICOM XA Image of 16 bits, whole or not at all.
 
     Args:
         path: its name ends in .dcm.
-        image: line integrals L, of the view's rows and columns.
+        image: of the view's rows and columns.
         view: where and with what it was taken.
-        relationship: PixelIntensityRelationship: "LIN" for intensities exp(-L), bone dark; "LOG" for L itself, bone
-            bright.
+        relationship: PixelIntensityRelationship of line integrals: "LIN" for intensities exp(-L), bone dark; "LOG" for
+            L itself, bone bright.
+        values: what the image has: "line-integrals"; "intensity", counts that are stored in proportion, which is LIN;
+            "display" or "inverted-display", grey levels from 0 to 1 that show bone white or dark, which is DISP; an XA
+            shows bone dark, so the former are turned over.
+        technique: how it was taken.
 
     Returns:
         Sentences about what of the view the header cannot hold: a turn of the image in its plane by other than
         quarters, and where the isocentre is in the CT, which no XA says.
 
     Raises:
-        InputError: an image of another size than the view's, with NaN or infinity or negative line integrals, another
-            relationship, a parallel beam, or a source from which the detector is not beyond the CT's centre.
+        InputError: an image of another size than the view's, with NaN or infinity, negative line integrals as LIN,
+            negative intensities or grey levels beyond 0 to 1, another relationship, other values, a parallel beam, or
+            a source from which the detector is not beyond the CT's centre.
         OSError: the file cannot be written.
         ImportError: pydicom is not installed.
     """
@@ -62,15 +71,16 @@ def write_xray(
     shape = (view.intrinsics.height, view.intrinsics.width)
     if numbers.shape != shape:
         raise InputError(f"Expected an image of the view's {shape[1]} x {shape[0]} pixels. Got {numbers.shape[::-1]}.")
-    if not np.isfinite(numbers).all() or numbers.min() < 0:
-        raise InputError(f"Expected finite line integrals of at least 0 to write to '{path}'. Got others.")
     if relationship not in ("LIN", "LOG"):
         raise InputError(f"Expected the relationship LIN or LOG. Got {relationship!r}.")
+    stored = as_stored(numbers, values, relationship, path)
     pydicom = require("pydicom", "writing DICOM")
     dataset = pydicom.Dataset()
     _describe_study(dataset, pydicom.uid.generate_uid)
-    _describe_pixels(dataset, numbers, relationship)
+    describe_pixels(dataset, stored)
     left_out = _describe_geometry(dataset, view, pydicom.valuerep.DS)
+    if technique is not None:
+        describe_technique(dataset, technique, lambda number: pydicom.valuerep.DS(float(number), auto_format=True))
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     with written_whole(path) as unfinished:
@@ -95,27 +105,6 @@ def _describe_study(dataset: "Dataset", new_uid: Any) -> None:
     dataset.KVP = dataset.XRayTubeCurrent = dataset.ExposureTime = None
     dataset.RadiationSetting = "GR"
     dataset.BurnedInAnnotation, dataset.LossyImageCompression = "NO", "00"
-
-
-def _describe_pixels(dataset: "Dataset", numbers: np.ndarray, relationship: str) -> None:
-    """The pixels, and what they mean (PS3.3, C.7.6.3, C.8.7.1)."""
-    greatest = float(numbers.max())
-    if relationship == "LIN":
-        scale = 1.0 if greatest <= _DARKEST else _DARKEST / greatest
-        stored = _AIR * np.exp(-scale * numbers)
-        meaning = f"intensity = {_AIR} exp(-{scale:.6g} line integral)"
-    else:
-        meaning = "line integral = rescaled value"
-        slope = f"{(greatest or 1.0) / _AIR:.9g}"
-        dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = slope, "0", "US"
-        stored = numbers / float(slope)
-    dataset.DerivationDescription = f"X-ray simulated from a CT: {meaning}"
-    dataset.PixelIntensityRelationship = relationship
-    dataset.PixelIntensityRelationshipSign = 1 if relationship == "LIN" else -1
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.Rows, dataset.Columns = numbers.shape
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 0
-    dataset.PixelData = np.round(stored).clip(0, 65_535).astype("<u2").tobytes()
 
 
 def _describe_geometry(dataset: "Dataset", view: View, decimal: Any) -> list[str]:
