@@ -10,7 +10,7 @@ from peers.diffdrr_registration import ITERATIONS, DiffDRRRecipe
 from raygrad.evaluation import CONDITIONS, Row, list_failures, markdown, summarise, wilson_interval
 
 BY = ("method", "condition", "degrees", "mm")
-REAL = [letter for letter, condition in CONDITIONS.items() if condition.spectrum]
+REAL = [letter for letter, condition in CONDITIONS.items() if condition.technique]
 FOUND = [letter for letter in REAL if not CONDITIONS[letter].may_refuse]
 """Realistic X-rays of which one rigid pose is right."""
 MARK = "<!-- registration: {} -->"

@@ -16,9 +16,11 @@ def registration(
         str | None,
         typer.Option(
             help="a: clean. b: another projector, finer detector, noise. c: also scatter, gamma, collimator, wires. "
-            "d: as c, two views. e: as b, the spine has moved. f: water and bone at 100 kV, scatter. As f: g: display "
+            "d: as c, two views. e: as b, the spine has moved. f: tissues at 100 kV, scatter. As f: g: display "
             "curve. h: enhanced. i: collimator and text, no mask. j: small field. k: and a vertebra has moved. l: the "
-            "patient goes on beyond the CT. m: a table that the X-ray lacks. n: breathing.",
+            "patient goes on beyond the CT. m: a table that the X-ray lacks. n: breathing. o: no grid, scatter 2. p: "
+            "low dose. q: leads and screws. r: CT of 5 mm slices. s: scatter, low dose, curve, collimator, text, "
+            "leads, table.",
             show_default="all that the CT allows",
         ),
     ] = None,

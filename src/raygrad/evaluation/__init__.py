@@ -3,6 +3,7 @@
 from raygrad.evaluation._conditions import CONDITIONS as CONDITIONS
 from raygrad.evaluation._conditions import Case as Case
 from raygrad.evaluation._conditions import Condition as Condition
+from raygrad.evaluation._conditions import Technique as Technique
 from raygrad.evaluation._conditions import conditions_of as conditions_of
 from raygrad.evaluation._conditions import make_case as make_case
 from raygrad.evaluation._deviations import Ratios as Ratios
@@ -37,6 +38,7 @@ __all__ = [
     "Case",
     "make_case",
     "Condition",
+    "Technique",
     "conditions_of",
     "Start",
     "Row",

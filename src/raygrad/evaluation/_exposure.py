@@ -31,9 +31,7 @@ class Exposure:
         readout: standard deviation of the Gaussian noise of a pixel of the fine detector, in photons.
         densest: line integral (nepers) of the densest ray. The CT's density has an arbitrary unit; the whole image is
             scaled so, as automatic exposure control chooses a harder beam for a thicker patient. 5.5 lets 1 photon in
-            245 through. None for line integrals that are in nepers and stay so.
-        least_photons: per pixel behind the densest hundredth of the image: the tube gives more than `photons` where it
-            takes that.
+            245 through.
         oversampling: pixels of the fine detector along a side of a final pixel; their intensities are averaged.
         scatter: share of the primary intensity behind the patient that arrives once more, smeared.
         gamma: exponent of the detector's response, applied to line integrals; `densest` stays what it is.
@@ -43,8 +41,7 @@ class Exposure:
 
     photons: float = 1e4
     readout: float = 2.0
-    densest: float | None = 5.5
-    least_photons: float = 0.0
+    densest: float = 5.5
     oversampling: int = 2
     scatter: float = 0.0
     gamma: float = 1.0
@@ -82,22 +79,19 @@ def expose(
         raise ValueError("Expected an image of the CT. Got one without a positive line integral: the beam misses it.")
     if any(size % fine for size in line_integrals.shape):
         raise ValueError(f"Expected a size that {fine} divides. Got {tuple(line_integrals.shape)}.")
-    densest = found if exposure.densest is None else exposure.densest
-    nepers = line_integrals.double() * (densest / found)
+    nepers = line_integrals.double() * (exposure.densest / found)
     nepers = nepers + draw_wires(nepers.shape, pixel, exposure.wires, generator)
     primary = torch.exp(-nepers)
     intensity = primary + exposure.scatter * _blur(primary * (1 - primary), SCATTER_SPREAD / pixel)
     if exposure.aperture is not None:
         open_field = distance_to_centre(nepers.shape, pixel) <= exposure.aperture / 2
         intensity = torch.where(open_field, intensity, LEAF_TRANSMISSION * primary)
-    photons = exposure.photons
-    if exposure.least_photons > 0:
-        photons = max(photons, exposure.least_photons / float(torch.quantile(intensity, 0.01)))
-    expected = intensity * (photons / fine**2)
+    expected = intensity * (exposure.photons / fine**2)
     counted = torch.poisson(expected, generator=generator)
     counted = counted + exposure.readout * torch.randn(counted.shape, generator=generator, dtype=counted.dtype)
     per_pixel = functional.avg_pool2d(counted[None, None], fine)[0, 0] * fine**2
-    image = -torch.log(per_pixel.clamp_min(1.0) / photons)
+    image = -torch.log(per_pixel.clamp_min(1.0) / exposure.photons)
+    densest = exposure.densest
     return (densest * (image.clamp_min(0.0) / densest) ** exposure.gamma).to(line_integrals)
 
 

@@ -72,19 +72,19 @@ def has_vertebrae(subject: Subject) -> bool:
 
 def middle_vertebra(subject: Subject) -> int:
     """The label of the vertebra nearest to the middle of the CT's length; ValueError if there is none."""
-    middles = _middles(subject)
+    middles = middles_of_vertebrae(subject)
     centre = subject.volume.get_center()[2]
     return min(middles, key=lambda label: abs(middles[label][2] - centre))
 
 
 def middle_of(subject: Subject, vertebra: int) -> tuple[float, float, float]:
     """The mean of a vertebra's voxels, in the world."""
-    return _middles(subject)[vertebra]
+    return middles_of_vertebrae(subject)[vertebra]
 
 
 @lru_cache(maxsize=1)
-def _middles(subject: Subject) -> dict[int, tuple[float, float, float]]:
-    """The middle of every vertebra by its label, from every second voxel of each axis."""
+def middles_of_vertebrae(subject: Subject) -> dict[int, tuple[float, float, float]]:
+    """The middle of every vertebra by its label, from every second voxel of each axis; ValueError if there is none."""
     labels = [label for label in find_spine(subject) if VERTEBRA.search(subject.structures[label])]
     if not labels or subject.mask is None:
         raise ValueError("Expected structures whose names have 'vertebra' in them. Got none.")

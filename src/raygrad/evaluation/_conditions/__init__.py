@@ -7,3 +7,4 @@ from raygrad.evaluation._conditions.cases import make_drr as make_drr
 from raygrad.evaluation._conditions.conditions import CONDITIONS as CONDITIONS
 from raygrad.evaluation._conditions.conditions import Condition as Condition
 from raygrad.evaluation._conditions.conditions import conditions_of as conditions_of
+from raygrad.evaluation._conditions.technique import Technique as Technique

@@ -8,9 +8,10 @@ from torch import Tensor
 from raygrad.data import Subject
 from raygrad.drr import DRR
 from raygrad.evaluation._conditions.conditions import CONDITIONS
-from raygrad.evaluation._conditions.materials import Materials, attenuated, materials_of
-from raygrad.evaluation._conditions.patients import Patient, patient_of
+from raygrad.evaluation._conditions.paths import FineDetector, lengths_of_parts
+from raygrad.evaluation._conditions.patients import patient_of
 from raygrad.evaluation._conditions.processing import processed
+from raygrad.evaluation._conditions.technique import take
 from raygrad.evaluation._exposure import Exposure, aperture_mask, expose
 from raygrad.evaluation._starts import draw_motions, make_generator, motion_about, true_pose
 from raygrad.evaluation._targets import (
@@ -100,7 +101,7 @@ def make_case(condition: str, view: str, subject: Subject, seed: int = 0, drr: D
     wanted = CONDITIONS[condition]
     drr = make_drr(subject) if drr is None else drr
     drr.detector.intrinsics.check_cone("X-rays simulated with one")
-    if wanted.spectrum:
+    if wanted.technique is not None:
         return _real_case(condition, view, subject, seed, drr)
     poses = tuple(_turned(true_pose(view), angle) for angle in wanted.angles)
     shape = (drr.detector.height, drr.detector.width)
@@ -124,16 +125,17 @@ def make_case(condition: str, view: str, subject: Subject, seed: int = 0, drr: D
 
 
 def _real_case(condition: str, view: str, subject: Subject, seed: int, drr: DRR) -> Case:
-    """The CT as water and bone at a spectrum, and one thing that the registration does not know of."""
+    """The CT's materials as a tube and a detector show them, and what the registration does not know of."""
     wanted = CONDITIONS[condition]
+    technique = wanted.technique
+    assert technique is not None
     patient = patient_of(wanted.patient, subject)
     if patient.ct is not subject or wanted.field_mm is not None:
         height, pixel = drr.detector.height, float(drr.detector.delx)
         pixel = pixel if wanted.field_mm is None else wanted.field_mm / height
         drr = DRR(patient.ct, SDD, height, pixel).to(drr.density.device)
-    assert wanted.exposure is not None
-    times = wanted.exposure.oversampling
-    fine = (drr.detector.height * times, float(drr.detector.delx) / times)
+    times = technique.oversampling
+    fine = FineDetector(SDD, drr.detector.height * times, float(drr.detector.delx) / times, SAMPLES)
     centre, within = (0.0, 0.0, 0.0), None
     labels: list[int] = []
     if wanted.field_mm is not None:
@@ -142,57 +144,29 @@ def _real_case(condition: str, view: str, subject: Subject, seed: int, drr: DRR)
         centre = middle_of(subject, label)
         within = _ball(subject, centre)
     pose = true_pose(view).compose(_shift(centre))
+    moved: dict = {}
     if not labels:
-        lengths = _lengths_of(patient, view, centre, *fine)
-        moved: dict = {}
+        seen = patient.lengths(pose, fine, wanted.carries)
     else:
         part = select_labels(subject, labels)
         assert within is not None
         within = within & ~part
         points = draw_points(subject, POINTS, make_generator(seed, "spine"), part)
         (seen_from,) = _moved((pose,), points, make_generator(seed, "motion", view))
-        filled = torch.where(part, tissue_value(patient.hu, part), patient.hu)
-        rest = materials_of(patient.seen, filled)
-        lengths = _lengths([(rest, pose), (_excess(patient.materials, rest), seen_from)], *fine)
+        hu = patient.seen.volume.voxels.float()
+        filled = torch.where(part, tissue_value(hu, part), hu)
+        seen = lengths_of_parts(patient.seen, filled, (pose, seen_from), fine)
         moved = {"spine_labels": tuple(labels), "spine_poses": (seen_from,), "spine_points": points}
-    image = expose(attenuated(*lengths), fine[1], wanted.exposure, make_generator(seed, condition, view))
+    image = take(seen, technique, make_generator(seed, condition, view))
     image = processed(image, float(drr.detector.delx), wanted.processing, view)
     points = draw_points(patient.ct, POINTS, make_generator(seed, "points"), within)
     xrays = (image.float()[None, None],)
     return Case(condition, view, drr, xrays, None, (pose,), points, centre=centre, **moved)
 
 
-def _lengths_of(patient: Patient, view: str, centre: tuple[float, ...], size: int, pixel: float) -> tuple[Tensor, ...]:
-    """Those of a patient as he is: conditions that differ in what comes after share them."""
-    wanted = (view, centre, size, pixel, SAMPLES)
-    if wanted not in patient.lengths:
-        pose = true_pose(view).compose(_shift(centre))
-        patient.lengths[wanted] = _lengths([(patient.materials, pose)], size, pixel)
-    return patient.lengths[wanted]
-
-
 def forget_patients() -> None:
-    """Free the memory that simulated patients take: half a gigabyte of a CT of full size."""
+    """Free the memory that simulated patients take: of a CT of full size almost a gigabyte."""
     patient_of.cache_clear()
-
-
-def _lengths(parts: list[tuple[Materials, RigidTransform]], size: int, pixel: float) -> tuple[Tensor, ...]:
-    """The lengths in mm of water and of bone along the rays of the fine detector."""
-    lengths = []
-    for material in range(2):
-        of_parts: Parts = [(part[material], (pose,)) for part, pose in parts]
-        lengths.append(_render(of_parts, 0, size, pixel, "trilinear", n_points=SAMPLES)[0, 0])
-    return tuple(lengths)
-
-
-def _excess(whole: Materials, rest: Materials) -> Materials:
-    """What one has more than the other."""
-    return Materials(*(_less(one, other) for one, other in zip(whole, rest, strict=True)))
-
-
-def _less(one: Subject, other: Subject) -> Subject:
-    density = one.density.voxels - other.density.voxels
-    return Subject(one.volume, density, orientation=one.orientation, reorient=one.reorient)
 
 
 def _moved(poses: tuple[RigidTransform, ...], points: Points, generator: torch.Generator) -> tuple[RigidTransform, ...]:

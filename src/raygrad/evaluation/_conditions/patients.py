@@ -1,4 +1,4 @@
-"""What the patient is in the CT that is registered and in the X-ray: more of him, without his table, breathed in."""
+"""What the patient is in the CT and in the X-ray: more of him, without his table, breathed in, in finer slices."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,8 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from raygrad.data import Subject, Volume, cut_out_table
-from raygrad.evaluation._conditions.materials import Materials, materials_of
+from raygrad.evaluation._conditions.implants import CARRIED
+from raygrad.evaluation._conditions.paths import TISSUES, FineDetector, lengths_of, lengths_of_scene
 from raygrad.evaluation._targets import find_spine, select_labels
+from raygrad.physics import PathLengths, PreparedTissues
+from raygrad.pose import RigidTransform
+from raygrad.scene import Body, Scene
 
 HU = Float[Tensor, "x y z"]
 
@@ -24,6 +28,9 @@ MATTRESS_HU, CORE_HU, SKIN_HU = -900.0, -930.0, 150.0
 HOLLOW_MM = 25.0
 """How much deeper the board is in the middle than at the CT's edges."""
 
+THICK_MM = 5.0
+"""Of thick slices, about; never less than two of the fine ones."""
+
 INSPIRED_MM = 10.0
 """How much lower the diaphragm is in the X-ray."""
 LATTICE_MM = 8.0
@@ -33,29 +40,49 @@ STILL_MM, FREE_MM = 8.0, 40.0
 
 @dataclass(eq=False)
 class Patient:
-    """The CT as registrations have it, and Hounsfield units as the X-rays see them.
+    """The CT as registrations have it, and the patient as the X-rays see him.
 
     Attributes:
         ct: what is registered.
-        seen: the frame of what the X-rays see; its own volume, or one of its grid, in `hu`.
-        hu: Hounsfield units on that grid.
-        lengths: of water and bone in X-rays that were made, by view, field and pixels: what conditions share.
+        seen: what the X-rays see; its HU count, not its density.
     """
 
     ct: Subject
     seen: Subject
-    hu: HU
-    lengths: dict[tuple, tuple[Tensor, ...]] = field(default_factory=dict)
+    _lengths: dict[tuple, PathLengths] = field(default_factory=dict)
+    _scenes: dict[tuple[str, ...], Scene] = field(default_factory=dict)
 
     @cached_property
-    def materials(self) -> Materials:
-        """What the X-rays see, as water and bone."""
-        return materials_of(self.seen, self.hu)
+    def prepared(self) -> PreparedTissues:
+        """What the X-rays see, as volumes of materials."""
+        return PreparedTissues.of(self.seen, TISSUES, torch.float32)
+
+    def lengths(self, pose: RigidTransform, detector: FineDetector, carries: tuple[str, ...] = ()) -> PathLengths:
+        """What lies on the rays, kept: conditions that differ in what comes after share it.
+
+        Args:
+            pose, detector: where from, and of what.
+            carries: names of `CARRIED`: what the patient has about him.
+        """
+        wanted = (detector, carries, *pose.matrix.flatten().tolist())
+        if wanted not in self._lengths:
+            if carries:
+                found = lengths_of_scene(self._scene(carries), self.seen, pose, detector)
+            else:
+                found = lengths_of(self.seen, self.prepared, pose, detector)
+            self._lengths[wanted] = found
+        return self._lengths[wanted]
+
+    def _scene(self, carries: tuple[str, ...]) -> Scene:
+        if carries not in self._scenes:
+            solids = [solid for name in carries for solid in CARRIED[name](self.seen)]
+            self._scenes[carries] = Scene([Body(self.seen), *solids])
+        return self._scenes[carries]
 
 
 def same(subject: Subject) -> Patient:
     """Nothing has changed between CT and X-ray."""
-    return Patient(subject, subject, subject.volume.voxels.float())
+    return Patient(subject, subject)
 
 
 def beyond(subject: Subject) -> Patient:
@@ -73,7 +100,7 @@ def beyond(subject: Subject) -> Patient:
         cut(subject.volume), cut(subject.density), None if subject.mask is None else cut(subject.mask),
         orientation=subject.orientation, reorient=subject.reorient, structures=subject.structures,
     )  # fmt: skip
-    return Patient(ct, subject, subject.volume.voxels.float())
+    return Patient(ct, subject)
 
 
 def table(subject: Subject) -> Patient:
@@ -81,14 +108,37 @@ def table(subject: Subject) -> Patient:
     alone = cut_out_table(subject.volume)
     if alone.litres > 0:
         # The grid is the subject's: subjects are read into canonical axes.
-        return Patient(subject, subject, alone.volume.voxels.float())
+        return Patient(subject, _showing(subject, alone.volume.voxels))
     hu = subject.volume.voxels.float()
-    return Patient(with_hu(subject, with_table(subject, hu)), subject, hu)
+    return Patient(with_hu(subject, with_table(subject, hu)), subject)
 
 
 def breathing(subject: Subject) -> Patient:
     """The CT was taken breathed out, the X-ray breathed in."""
-    return Patient(subject, subject, inspired(subject))
+    return Patient(subject, _showing(subject, inspired(subject)))
+
+
+def thick(subject: Subject) -> Patient:
+    """A CT of slices `THICK_MM` thick, each the mean of some of the fine ones, which the X-ray sees."""
+    volume = subject.volume
+    each = max(2, round(THICK_MM / float(volume.spacing[2])))
+    count = volume.spatial_shape[2] // each
+    first = (volume.spatial_shape[2] - each * count) // 2
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, 2] * (first + (each - 1) / 2)
+    affine[:3, 2] *= each
+
+    def grouped(values: Tensor) -> Tensor:
+        return values[..., first : first + each * count].unflatten(-1, (count, each))
+
+    hu = grouped(volume.voxels).float().mean(-1)
+    # A label is that of the slice in the middle.
+    mask = None if subject.mask is None else Volume(grouped(subject.mask.data)[..., each // 2].contiguous(), affine)
+    ct = Subject(
+        Volume(hu.round().to(volume.data.dtype)[None], affine), Volume(density_of(subject, hu)[None], affine), mask,
+        orientation=subject.orientation, reorient=subject.reorient, structures=subject.structures,
+    )  # fmt: skip
+    return Patient(ct, subject)
 
 
 PATIENTS: dict[str, Callable[[Subject], Patient]] = {
@@ -96,6 +146,7 @@ PATIENTS: dict[str, Callable[[Subject], Patient]] = {
     "beyond": beyond,
     "table": table,
     "breathing": breathing,
+    "thick": thick,
 }
 
 
@@ -105,20 +156,32 @@ def patient_of(kind: str, subject: Subject) -> Patient:
     return PATIENTS[kind](subject)
 
 
-def with_hu(subject: Subject, hu: HU) -> Subject:
-    """The subject with other Hounsfield units; its density of each stays what it is."""
+def density_of(subject: Subject, hu: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """The density of Hounsfield units as the subject has it, whatever it was made with: read off its voxels."""
     known, places = torch.unique(subject.volume.voxels[::4, ::4, ::2].reshape(-1).float(), return_inverse=True)
     value = torch.zeros(len(known)).index_put((places,), subject.density.voxels[::4, ::4, ::2].reshape(-1).float())
-    changed = hu != subject.volume.voxels
-    new = hu[changed]
-    above = torch.searchsorted(known, new).clamp(1, len(known) - 1)
+    above = torch.searchsorted(known, hu).clamp(1, len(known) - 1)
     below = above - 1
-    share = ((new - known[below]) / (known[above] - known[below])).clamp(0, 1)
+    share = ((hu - known[below]) / (known[above] - known[below])).clamp(0, 1)
+    return (value[below] + share * (value[above] - value[below])).to(subject.density.data)
+
+
+def with_hu(subject: Subject, hu: HU) -> Subject:
+    """The subject with other Hounsfield units; its density of each stays what it is."""
+    changed = hu != subject.volume.voxels
     density = subject.density.voxels.clone()
-    density[changed] = (value[below] + share * (value[above] - value[below])).to(density)
+    density[changed] = density_of(subject, hu[changed])
     affine = subject.volume.affine
     return Subject(
         Volume(hu.to(subject.volume.data.dtype)[None], affine), Volume(density[None], affine), subject.mask,
+        orientation=subject.orientation, reorient=subject.reorient, structures=subject.structures,
+    )  # fmt: skip
+
+
+def _showing(subject: Subject, hu: HU) -> Subject:
+    """The subject with other Hounsfield units for X-rays, which do not look at its density."""
+    return Subject(
+        Volume(hu[None], subject.volume.affine), subject.density, subject.mask,
         orientation=subject.orientation, reorient=subject.reorient, structures=subject.structures,
     )  # fmt: skip
 

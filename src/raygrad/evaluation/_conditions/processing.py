@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from raygrad.metrics import gaussian_window, separable
+from raygrad.physics import Quantized, Sigmoid, Window
 
 Image = Float[Tensor, "height width"]
 Pixels = Bool[Tensor, "height width"]
 
-LEVELS = 255
 STEEP = 1.2
-"""Of the sigmoid: what lies half the window's width from its middle comes to 1 / (1 + exp(-2 STEEP))."""
+"""Of the sigmoid: so many times as steep in its middle as the window that it replaces."""
 UNSHARP_MM, UNSHARP = 8.0, 1.0
 LOCAL_MM, LOCAL = 40.0, 0.5
 LEAF = 1.6
@@ -60,16 +60,17 @@ def processed(image: Image, pixel: float, how: Processing, view: str) -> Image:
         image = in_8_bits(enhanced(image, pixel))
     if how.collimated:
         leaves = ~aperture((image.shape[0], image.shape[1]), view)
-        dark = torch.where(leaves, LEAF * image.max(), image)
-        image = torch.where(text_pixels((image.shape[0], image.shape[1])), 1.05 * dark.max(), dark)
+        shown = how.curve or how.local  # what is in 8 bits has no brighter value than its brightest
+        dark = torch.where(leaves, (1.0 if shown else LEAF) * image.max(), image)
+        text = (1.0 if shown else 1.05) * dark.max()
+        image = torch.where(text_pixels((image.shape[0], image.shape[1])), text, dark)
     return image
 
 
 def display_curve(image: Image) -> Image:
     """A sigmoid about the middle of the window between the 2nd and the 98th percentile, from 0 to 1, steep there."""
     low, high = torch.quantile(image, torch.tensor([0.02, 0.98], dtype=image.dtype))
-    window = 2 * (image - (low + high) / 2) / (high - low)
-    return torch.sigmoid(2 * STEEP * window)
+    return Sigmoid((low + high) / 2, (high - low) / STEEP)(image)
 
 
 def enhanced(image: Image, pixel: float) -> Image:
@@ -84,7 +85,7 @@ def enhanced(image: Image, pixel: float) -> Image:
 def in_8_bits(image: Image) -> Image:
     """256 levels between the 0.5th and the 99.5th percentile; what is beyond is clipped."""
     low, high = torch.quantile(image, torch.tensor([0.005, 0.995], dtype=image.dtype))
-    return (((image - low) / (high - low)).clamp(0, 1) * LEVELS).round() / LEVELS
+    return Window(low, high).then(Quantized(8))(image)
 
 
 def aperture(shape: tuple[int, int], view: str) -> Pixels:
