@@ -82,12 +82,17 @@ RAYGRAD_INLINE Values<T> gather(const T* base, Indices<T> i) {
   return r;
 }
 
-// Four vectors of what stands at base + i, + i + 1, + i + 2, + i + 3.
+// Four vectors of what stands at base + i(lane), + 1, + 2, + 3.
 template <class T>
-RAYGRAD_INLINE void gather_rows(const T* base, const uint32_t i[LANES<T>], Values<T> rows[4]) {
-  for (int l = 0; l < LANES<T>; l++)
-    for (int r = 0; r < 4; r++) rows[r][l] = base[i[l] + uint32_t(r)];
-}
+struct GatherRows {
+  template <class Index>
+  static RAYGRAD_INLINE void run(const T* base, Index i, Values<T> rows[4]) {
+    for (int l = 0; l < LANES<T>; l++) {
+      const T* from = base + i(l);
+      for (int r = 0; r < 4; r++) rows[r][l] = from[r];
+    }
+  }
+};
 
 // The vector at an address, and back.
 template <class T>
@@ -164,19 +169,22 @@ RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Valu
   second = (Values<float>)_mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), high);
 }
 template <>
-RAYGRAD_INLINE void gather_rows<float>(const float* base, const uint32_t i[16], Values<float> rows[4]) {
-  __m512 four[4];  // lanes j, 4 + j, 8 + j and 12 + j
-  for (int j = 0; j < 4; j++) {
-    four[j] = _mm512_castps128_ps512(_mm_loadu_ps(base + i[j]));
-    four[j] = _mm512_insertf32x4(four[j], _mm_loadu_ps(base + i[4 + j]), 1);
-    four[j] = _mm512_insertf32x4(four[j], _mm_loadu_ps(base + i[8 + j]), 2);
-    four[j] = _mm512_insertf32x4(four[j], _mm_loadu_ps(base + i[12 + j]), 3);
+struct GatherRows<float> {
+  template <class Index>
+  static RAYGRAD_INLINE void run(const float* base, Index i, Values<float> rows[4]) {
+    __m512 four[4];  // lanes j, 4 + j, 8 + j and 12 + j
+    for (int j = 0; j < 4; j++) {
+      four[j] = _mm512_castps128_ps512(_mm_loadu_ps(base + i(j)));
+      four[j] = _mm512_insertf32x4(four[j], _mm_loadu_ps(base + i(4 + j)), 1);
+      four[j] = _mm512_insertf32x4(four[j], _mm_loadu_ps(base + i(8 + j)), 2);
+      four[j] = _mm512_insertf32x4(four[j], _mm_loadu_ps(base + i(12 + j)), 3);
+    }
+    const __m512d a = (__m512d)_mm512_unpacklo_ps(four[0], four[1]), b = (__m512d)_mm512_unpackhi_ps(four[0], four[1]);
+    const __m512d c = (__m512d)_mm512_unpacklo_ps(four[2], four[3]), d = (__m512d)_mm512_unpackhi_ps(four[2], four[3]);
+    rows[0] = (Values<float>)_mm512_unpacklo_pd(a, c), rows[1] = (Values<float>)_mm512_unpackhi_pd(a, c);
+    rows[2] = (Values<float>)_mm512_unpacklo_pd(b, d), rows[3] = (Values<float>)_mm512_unpackhi_pd(b, d);
   }
-  const __m512d a = (__m512d)_mm512_unpacklo_ps(four[0], four[1]), b = (__m512d)_mm512_unpackhi_ps(four[0], four[1]);
-  const __m512d c = (__m512d)_mm512_unpacklo_ps(four[2], four[3]), d = (__m512d)_mm512_unpackhi_ps(four[2], four[3]);
-  rows[0] = (Values<float>)_mm512_unpacklo_pd(a, c), rows[1] = (Values<float>)_mm512_unpackhi_pd(a, c);
-  rows[2] = (Values<float>)_mm512_unpacklo_pd(b, d), rows[3] = (Values<float>)_mm512_unpackhi_pd(b, d);
-}
+};
 template <>
 RAYGRAD_INLINE unsigned lane_bits(Indices<float> mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask); }
 template <>
@@ -219,15 +227,18 @@ RAYGRAD_INLINE void gather_pair<float>(const float* base, Indices<float> i, Valu
   second = in_order(_mm256_shuffle_ps(low, high, 0b11011101));
 }
 template <>
-RAYGRAD_INLINE void gather_rows<float>(const float* base, const uint32_t i[8], Values<float> rows[4]) {
-  __m256 four[4];  // lanes j and 4 + j
-  for (int j = 0; j < 4; j++)
-    four[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(base + i[j])), _mm_loadu_ps(base + i[4 + j]), 1);
-  const __m256d a = (__m256d)_mm256_unpacklo_ps(four[0], four[1]), b = (__m256d)_mm256_unpackhi_ps(four[0], four[1]);
-  const __m256d c = (__m256d)_mm256_unpacklo_ps(four[2], four[3]), d = (__m256d)_mm256_unpackhi_ps(four[2], four[3]);
-  rows[0] = (Values<float>)_mm256_unpacklo_pd(a, c), rows[1] = (Values<float>)_mm256_unpackhi_pd(a, c);
-  rows[2] = (Values<float>)_mm256_unpacklo_pd(b, d), rows[3] = (Values<float>)_mm256_unpackhi_pd(b, d);
-}
+struct GatherRows<float> {
+  template <class Index>
+  static RAYGRAD_INLINE void run(const float* base, Index i, Values<float> rows[4]) {
+    __m256 four[4];  // lanes j and 4 + j
+    for (int j = 0; j < 4; j++)
+      four[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(base + i(j))), _mm_loadu_ps(base + i(4 + j)), 1);
+    const __m256d a = (__m256d)_mm256_unpacklo_ps(four[0], four[1]), b = (__m256d)_mm256_unpackhi_ps(four[0], four[1]);
+    const __m256d c = (__m256d)_mm256_unpacklo_ps(four[2], four[3]), d = (__m256d)_mm256_unpackhi_ps(four[2], four[3]);
+    rows[0] = (Values<float>)_mm256_unpacklo_pd(a, c), rows[1] = (Values<float>)_mm256_unpackhi_pd(a, c);
+    rows[2] = (Values<float>)_mm256_unpacklo_pd(b, d), rows[3] = (Values<float>)_mm256_unpackhi_pd(b, d);
+  }
+};
 template <>
 RAYGRAD_INLINE unsigned lane_bits(Indices<float> mask) { return unsigned(_mm256_movemask_ps((__m256)mask)); }
 template <>

@@ -33,14 +33,15 @@ struct BricksTogether {
   }
 };
 
-// Looks up the entries of a palette for one read: values[volume][read]. `wanted`: bits of the volumes asked for.
-template <class T, int READS>
-RAYGRAD_INLINE void look_up_entries(const T* palette, const uint32_t entry[LANES<T>], int read, unsigned wanted,
+// Looks up the entries of a palette for one read: values[volume][read]. `entry`: of a lane; `wanted`: bits of the volumes
+// asked for.
+template <class T, int READS, class Entry>
+RAYGRAD_INLINE void look_up_entries(const T* palette, Entry entry, int read, unsigned wanted,
                                     Values<T> values[TOGETHER][READS]) {
   for (int row = 0; row < TOGETHER / ROW; row++) {
     if (!(wanted >> row * ROW & ((1u << ROW) - 1))) continue;
     Values<T> found[ROW];
-    gather_rows<T>(palette + row * PALETTE * ROW, entry, found);
+    GatherRows<T>::run(palette + row * PALETTE * ROW, entry, found);
     for (int i = 0; i < ROW; i++) values[row * ROW + i][read] = found[i];
   }
 }
@@ -55,16 +56,15 @@ RAYGRAD_INLINE void look_up(const Problem<T>& p, const Step& step, int reads, un
     if (done >> r & 1) continue;
     const Indices<T> voxels = step.read(r);
     Integer<T> at[LANES<T>];
-    uint32_t entry[LANES<T>];
     __builtin_memcpy(at, &voxels, sizeof(voxels));
-    for (int l = 0; l < LANES<T>; l++) entry[l] = uint32_t(index[at[l]]) * ROW;
     if (r == 0 && ahead)  // too far apart for the hardware to guess
       for (int l = 0; l < LANES<T>; l++) __builtin_prefetch(index + ahead + at[l]);
+    const auto entry = [&](int l) __attribute__((always_inline)) { return size_t(index[at[l]]) * ROW; };
     look_up_entries<T, Step::READS>(p.palette, entry, r, wanted, values);
     if (const int next = step.neighbour(r)) {
       done |= 1u << next;
-      for (int l = 0; l < LANES<T>; l++) entry[l] = uint32_t(index[at[l] + 1]) * ROW;
-      look_up_entries<T, Step::READS>(p.palette, entry, next, wanted, values);
+      const auto following = [&](int l) __attribute__((always_inline)) { return size_t(index[at[l] + 1]) * ROW; };
+      look_up_entries<T, Step::READS>(p.palette, following, next, wanted, values);
     }
   }
 }
