@@ -160,7 +160,7 @@ def _run(function, args, kwargs):
     there = _is_elsewhere(kwargs)
     on_cpu = _inside(kwargs) if there or "device" not in kwargs else {**_inside(kwargs), "device": torch.device("cpu")}
     inside = _rounded(function, _inside(args))
-    result = CAMERAS.get(function.overloadpacket, function)(*inside, **on_cpu)
+    result = INSTEAD.get(function.overloadpacket, function)(*inside, **on_cpu)
     if function is aten.copy_.default and not isinstance(args[0], PretendedTensor):
         return args[0]
     if there:  # `.to("cpu")` is a copy, though both lie in the same memory
@@ -292,14 +292,17 @@ def _rays(volume, camera_to_world, pixel_to_camera, height, width):
     return [points.to(sums_in(volume.dtype)) for points in ends]
 
 
-CAMERAS = {
+INSTEAD = {
     torch.ops.raygrad.march_cameras: _march_cameras,
     torch.ops.raygrad.march_cameras_with_jacobian: _march_cameras_with_jacobian,
     torch.ops.raygrad.march_cameras_adjoint: _march_cameras_adjoint,
     torch.ops.raygrad.march_cameras_adjoint_into: _march_cameras_adjoint_into,
     torch.ops.raygrad.contract_cameras: _contract_cameras,
+    aten._conj: aten.conj_physical,
+    aten._neg_view: aten.neg,
 }
-"""Operators that GPUs alone have."""
+"""For operators that GPUs alone have; and for those that leave a note to conjugate or negate values later, which torch
+does not look for in here."""
 
 
 def _note(kind: str, what: object, size: int = 0) -> None:

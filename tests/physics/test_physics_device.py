@@ -9,7 +9,7 @@ from scene_cases import cone_views
 from raygrad.physics import Heel, Physics, Spectrum, Tissues, render
 from raygrad.scene import Body, Capsule, Scene
 
-# Without glare and noise: this device has no generators, nor numbers that wait to be conjugated.
+# Without noise: this device has no generators.
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -23,8 +23,8 @@ def gpu_kernels(monkeypatch):
     [
         beam(),
         Physics.monochromatic(60.0),
-        Physics.preset("radiography", heel=Heel(), inverse_square=True, glare=None),
-        Physics.preset("fluoroscopy", tissues=Tissues(contrast_labels=[1]), glare=None),
+        Physics.preset("radiography", heel=Heel(), inverse_square=True),
+        Physics.preset("fluoroscopy", tissues=Tissues(contrast_labels=[1])),
     ],
 )
 def test_images_are_the_same(physics):
@@ -53,7 +53,7 @@ def test_gradients_reach_numbers_on_the_cpu():
 def test_scenes_are_the_same():
     views = cone_views(12, delx=4.0, dtype=torch.float32)
     bodies = [Body(subject_of(body(dtype=torch.float32))), Capsule((-12, 0, 1), (12, 1, 0), 2.0, material="steel")]
-    physics = Physics.preset("cbct", glare=None)
+    physics = Physics.preset("cbct")
     image = render(Scene(bodies, device=DEVICE), views, physics)
     assert image.device == DEVICE
     torch.testing.assert_close(image.cpu(), render(Scene(bodies), views, physics), rtol=1e-4, atol=1e-5)
