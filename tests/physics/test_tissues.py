@@ -1,12 +1,17 @@
 """Materials of HU: what a CT says at its own energy stays what it is, whatever the materials."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
-from physics_cases import body, drr_of, pose_of, subject_of
+from physics_cases import beam, body, drr_of, pose_of, subject_of
 
 from raygrad.data import HounsfieldWarning, Volume, hu_to_attenuation, read
-from raygrad.physics import PreparedTissues, Tissues
+from raygrad.geometry import views_from
+from raygrad.physics import PreparedTissues, Tissues, path_lengths, render
+from raygrad.scene import Body, Scene
 
 HU = torch.linspace(-1200, 3070, 4271, dtype=torch.float64).reshape(1, 1, -1)
 IN_BLOOD = Tissues(contrast_labels=[2])
@@ -240,8 +245,6 @@ def test_contrast_needs_its_labels():
 
 
 def test_materials_are_prepared_once_for_a_drr_and_anew_for_another_ct():
-    from raygrad.physics import path_lengths
-
     drr = drr_of(body(dtype=torch.float32))
     first = path_lengths(drr, pose_of(dtype=torch.float32)).prepared
     again = path_lengths(drr, pose_of(dtype=torch.float32), Tissues()).prepared
@@ -252,3 +255,32 @@ def test_materials_are_prepared_once_for_a_drr_and_anew_for_another_ct():
     changed = path_lengths(drr, pose_of(dtype=torch.float32)).prepared
     assert changed.volume.values[-1, 4, 4, 4] > 1.5
     assert path_lengths(drr.double(), pose_of()).lengths.dtype == torch.float64
+
+
+@pytest.mark.parametrize("kind", ["DRR", "scene"])
+def test_what_is_prepared_without_derivatives_has_them_later_and_does_not_travel(kind):
+    ct = subject_of(body(dtype=torch.float32))
+    pose = pose_of(dtype=torch.float32)
+    views = views_from(drr_of(ct).detector, pose) if kind == "scene" else pose
+    source = Scene([Body(ct)]) if kind == "scene" else drr_of(ct)
+    before = len(pickle.dumps(source))
+    factor = torch.tensor(1.0, requires_grad=True)
+    with torch.inference_mode():
+        path_lengths(source, views)
+    render(source, views, beam(tissues=Tissues(densities={"bone": factor}))).sum().backward()
+    assert factor.grad > 0
+    assert len(pickle.dumps(source)) < before + 500
+    shown = path_lengths(copy.deepcopy(source), views).lengths
+    torch.testing.assert_close(shown, path_lengths(source, views).lengths, rtol=0, atol=0)
+
+
+def test_scenes_of_inference_mode_and_of_other_cts_are_prepared_anew():
+    ct = subject_of(body(dtype=torch.float32))
+    views = views_from(drr_of(ct).detector, pose_of(dtype=torch.float32))
+    scene = Scene([Body(ct)])
+    expected = path_lengths(scene, views).lengths
+    with torch.inference_mode():
+        there = Scene([Body(subject_of(body(dtype=torch.float32)))])
+        torch.testing.assert_close(path_lengths(there, views).lengths, expected)
+    ct.volume.data[0, 4, 4, 4] = 3000
+    assert path_lengths(scene, views).lengths.sum() > expected.sum()

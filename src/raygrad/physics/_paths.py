@@ -10,7 +10,7 @@ from torch import Tensor
 from raygrad.drr import DRR
 from raygrad.geometry import ConeViews, Detector, ParallelViews, Views, views_from
 from raygrad.march import Marching, march_materials
-from raygrad.physics._prepared import Held, PreparedTissues
+from raygrad.physics._prepared import PreparedTissues, prepared_tissues
 from raygrad.physics._scene import PreparedScene, middle_of, prepared_scene
 from raygrad.physics._tissues import Tissues
 from raygrad.pose import RigidTransform
@@ -98,8 +98,7 @@ def path_lengths(
     seen = views_from(source.detector, views) if isinstance(views, RigidTransform) else _checked(views)
     detector = seen.detector if isinstance(seen, ConeViews) else source.detector if seen is not views else None
     if prepared is None:
-        source._materials = held = source._materials or Held()
-        prepared = held.get(source, tissues, kev)
+        prepared = prepared_tissues(source, tissues, kev)
     if not isinstance(prepared, PreparedTissues):
         raise TypeError(f"Expected PreparedTissues of the DRR's CT. Got {type(prepared).__name__}.")
     marching = Marching(source.renderer, backend=source.backend) if marching is None else marching

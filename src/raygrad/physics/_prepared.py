@@ -1,8 +1,9 @@
 """A CT ready to be marched for physics: volumes of its materials, made once."""
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -17,6 +18,7 @@ from raygrad.march import Prepared
 from raygrad.physics._tissues import CLIPPED, NOTHING, Tissues
 from raygrad.types import Affine
 
+T = TypeVar("T")
 DENSEST_BODY_HU = 4095.0
 """Enamel stays below; where a CT's numbers end, voxels of this one and less are metal."""
 
@@ -79,26 +81,42 @@ class PreparedTissues:
         return self.tissues.attenuation(energies_kev, self.materials)
 
 
-class Held:
-    """What was prepared of a DRR's CT last: given again as long as the CT and what is asked of it stay the same."""
+class Held(Generic[T]):
+    """What was made last: given again as long as the tensors that it was made of and what is asked stay the same.
+
+    Copies and files of what holds it go without it.
+    """
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] | None = None
-        self._prepared: PreparedTissues | None = None
+        self._made: T | None = None
         self._made_of: tuple[Tensor, ...] = ()
 
-    def get(self, drr: DRR, tissues: Tissues, kev: float | None) -> PreparedTissues:
-        """The materials of a DRR's CT, or its attenuation at one energy."""
-        tensors = tuple(one for one in (drr.subject.volume.data, drr.mask) if one is not None)
-        if tensors[0].requires_grad or torch.compiler.is_compiling() or any(one.is_inference() for one in tensors):
-            return _prepare(drr, tissues, kev)
-        versions = tuple((id(one), one._version, one.data_ptr()) for one in tensors)
-        factors = () if kev is None else tuple((name, float(one)) for name, one in sorted(tissues.densities.items()))
-        key = (tissues, kev, factors, drr.dtype, drr.device, *versions)
-        if self._prepared is None or self._key != key:
-            self._prepared, self._key, self._made_of = _prepare(drr, tissues, kev), key, tensors
-        volume = replace(self._prepared.volume, world_to_voxel=drr.world_to_voxel)
-        return replace(self._prepared, volume=volume, tissues=tissues)  # whose densities may be others
+    def get(self, made_of: Sequence[Tensor], asked: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """What is asked of tensors: anew where a gradient flows to them, or where torch counts no writes to them."""
+        tensors = tuple(made_of)
+        if torch.compiler.is_compiling() or any(one.requires_grad or one.is_inference() for one in tensors):
+            return make()
+        key = (*asked, *((id(one), one._version, one.data_ptr()) for one in tensors))
+        if self._made is None or self._key != key:
+            with torch.inference_mode(False):  # it may be asked for again where derivatives are
+                self._made = make()
+            self._key, self._made_of = key, tensors
+        return self._made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Held, ()
+
+
+def prepared_tissues(drr: DRR, tissues: Tissues, kev: float | None) -> PreparedTissues:
+    """The materials of a DRR's CT, or its attenuation at one energy, kept with the DRR."""
+    drr._materials = held = drr._materials or Held()
+    tensors = [one for one in (drr.subject.volume.data, drr.mask) if one is not None]
+    factors = () if kev is None else tuple((name, float(one)) for name, one in sorted(tissues.densities.items()))
+    asked = (tissues, kev, factors, drr.dtype, drr.device)
+    prepared: PreparedTissues = held.get(tensors, asked, lambda: _prepare(drr, tissues, kev))
+    volume = replace(prepared.volume, world_to_voxel=drr.world_to_voxel)
+    return replace(prepared, volume=volume, tissues=tissues)  # whose densities may be others
 
 
 def _prepare(drr: DRR, tissues: Tissues, kev: float | None) -> PreparedTissues:

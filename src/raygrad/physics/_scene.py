@@ -10,7 +10,7 @@ from torch import Tensor
 from raygrad._attenuation import material_named
 from raygrad.data import take_out
 from raygrad.march import Prepared
-from raygrad.physics._prepared import PreparedTissues, keep_present, look_at
+from raygrad.physics._prepared import Held, PreparedTissues, keep_present, look_at
 from raygrad.physics._tissues import AIR_HU, TISSUE, Tissues
 from raygrad.scene import Body, PreparedBodies, Scene, Solid
 
@@ -87,14 +87,10 @@ class PreparedScene:
 def prepared_scene(scene: Scene, tissues: Tissues) -> PreparedScene:
     """The materials of a scene's bodies, kept with the scene unless a CT carries a gradient."""
     subjects = [body.subject for body in scene.bodies if isinstance(body, Body)]
-    if any(subject.volume.data.requires_grad for subject in subjects):
-        return PreparedScene.of(scene, tissues)
-    key = (tissues, *((id(one.volume.data), one.volume.data._version) for one in subjects))
-    held = vars(scene).get("_materials")
-    if held is None or held[0] != key:
-        held = (key, PreparedScene.of(scene, tissues))
-        vars(scene)["_materials"] = held
-    return replace(held[1], tissues=tissues)  # whose densities may be others
+    tensors = [part.data for one in subjects for part in (one.volume, one.mask) if part is not None]
+    held: Held[PreparedScene] = vars(scene).setdefault("_materials", Held())
+    prepared = held.get(tensors, (tissues,), lambda: PreparedScene.of(scene, tissues))
+    return replace(prepared, tissues=tissues)  # whose densities may be others
 
 
 @torch.no_grad()
