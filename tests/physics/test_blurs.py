@@ -178,10 +178,10 @@ def test_a_gaussian_is_scipys(sigma, pixel):
     assert_close(DetectorBlur(sigma)(image, pixel_mm=pixel)[0, 0].numpy(), expected, rtol=2e-6, atol=0)
 
 
-def test_a_uniform_spot_averages_linear_interpolation_along_its_width():
+@pytest.mark.parametrize("width", [0.6, 1.7, 3.7])
+def test_a_uniform_spot_averages_linear_interpolation_along_its_width(width):
     image = images(1, 1, 1, 40)
-    width = 3.7  # pixels
-    found = FocalSpot(width, 0.0, "uniform")(image, pixel_mm=(1.0, 1.0), magnification=2.0)[0, 0, 0]
+    found = FocalSpot(width, 0.0, "uniform")(image, pixel_mm=(1.0, 1.0), magnification=2.0)[0, 0, 0]  # pixels
     shifts = width * ((np.arange(4000) + 0.5) / 4000 - 0.5)
     mirrored = np.pad(image[0, 0, 0].numpy(), 10, mode="symmetric")
     places = np.arange(40)[:, None] + 10 + shifts
