@@ -46,3 +46,22 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def gvxr(tmp_path_factory):
+    """gVXR with an OpenGL context but no window. It needs libraries of the system, so it is never required."""
+    try:
+        from gvxrPython3 import gvxr
+    except ImportError as error:
+        pytest.skip(f"gVXR cannot be imported: {error}")
+    here = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("gvxr"))  # for its log
+    try:
+        gvxr.createNewContext("EGL")
+        yield gvxr
+        gvxr.terminate()
+    except Exception as error:
+        pytest.skip(f"gVXR has no OpenGL context: {error}")
+    finally:
+        os.chdir(here)

@@ -1,7 +1,6 @@
 """Closed forms: a slab of three materials and a cylinder of water, and gVXR's image of a mesh."""
 
 import math
-import os
 
 import numpy as np
 import pytest
@@ -171,24 +170,6 @@ def test_a_scene_without_a_ct_is_a_drr_of_nothing_else():
     pose = pose_of((0.1, 0.0, 0.0))
     views = ConeViews(drr.detector, pose)
     assert torch.equal(render(Scene([Body(drr.subject)]), views, beam()), render(drr, pose, beam()))
-
-
-@pytest.fixture
-def gvxr(tmp_path):
-    try:
-        from gvxrPython3 import gvxr
-    except ImportError as error:
-        pytest.skip(f"gVXR cannot be imported: {error}")
-    here = os.getcwd()
-    os.chdir(tmp_path)  # for its log
-    try:
-        gvxr.createNewContext("EGL")
-        yield gvxr
-        gvxr.terminate()
-    except RuntimeError as error:
-        pytest.skip(f"gVXR has no OpenGL context: {error}")
-    finally:
-        os.chdir(here)
 
 
 @pytest.mark.peers

@@ -1,7 +1,5 @@
 """The same mesh from the same place as gVXR draws it, with OpenGL."""
 
-import os
-
 import numpy as np
 import pytest
 from scene_cases import cone_views, icosphere, shifted
@@ -11,25 +9,6 @@ from raygrad.scene import Mesh, Scene
 pytestmark = pytest.mark.peers
 ATTENUATION = 0.04
 ROWS, COLUMNS, PIXEL = 90, 120, 1.0
-
-
-@pytest.fixture(scope="module")
-def gvxr(tmp_path_factory):
-    """gVXR with an OpenGL context but no window. It needs libraries of the system, so it is never required."""
-    try:
-        from gvxrPython3 import gvxr
-    except ImportError as error:
-        pytest.skip(f"gVXR cannot be imported: {error}")
-    here = os.getcwd()
-    os.chdir(tmp_path_factory.mktemp("gvxr"))  # for its log
-    try:
-        gvxr.createNewContext("EGL")
-        yield gvxr
-        gvxr.terminate()
-    except Exception as error:
-        pytest.skip(f"gVXR has no OpenGL context: {error}")
-    finally:
-        os.chdir(here)
 
 
 def bent_bottle():
