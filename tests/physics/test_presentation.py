@@ -165,3 +165,18 @@ def test_gradients_by_image_and_numbers():
 def test_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+@pytest.mark.parametrize(
+    ("size", "sharp", "latitude", "share"),
+    [
+        (40.0, 1.0, 0.5, (1 + 0.5) / 2),  # of coarse_mm: half way
+        (4e7, 1.0, 0.5, 0.5),
+        (2.0, 3.0, 1.0, 3.0),  # of fine_mm
+        (4.0, 3.0, 1.0, 1 + 2 * 16 / 25),
+    ],
+)
+def test_what_structures_of_a_size_are_multiplied_by(size, sharp, latitude, share):
+    enhancement = Multiscale(coarse_mm=40.0, latitude=latitude, fine_mm=2.0, sharp=sharp)
+    image = torch.full((1, 1, 4, 4), 0.7, dtype=torch.float64)  # too small for levels: all of it is one structure
+    torch.testing.assert_close(enhancement(image, pixel_mm=(size, size)), share * image, rtol=1e-9, atol=0)
