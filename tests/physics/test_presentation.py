@@ -180,3 +180,9 @@ def test_what_structures_of_a_size_are_multiplied_by(size, sharp, latitude, shar
     enhancement = Multiscale(coarse_mm=40.0, latitude=latitude, fine_mm=2.0, sharp=sharp)
     image = torch.full((1, 1, 4, 4), 0.7, dtype=torch.float64)  # too small for levels: all of it is one structure
     torch.testing.assert_close(enhancement(image, pixel_mm=(size, size)), share * image, rtol=1e-9, atol=0)
+
+
+def test_what_is_beside_the_patient_is_darkened_up_to_line_integrals_of_a_fifth():
+    lines = torch.linspace(0, 0.1, 64, dtype=torch.float64).reshape(1, 1, 8, 8)
+    levels = Presentation(window=PercentileWindow(0, 100), surround=None)(torch.exp(-lines), pixel_mm=(1.0, 1.0))
+    torch.testing.assert_close(levels, lines / 0.1 * lines / 0.2)

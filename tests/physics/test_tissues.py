@@ -284,3 +284,11 @@ def test_scenes_of_inference_mode_and_of_other_cts_are_prepared_anew():
         torch.testing.assert_close(path_lengths(there, views).lengths, expected)
     ct.volume.data[0, 4, 4, 4] = 3000
     assert path_lengths(scene, views).lengths.sum() > expected.sum()
+
+
+@pytest.mark.parametrize(("below", "is_cut_off"), [(4, True), (5, False)])
+def test_numbers_end_where_more_voxels_lie_than_just_below(below, is_cut_off):
+    hu = torch.zeros(4, 4, 4)
+    hu.view(-1)[:5] = 3071
+    hu.view(-1)[5 : 5 + below] = 3060
+    assert (Tissues().regions(hu) is not None) == is_cut_off
