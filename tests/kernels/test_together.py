@@ -152,6 +152,38 @@ def test_empty_bricks_and_palettes_change_no_bit(renderer, order):
 
 
 @needs_extension
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_each_of_eight_is_met_by_itself(renderer):
+    """As many as one walk reads, each in a brick of its own."""
+    volumes = torch.zeros(8, 32, 32, 32)
+    for number, corner in enumerate(product((2, 20), repeat=3)):
+        x, y, z = (slice(start, start + 9) for start in corner)
+        volumes[number, x, y, z] = 1 + coarse(random_volume(9, 9, 9, seed=number)).float()
+    rays = tuple(t.float() for t in cone((14.2, -90, 16.1), (15.3, 80, 15.2), 16, 16, 3.1))
+    settings = {"renderer": renderer, "n_points": 60, "image_width": 16}
+    occupancy = prepare(volumes)
+    assert occupancy.palette is not None
+    image = project(volumes, *rays, affine(), **settings, occupancy=occupancy)
+    for number, volume in enumerate(volumes):
+        assert torch.equal(image[number], project(volume, *rays, affine(), **settings)[0])
+        assert image[number].amax() > 1
+
+
+@needs_extension
+def test_occupancy_is_of_all_the_volumes_that_were_prepared():
+    volumes, rays = coarse(random_volume(4, 7, 6, 5)), cone((2, -20, 2), (2, 20, 2), 3, 4, 1.3)
+    occupancy = prepare(volumes)
+    for others in (volumes[::2], volumes[:3], volumes[0], volumes[:1].expand(4, -1, -1, -1)):
+        with pytest.raises(ValueError, match="Expected the occupancy of this volume"):
+            project(others, *rays, affine(), occupancy=occupancy)
+    some = volumes[::2]
+    assert prepare(some).palette is not None
+    assert torch.equal(project(some, *rays, affine(), occupancy=prepare(some)), project(some, *rays, affine()))
+    image = project(volumes[0], *rays, affine(), occupancy=prepare(volumes[:1]))
+    assert torch.equal(image, project(volumes[:1], *rays, affine(), occupancy=prepare(volumes[0])))
+
+
+@needs_extension
 def test_palettes_are_for_few_sets_of_values_of_several_volumes():
     many = torch.arange(2 * 50 * 50 * 50, dtype=torch.float32).reshape(2, 50, 50, 50)
     assert prepare(many).palette is None

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from raygrad._memory import memory_order
 from raygrad.kernels._backends import FAST_DTYPES, load_extension
 from raygrad.kernels._ops.dispatch import has_tangent, outside_of_transforms, unwrapped
 
@@ -85,21 +86,11 @@ def prepare(volume: Tensor) -> Occupancy:
 
 def _find_palette(values: Tensor, bricks: Tensor) -> Tensor | None:
     """Bytes of the bricks, the palette and each voxel's number in it; None if there is none, or voxels have gaps."""
-    if not is_dense(values[0]) or values.stride(0) < 0:
+    if not memory_order(values[0])[0].is_contiguous():
         return None
     from raygrad.kernels import _cpu
 
     return _cpu.find_palette(values, bricks)
-
-
-def is_dense(volume: Tensor) -> bool:
-    """Whether a volume's voxels follow each other in memory, in any order of the axes."""
-    reach = 1
-    for stride, size in sorted(zip(volume.stride(), volume.shape, strict=True)):
-        if size > 1 and stride != reach:
-            return False
-        reach *= size
-    return True
 
 
 def _look_at(values: Tensor) -> tuple[Tensor | None, bool]:
@@ -122,4 +113,6 @@ def _is_captured(device: torch.device) -> bool:
 
 def _identity(volume: Tensor) -> tuple[Any, ...]:
     version = None if volume.is_inference() else volume._version  # tensors of inference mode count no writes
-    return (volume.data_ptr(), version, tuple(volume.shape[-3:]), volume.stride()[-3:], volume.dtype)
+    several = volume.dim() == 4 and len(volume) > 1  # one volume is the same with an axis for it and without
+    where = (volume.shape, volume.stride()) if several else (volume.shape[-3:], volume.stride()[-3:])
+    return (volume.data_ptr(), version, *where, volume.dtype)
