@@ -228,9 +228,9 @@ def march_materials(volume: Prepared, views: Views, marching: Marching = Marchin
         (view, material, ray), as from `march`, differentiable by the same.
 
     Raises:
-        TypeError, ValueError, torch.cuda.OutOfMemoryError: as `march`; values of another shape, or labels.
+        TypeError, ValueError, torch.cuda.OutOfMemoryError: as `march`; values of another shape, labels, or no view.
     """
-    _check_materials(volume)
+    _check_materials(volume, views)
     return _of_views([march(volume, view, marching)[:, 0] for view in _one_by_one(views)])
 
 
@@ -244,18 +244,20 @@ def march_materials_with_jacobian(
 
     Arguments and errors are those of `march_materials`.
     """
-    _check_materials(volume)
+    _check_materials(volume, views)
     found = [march_with_jacobian(volume, view, marching) for view in _one_by_one(views)]
     image = _of_views([image[:, 0] for image, _ in found])
     return image, Derivatives(_of_views([derivatives.by_ends[:, 0] for _, derivatives in found]), views, None)
 
 
-def _check_materials(volume: Prepared) -> None:
+def _check_materials(volume: Prepared, views: Views) -> None:
     if volume.values.dim() != 4:
         shape = tuple(volume.values.shape)
         raise ValueError(f"Expected the volumes of materials in one tensor (material, x, y, z). Got shape {shape}.")
     if volume.labels is not None:
         raise ValueError("Expected materials without labels: each is a channel of its own. Got labels.")
+    if len(views) == 0:
+        raise ValueError("Expected at least one view. Got none.")
 
 
 def _one_by_one(views: Views) -> list[Views]:
