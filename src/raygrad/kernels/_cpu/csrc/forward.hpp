@@ -26,8 +26,7 @@ namespace {
 template <template <class> class R, class T, class Visit>
 RAYGRAD_INLINE void walk(const Problem<T>& p, const uint8_t* bricks, const typename R<T>::Way& way, const Box& box,
                          Visit visit) {
-  R<T>::each_stretch_of(p, bricks, way, box,
-                        [&](unsigned, auto run) __attribute__((always_inline)) { run(visit); });
+  R<T>::each_stretch_of(p, bricks, way, box, [&](unsigned, auto run) __attribute__((always_inline)) { run(visit); });
 }
 
 template <template <class> class R, class T, bool DERIVATIVES>
@@ -35,7 +34,7 @@ void sum(const Problem<T>& p, const T* volume, const uint8_t* bricks, const Rays
          const typename R<T>::Way& way, int64_t batch, const Output<T>& output) {
   typename R<T>::template Sums<DERIVATIVES> sums(p, way);
   walk<R>(p, bricks, way, whole(p),
-             [&](const auto& step) __attribute__((always_inline)) { sums.add(volume, step); });
+          [&](const auto& step) __attribute__((always_inline)) { sums.add(volume, step); });
   for (int l = 0; l < LANES<T>; l++) {
     if (!way.lane[l]) continue;
     typename R<T>::Totals totals = sums.lane(l);
@@ -50,7 +49,7 @@ void sum_by_label(const Problem<T>& p, const T* volume, const uint8_t* bricks, c
   constexpr int N = LANES<T>;
   std::memset(static_cast<void*>(totals), 0, size_t(p.channels) * N * sizeof(*totals));
   walk<R>(p, bricks, way, whole(p),
-             [&](const auto& step) { R<T>::add_by_label(p, volume, way, step, labels, totals); });
+          [&](const auto& step) { R<T>::add_by_label(p, volume, way, step, labels, totals); });
   for (int l = 0; l < N; l++)
     if (way.lane[l]) R<T>::finish(p, volume, rays, way, l, &labels, totals + l, N, batch, output);
 }

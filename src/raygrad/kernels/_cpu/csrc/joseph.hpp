@@ -46,7 +46,7 @@ struct SlabSample {
   }
 };
 
-// Calls visit(occupied, run) for every stretch between empty bricks; run(step) calls step(sample) for each of its slabs.
+// Calls visit(occupied, run) for every stretch between empty bricks; run(step) calls step(sample) for each slab of it.
 template <class T, class Visit>
 RAYGRAD_INLINE void sample_slabs(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, const Box& box,
                                  Visit visit) {
@@ -82,8 +82,8 @@ struct Joseph {
   }
 
   template <class Visit>
-  static RAYGRAD_INLINE void each_stretch_of(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, const Box& box,
-                                  Visit visit) {
+  static RAYGRAD_INLINE void each_stretch_of(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line,
+                                             const Box& box, Visit visit) {
     sample_slabs(p, bricks, line, box, visit);
   }
 

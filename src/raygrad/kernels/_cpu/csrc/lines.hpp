@@ -122,7 +122,7 @@ struct LineEnd {
 // What the bricks hold that the packet's rays can meet while x is in [from, to].
 template <class T>
 unsigned occupied_along(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, int64_t from, int64_t to,
-                         T margin) {
+                        T margin) {
   const Values<T> x0 = line.x_of_slab(from), x1 = line.x_of_slab(to);
   const Values<T> u0 = line.u0 + to_values<T>(line.u_base), v0 = line.v0 + to_values<T>(line.v_base);
   const Values<T> ua = u0 + line.su * x0, ub = u0 + line.su * x1, va = v0 + line.sv * x0, vb = v0 + line.sv * x1;

@@ -189,7 +189,8 @@ Problem<T> make_problem(const ConstArray& volume, const ConstArray& source, cons
   p.brick_bits = 1;
   if (bricks && bricks->ndim() == 1) {  // with a palette: see find_palette
     const PaletteLayout layout(volume, sizeof(T));
-    require(bricks->dtype() == nb::dtype<uint8_t>() && int64_t(bricks->size()) == layout.bytes && is_contiguous(*bricks),
+    require(holds(*bricks, 1, nb::dtype<uint8_t>()) && is_contiguous(*bricks) &&
+                int64_t(bricks->size()) == layout.bytes,
             "palette: expected that of the volumes");
     const uint8_t* bytes = static_cast<const uint8_t*>(bricks->data());
     p.bricks = bytes, p.bricks_batch_stride = layout.bricks;

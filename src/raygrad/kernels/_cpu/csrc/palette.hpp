@@ -1,6 +1,6 @@
-// Several volumes as one volume of numbers and a table: where few different sets of values occur, as in the materials of
-// a CT, whose HU are whole numbers, each voxel keeps the number of its set. A march that reads numbers and looks values up
-// fetches an eighth of the memory that four volumes have, and finds the very same values.
+// Several volumes as one volume of numbers and a table: where few different sets of values occur, as in the materials
+// of a CT, whose HU are whole numbers, each voxel keeps the number of its set. A march that reads numbers and looks
+// values up fetches an eighth of the memory that four volumes in float32 have, and finds the very same values.
 #pragma once
 #include "memory.hpp"
 
@@ -60,7 +60,7 @@ class Sets {
 // there are too many sets. The volumes lie `stride` elements apart, each without gaps.
 template <class T, int VOLUMES>
 bool find_palette_of(const T* first, int64_t stride, int64_t size, T* rows, uint16_t* index,
-                  [[maybe_unused]] int threads) {
+                     [[maybe_unused]] int threads) {
   constexpr int64_t PARTS = 16;
   const int64_t part_size = (size + PARTS - 1) / PARTS;
   Sets<T, VOLUMES>* parts[PARTS];

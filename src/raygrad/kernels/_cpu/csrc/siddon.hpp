@@ -90,8 +90,8 @@ struct Siddon {
   }
 
   template <class Visit>
-  static RAYGRAD_INLINE void each_stretch_of(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line, const Box& box,
-                                  Visit visit) {
+  static RAYGRAD_INLINE void each_stretch_of(const Problem<T>& p, const uint8_t* bricks, const Line<T>& line,
+                                             const Box& box, Visit visit) {
     cross_slabs(p, bricks, line, box, visit);
   }
 

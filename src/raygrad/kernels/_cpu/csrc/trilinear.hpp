@@ -158,8 +158,8 @@ struct Trilinear {
   }
 
   template <class Visit>
-  static RAYGRAD_INLINE void each_stretch_of(const Problem<T>& p, const uint8_t* bricks, const Points<T>& points, const Box& box,
-                                  Visit visit) {
+  static RAYGRAD_INLINE void each_stretch_of(const Problem<T>& p, const uint8_t* bricks, const Points<T>& points,
+                                             const Box& box, Visit visit) {
     PointSample<T> s;
     for (int64_t begin = points.begin; begin < points.end;) {
       int64_t end = points.end;
