@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from table_cases import Scan
 
-from raygrad.data import Volume, finer_slices, read
+from raygrad.data import Volume, cut_out_table, finer_slices, read
 
 
 def thick(axis: int = 2, count: int = 12) -> Volume:
@@ -68,3 +69,16 @@ def test_read_brings_labels_to_the_finer_slices():
     assert subject.volume.spatial_shape == (6, 5, 36)
     assert (subject.mask.voxels[2, 2].nonzero()[:, 0] == torch.arange(9, 15)).all()
     assert subject.density.spatial_shape == (6, 5, 36)
+
+
+def test_what_was_cut_out_is_told_on_the_finer_slices():
+    scan = Scan().torso().table(top=-105)
+    voxels, affine = scan.volume().voxels, scan.volume().affine.copy()
+    affine[:3, 2] *= 3 / np.linalg.norm(affine[:3, 2])
+    subject = read(Volume(voxels, affine), remove_table=True, finer_slices=True)
+    parts = subject.volume.spatial_shape[2] // voxels.shape[2]
+    assert parts > 1
+    assert subject.cut_out.has_grid_of(subject.volume)
+    expected = cut_out_table(Volume(voxels, affine)).mask.voxels.repeat_interleave(parts, 2)
+    assert expected.any()
+    assert torch.equal(subject.cut_out.voxels != 0, expected != 0)

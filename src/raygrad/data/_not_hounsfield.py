@@ -13,6 +13,9 @@ _LOOKED_AT = 1 << 20  # voxels
 _SOFT_TISSUE, _BELOW, _ABOVE, _AIR = (900, 1150), (500, 750), (1300, 1550), (0, 250)  # in HU + 1000 or HU + 1024
 _MANY, _SOME, _PEAK = 0.1, 0.02, 3.0  # shares of the voxels; how much more there is in a peak than beside it
 _LARGEST_DENSITY = 5.0  # of numbers that are density or attenuation rather than HU
+_RESCALE = (
+    "subtract 1000 or 1024, whichever makes air -1000: ct = read_volume(...); read(Volume(ct.data - 1000, ct.affine))."
+)
 _PADDED, _CORNER = 0.05, 3  # share of the voxels; voxels along an edge
 
 
@@ -25,13 +28,11 @@ def warn_unless_hounsfield(ct: Volume) -> None:
 
     Both are sought narrowly: what is no CT of a body, such as a block in nothing, is not warned of.
     """
-    step = max(1, int(np.ceil((ct.data.numel() / _LOOKED_AT) ** (1 / 3))))
-    sample = ct.voxels.detach()[::step, ::step, ::step].reshape(-1).cpu().float()
+    sample = _sample(ct)
     if _is_raw(sample) and extremes(ct.data)[0] >= 0:
         warnings.warn(
             "The CT has no values below 0 and a peak near 1000, as if it was stored without the rescaling to "
-            "Hounsfield units: air counts as water then. If so, subtract 1000 or 1024, whichever makes air -1000: "
-            "ct = read_volume(...); read(Volume(ct.data - 1000, ct.affine)).",
+            f"Hounsfield units: air counts as water then. If so, {_RESCALE}",
             HounsfieldWarning,
             stacklevel=3,
         )
@@ -53,13 +54,9 @@ def why_not_hounsfield(ct: Volume) -> str | None:
     got = f"Got values from {lowest:g} to {highest:g}"
     if ct.data.dtype in (torch.uint8, torch.bool):
         return f"{got} of {ct.data.dtype}, in which there are none."
-    step = max(1, int(np.ceil((ct.data.numel() / _LOOKED_AT) ** (1 / 3))))
-    sample = ct.voxels.detach()[::step, ::step, ::step].reshape(-1).cpu().float()
+    sample = _sample(ct)
     if lowest >= 0 and _is_raw(sample):
-        return (
-            f"{got} with a peak near 1000, as if they were stored without the rescaling: subtract 1000 or 1024, "
-            "whichever makes air -1000: ct = read_volume(...); read(Volume(ct.data - 1000, ct.affine))."
-        )
+        return f"{got} with a peak near 1000, as if they were stored without the rescaling: {_RESCALE}"
     if -1 < lowest and 0 < highest <= _LARGEST_DENSITY and bool((sample != sample.round()).any()):
         return (
             f"{got}, as densities or attenuation have them. From attenuation in 1/mm at an energy: "
@@ -78,6 +75,12 @@ def warn_of_other_units(units: Iterable[str]) -> None:
             HounsfieldWarning,
             stacklevel=4,
         )
+
+
+def _sample(ct: Volume) -> torch.Tensor:
+    """Evenly spread voxels, about as many as are looked at."""
+    step = max(1, int(np.ceil((ct.data.numel() / _LOOKED_AT) ** (1 / 3))))
+    return ct.voxels.detach()[::step, ::step, ::step].reshape(-1).cpu().float()
 
 
 def _is_raw(sample: torch.Tensor) -> bool:
