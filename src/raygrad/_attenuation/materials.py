@@ -1,9 +1,9 @@
 """What materials are made of: density in g/cm3, and the elements' shares of the mass.
 
-Tissues are those of ICRU report 44 (1989) as NIST has them (J. H. Hubbell and S. M. Seltzer, NISTIR 5632, table 2, with
-their densities); lung is given as tissue and, with ICRU 44's density, inflated. Plastics, air and compounds as in the
-same table, or by their formula and the atomic masses of IUPAC. Alloys by their standards, at the middle of what these
-allow.
+Tissues are those of ICRU report 44 (1989), but for spongiosa as NIST has them (J. H. Hubbell and S. M. Seltzer, NISTIR
+5632, table 2, with their densities); lung is given as tissue and, with ICRU 44's density, inflated. Plastics, air and
+compounds are made of what the same table says, or their formula with the atomic masses of IUPAC; of those that are sold
+in several densities, such as PVC, it is a usual one. Alloys by their standards, at the middle of what these allow.
 """
 
 from collections.abc import Mapping
