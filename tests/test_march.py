@@ -169,5 +169,5 @@ def test_what_are_no_materials(volume, materials):
     labels = torch.ones(GRID.shape, dtype=torch.uint8)
     with pytest.raises(ValueError, match="Expected materials without labels"):
         march_materials_with_jacobian(Prepared(materials.values, GRID.world_to_voxel, labels=labels), cone())
-    with pytest.raises(ValueError, match="at least one view. Got none"):
+    with pytest.raises(ValueError, match=r"at least one view\. Got none"):
         march_materials(materials, cone()[:0])

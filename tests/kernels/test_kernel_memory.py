@@ -102,7 +102,7 @@ def test_an_adjoint_writes_to_its_output_and_nowhere_else(backend, renderer, dty
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize(("reducefn", "labelled"), [("sum", False), ("sum", True), ("max", False)])
 def test_memory_makes_no_difference_to_images_and_gradients(reducefn, labelled, batch, renderer, dtype):
-    """NaN in the gaps would show up in whatever is made of it. With a batch of 1 both volumes lie along the same rays."""
+    """NaN in the gaps would show up in whatever is made of it. With a batch of 1 both volumes are on the same rays."""
     options = {"renderer": renderer, "n_points": 12, "reducefn": reducefn, "image_width": 8}
     values = torch.rand(2, *SHAPE, dtype=dtype, generator=torch.Generator().manual_seed(8))
     labels = (values[0] * 3).to(torch.uint8) if labelled else None
