@@ -82,3 +82,9 @@ def test_what_was_cut_out_is_told_on_the_finer_slices():
     expected = cut_out_table(Volume(voxels, affine)).mask.voxels.repeat_interleave(parts, 2)
     assert expected.any()
     assert torch.equal(subject.cut_out.voxels != 0, expected != 0)
+
+
+def test_however_many_lines_at_a_time(monkeypatch):
+    expected = finer_slices(thick()).voxels
+    monkeypatch.setattr("raygrad.data._finer_slices._ROWS", 7)
+    torch.testing.assert_close(finer_slices(thick()).voxels, expected)

@@ -16,6 +16,7 @@ from raygrad._attenuation import (
     material_named,
 )
 from raygrad._attenuation.elements import SYMBOLS, _elements
+from raygrad._attenuation.materials import COMPOSITIONS
 from raygrad.data import water_and_bone
 
 # Mass attenuation coefficients with coherent scattering in cm2/g: J. H. Hubbell and S. M. Seltzer, NISTIR 5632, tables
@@ -111,6 +112,91 @@ def test_every_material_has_a_density_and_elements(material):
     assert values.tolist() == pytest.approx(
         (mass_attenuation(material, torch.linspace(10, 150, 281)) * density_of(material) / 10).tolist()
     )
+
+
+@pytest.mark.parametrize("material", MATERIALS)
+def test_shares_are_written_as_they_are(material):
+    """A slip in any of them would show in their sum."""
+    assert sum(COMPOSITIONS[material].shares.values()) == pytest.approx(1, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("material", "density"),
+    [  # NISTIR 5632, tables 1 and 2; spongiosa and inflated lung of ICRU 44
+        ("adipose", 0.95),
+        ("blood", 1.06),
+        ("brain", 1.04),
+        ("breast", 1.02),
+        ("cortical bone", 1.92),
+        ("lung", 1.05),
+        ("muscle", 1.05),
+        ("soft tissue", 1.06),
+        ("spongiosa", 1.18),
+        ("inflated lung", 0.26),
+        ("air", 0.001205),
+        ("aluminium", 2.699),
+        ("copper", 8.96),
+        ("titanium", 4.54),
+        ("tungsten", 19.3),
+        ("lead", 11.35),
+        ("pmma", 1.19),
+        ("csi", 4.51),
+        ("iodine", 0.05 * 1.349 + 0.95 * 1.06),
+    ],
+)
+def test_densities(material, density):
+    assert density_of(material) == pytest.approx(density, rel=0.01)
+
+
+ATOMIC_MASSES = {  # IUPAC
+    "H": 1.008,
+    "C": 12.011,
+    "N": 14.007,
+    "O": 15.999,
+    "F": 18.998,
+    "Al": 26.982,
+    "Si": 28.085,
+    "P": 30.974,
+    "S": 32.06,
+    "Cl": 35.45,
+    "Ca": 40.078,
+    "Zr": 91.224,
+    "Cd": 112.41,
+    "Te": 127.60,
+    "I": 126.90,
+    "Cs": 132.91,
+    "Ba": 137.33,
+    "Gd": 157.25,
+}
+
+
+@pytest.mark.parametrize(
+    ("material", "formula"),
+    [
+        ("water", {"H": 2, "O": 1}),
+        ("barium sulfate", {"Ba": 1, "S": 1, "O": 4}),
+        ("zirconia", {"Zr": 1, "O": 2}),
+        ("alumina", {"Al": 2, "O": 3}),
+        ("hydroxyapatite", {"Ca": 5, "P": 3, "O": 13, "H": 1}),
+        ("pmma", {"C": 5, "H": 8, "O": 2}),
+        ("polyethylene", {"C": 1, "H": 2}),
+        ("polystyrene", {"C": 1, "H": 1}),
+        ("polycarbonate", {"C": 16, "H": 14, "O": 3}),
+        ("polypropylene", {"C": 1, "H": 2}),
+        ("nylon", {"C": 6, "H": 11, "N": 1, "O": 1}),
+        ("ptfe", {"C": 1, "F": 2}),
+        ("pvc", {"C": 2, "H": 3, "Cl": 1}),
+        ("peek", {"C": 19, "H": 12, "O": 3}),
+        ("silicone", {"C": 2, "H": 6, "O": 1, "Si": 1}),
+        ("csi", {"Cs": 1, "I": 1}),
+        ("gos", {"Gd": 2, "O": 2, "S": 1}),
+        ("cdte", {"Cd": 1, "Te": 1}),
+    ],
+)
+def test_compounds_are_their_formulas(material, formula):
+    masses = {element: count * ATOMIC_MASSES[element] for element, count in formula.items()}
+    shares = {element: mass / sum(masses.values()) for element, mass in masses.items()}
+    assert composition_of(material) == pytest.approx(shares, abs=5e-4)
 
 
 def test_contrast_is_blood_with_15_mg_of_iodine_a_millilitre():
