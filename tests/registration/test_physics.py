@@ -12,10 +12,18 @@ from raygrad.geometry import views_from
 from raygrad.march import Bodies, Marching
 from raygrad.physics import AntiScatterGrid, Glare, Physics, Scatter, Spectrum, render, sensor_named
 from raygrad.pose import RigidTransform, se3_exp_map
-from raygrad.registration import Exposure, GlobalCorrelation, LocalCorrelation, Stage, prepare_xrays, register, search
+from raygrad.registration import (
+    EstimatedExposure,
+    GlobalCorrelation,
+    LocalCorrelation,
+    Stage,
+    prepare_xrays,
+    register,
+    search,
+)
 from raygrad.registration._exposure import deviations_of
 from raygrad.registration._inputs import bodies_of, physics_of_views
-from raygrad.registration._problem.beam import Beam, arriving
+from raygrad.registration._problem.beam import TissueBeam, arriving
 from raygrad.registration._problem.exposure import image_by_numbers, numbers_of, with_numbers
 from raygrad.registration._problem.exposure_fit import AS_GIVEN, CURVE, STRAIGHT, Number, fit_exposure
 from raygrad.registration._problem.model import models_of_cts
@@ -105,7 +113,7 @@ def test_with_scatter_derivatives_lack_what_the_scatter_changes_alone():
     drr = drr_of(body(), rows=5, columns=6)
     paths = torch.rand(1, 3, 4, 5, dtype=DOUBLE, generator=torch.Generator().manual_seed(0)) * 40
     materials = bodies_of(drr, VEILED).beam.materials[:3]
-    beam, bare = Beam.of(VEILED, materials), Beam.of(TUBE, materials)
+    beam, bare = TissueBeam.of(VEILED, materials), TissueBeam.of(TUBE, materials)
     image, found = beam.with_derivatives(paths, (2.0, 3.0))
     assert torch.allclose(image, beam.line_integrals(paths, (2.0, 3.0)), rtol=1e-12)
     _, primary = bare.with_derivatives(paths, (2.0, 3.0))
@@ -225,10 +233,10 @@ def test_what_the_image_does_not_tell_stays_as_it_was_expected(camera):
     fit = fit_exposure(image_of, numbers, xray, one, nothing, torch.zeros(0), CURVE)
     assert fit.values["kvp"] == pytest.approx(80, abs=1)
     assert fit.deviations["kvp"] > 10
-    exposure = Exposure(TUBE, fit.values, fit.deviations, fit.told, fit.error)
+    exposure = EstimatedExposure(TUBE, fit.values, fit.deviations, fit.told, fit.error)
     assert exposure.undetermined == ("kvp",)
     assert "(not told by the image)" in exposure.summary()
-    assert "where the tables end" in Exposure(TUBE, {"kvp": 145.0}, {"kvp": 4.0}, {"kvp": 0.9}, 0.1).summary()
+    assert "where the tables end" in EstimatedExposure(TUBE, {"kvp": 145.0}, {"kvp": 4.0}, {"kvp": 0.9}, 0.1).summary()
     # Beside bone it says much.
     image_of = image_by_numbers(bodies.beam, ["kvp"], paths, (7.0, 7.0))
     xray = image_of(torch.tensor([110.0], dtype=DOUBLE)) + noise

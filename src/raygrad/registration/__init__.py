@@ -10,7 +10,7 @@ from raygrad.registration._displacements import displacements as displacements
 from raygrad.registration._doubts.told import Advice as Advice
 from raygrad.registration._doubts.told import Rival as Rival
 from raygrad.registration._doubts.told import Trial as Trial
-from raygrad.registration._exposure import Exposure as Exposure
+from raygrad.registration._exposure import EstimatedExposure as EstimatedExposure
 from raygrad.registration._inputs import prepare_xrays as prepare_xrays
 from raygrad.registration._inputs import to_line_integrals as to_line_integrals
 from raygrad.registration._inspection import RegistrationWarning as RegistrationWarning
@@ -59,7 +59,7 @@ __all__ = [
     "Status",
     "Iteration",
     "Uncertainty",
-    "Exposure",
+    "EstimatedExposure",
     "Halves",
     "CTSeen",
     "Rival",

@@ -14,7 +14,7 @@ from raygrad.geometry import UnknownGeometry
 from raygrad.march import Bodies
 from raygrad.physics import Physics
 from raygrad.pose import RigidTransform
-from raygrad.registration._exposure import Exposure
+from raygrad.registration._exposure import EstimatedExposure
 from raygrad.registration._prepared import PreparedXRay
 from raygrad.registration._problem.absorbing import Absorbing
 from raygrad.registration._problem.belonging import CORRELATED, Belonging
@@ -129,7 +129,7 @@ class CoarseToFine:
         self.distances: list[float] = away.tolist()
         self.unknowns, self.kept, self.caution = task.unknowns, tuple[str, ...](), LESS
         self.trace: list[Iteration] = []
-        self.exposures: tuple[Exposure, ...] = ()
+        self.exposures: tuple[EstimatedExposure, ...] = ()
         self.stopped = self.cut_short = False
 
     def through(self, response: str) -> "CoarseToFine":
@@ -138,7 +138,7 @@ class CoarseToFine:
         other.response, other.absorbs = response, False
         return other
 
-    def exposed(self, exposures: Sequence[Exposure]) -> "CoarseToFine":
+    def exposed(self, exposures: Sequence[EstimatedExposure]) -> "CoarseToFine":
         """The same course from here on, its images made by another physics, one for each view."""
         other, made_by = copy(self), [exposure.physics for exposure in exposures]
         other.exposures = tuple(exposures)

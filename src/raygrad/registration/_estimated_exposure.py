@@ -8,7 +8,7 @@ from torch import Tensor
 
 from raygrad.physics import Physics
 from raygrad.registration._coarse_to_fine import Candidates, CoarseToFine, Refined
-from raygrad.registration._exposure import Exposure
+from raygrad.registration._exposure import EstimatedExposure
 from raygrad.registration._problem.beam import pixel_of
 from raygrad.registration._problem.exposure import RESPONSE, image_by_numbers, numbers_of, with_numbers
 from raygrad.registration._problem.exposure_fit import AS_GIVEN, CURVE, STRAIGHT, fit_exposure
@@ -49,8 +49,8 @@ def with_exposures(course: CoarseToFine, found: Refined, stages: Sequence[Stage]
 
 
 def _exposure(
-    course: CoarseToFine, found: Refined, view: int, given: Physics, before: Exposure | None = None
-) -> Exposure:
+    course: CoarseToFine, found: Refined, view: int, given: Physics, before: EstimatedExposure | None = None
+) -> EstimatedExposure:
     """How a view's X-ray was taken, as it is seen from the best candidate, and was thought to be before."""
     best = found.at.score.argmax().reshape(1)
     states = found.states[best].renumbered()
@@ -78,7 +78,7 @@ def _exposure(
     begin = {} if before is None else before.values
     fitted = fit_exposure(image_of, numbers, xray.image[0, 0], weights, by_pose, off, response, begin)
     physics = with_numbers(given, {number.name: fitted.values[number.name] for number in numbers})
-    return Exposure(physics, fitted.values, fitted.deviations, fitted.told, fitted.error)
+    return EstimatedExposure(physics, fitted.values, fitted.deviations, fitted.told, fitted.error)
 
 
 def _physics_of(bodies: object) -> Physics:

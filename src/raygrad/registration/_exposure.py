@@ -24,7 +24,7 @@ Estimate = str | Iterable[str] | Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Exposure:
+class EstimatedExposure:
     """How an X-ray was taken, as far as it tells by itself, at the best start's pose.
 
     Attributes:

@@ -18,7 +18,7 @@ from raygrad.pose import RigidTransform
 from raygrad.registration._agreement import HALVES as HALVES
 from raygrad.registration._agreement import Halves as Halves
 from raygrad.registration._doubts.told import Advice, Rival
-from raygrad.registration._exposure import Exposure
+from raygrad.registration._exposure import EstimatedExposure
 from raygrad.types import Scores
 
 
@@ -269,7 +269,7 @@ class RegistrationResult:
     masks: tuple[Float[Tensor, "_ _"], ...] = ()
     hidden: tuple[str, ...] = ()
     responses: tuple[dict[str, Any], ...] = ()
-    exposures: tuple[Exposure, ...] = ()
+    exposures: tuple[EstimatedExposure, ...] = ()
 
     @property
     def pose(self) -> RigidTransform:

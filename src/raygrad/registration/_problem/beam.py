@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad.geometry import ConeViews, ParallelViews, Views
-from raygrad.physics import Physics, line_integrals, transmitted_with_derivatives
+from raygrad.physics import Beam, Physics, line_integrals, line_integrals_with_derivatives
 from raygrad.types import Images
 
 Paths = Float[Tensor, "view material height width"]
@@ -15,7 +15,7 @@ Pixel = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Beam:
+class TissueBeam:
     """Physics as it makes images to compare with: spectrum, sensor, scatter, grid and glare.
 
     The heel effect is calibrated out of line integrals but for what it changes of scatter, which is smooth and left
@@ -31,16 +31,14 @@ class Beam:
     physics: Physics
     materials: tuple[str, ...]
     attenuation: Float[Tensor, "material energy"]
-    weights: Float[Tensor, "1 energy"]
+    weights: Float[Tensor, " energy"]
 
     @classmethod
     @torch.no_grad()
-    def of(cls, physics: Physics, materials: tuple[str, ...]) -> "Beam":
-        """Energies that nothing has are left out."""
-        weights = physics.sensor_weights
-        there = weights > 0
-        attenuation = physics.tissues.attenuation(physics.spectrum.energies_kev[there], materials)
-        return cls(physics, materials, attenuation, (weights / weights.sum())[None, there])
+    def of(cls, physics: Physics, materials: tuple[str, ...]) -> "TissueBeam":
+        """That of a physics, behind some of its tissues."""
+        beam = Beam.of(physics)
+        return cls(physics, materials, physics.tissues.attenuation(beam.energies_kev, materials), beam.weights)
 
     def line_integrals(self, paths: Paths, pixel_mm: Pixel) -> Images:
         """-log(signal / open field), expected.
@@ -49,7 +47,7 @@ class Beam:
             paths: mm of each material on the way to every pixel.
             pixel_mm: height and width of a pixel on the detector.
         """
-        primary = line_integrals(paths, self.attenuation, self.weights)
+        primary = line_integrals(paths, self.attenuation, self.weights[None])
         return -arriving(torch.exp(-primary), self.physics, pixel_mm).log() if _spreads(self.physics) else primary
 
     def with_derivatives(self, paths: Paths, pixel_mm: Pixel) -> tuple[Images, Paths]:
@@ -58,11 +56,8 @@ class Beam:
         They are exact without scatter and glare. What a path changes of these, which are smooth and arrive at other
         pixels too, is left out of them, not of the image.
         """
-        least = self.attenuation.amin(1, keepdim=True)  # out of the sum, which then does not fall to 0
-        rest, slopes = transmitted_with_derivatives(paths, self.attenuation - least, self.weights)
-        least = least.to(paths)
-        image = torch.einsum("vmhw,m->vhw", paths, least[:, 0])[:, None] - rest.log()
-        derivatives = least[None, :, :, None] - slopes[:, 0] / rest
+        values, derivatives = line_integrals_with_derivatives(paths, self.attenuation, self.weights)
+        image = values[:, None]
         if not _spreads(self.physics):
             return image, derivatives
         primary = torch.exp(-image)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad.physics import Physics, Scatter, Spectrum, TubeSettings
-from raygrad.registration._problem.beam import Beam, Paths, Pixel, arriving
+from raygrad.registration._problem.beam import Paths, Pixel, TissueBeam, arriving
 from raygrad.registration._problem.exposure_fit import Number
 
 LOWEST_KV, HIGHEST_KV = 40.0, 150.0
@@ -79,7 +79,7 @@ def _tube_of(physics: Physics) -> TubeSettings:
 
 
 def image_by_numbers(
-    beam: Beam, names: list[str], paths: Paths, pixel_mm: Pixel
+    beam: TissueBeam, names: list[str], paths: Paths, pixel_mm: Pixel
 ) -> Callable[[Tensor], Float[Tensor, "height width"]]:
     """From numbers to the line integrals of paths, differentiable forwards; what is left of each energy is kept.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from raygrad.geometry import Views
 from raygrad.march import Derivatives, Marching, Prepared, march_materials, march_materials_with_jacobian
 from raygrad.physics import Physics
-from raygrad.registration._problem.beam import Beam, pixel_of
+from raygrad.registration._problem.beam import TissueBeam, pixel_of
 from raygrad.registration._problem.pyramid import AnyPyramid, Pyramid
 from raygrad.types import RayImages
 
@@ -23,12 +23,12 @@ class Polychromatic:
         beam: what it makes of the paths through all of them.
     """
 
-    def __init__(self, pyramids: Sequence[AnyPyramid], beam: Beam) -> None:
+    def __init__(self, pyramids: Sequence[AnyPyramid], beam: TissueBeam) -> None:
         self._pyramids, self.beam = pyramids, beam
 
     def seen_by(self, physics: Physics) -> "Polychromatic":
         """The same volumes by another physics of the same tissues, with the levels that are made."""
-        return Polychromatic(self._pyramids, Beam.of(physics, self.beam.materials))
+        return Polychromatic(self._pyramids, TissueBeam.of(physics, self.beam.materials))
 
     @property
     def parts(self) -> tuple[Prepared, ...]:
@@ -52,7 +52,7 @@ class Polychromatic:
         return self.beam.line_integrals(self.path_lengths(views, marching), pixel_of(views[0])).flatten(2)
 
     def march_with_jacobian(self, views: Sequence[Views], marching: Marching) -> tuple[RayImages, list[Derivatives]]:
-        """The same, and its derivatives, but for what moves change of the scatter: see `Beam.with_derivatives`."""
+        """The same, and its derivatives, but for what moves change of the scatter, see `TissueBeam`."""
         seen = [march_materials_with_jacobian(part, s, marching) for part, s in zip(self.parts, views, strict=True)]
         paths = reduce(add, [lengths for lengths, _ in seen]).unflatten(2, views[0].image_shape)
         image, by_path = self.beam.with_derivatives(paths, pixel_of(views[0]))

@@ -12,7 +12,7 @@ from raygrad.drr import DRR
 from raygrad.march import Prepared
 from raygrad.physics import Physics, PreparedTissues
 from raygrad.registration._prepared import PreparedXRay
-from raygrad.registration._problem.beam import Beam
+from raygrad.registration._problem.beam import TissueBeam
 from raygrad.registration._problem.ct import PatientCT, patient_of
 from raygrad.registration._problem.polychromatic import Polychromatic
 from raygrad.registration._problem.pyramid import Pyramid
@@ -98,7 +98,7 @@ def materials_of(drr: DRR, physics: Physics, patient: PatientCT | None = None) -
         made = PreparedTissues.of(subject, physics.tissues, drr.dtype)
         values = made.volume.values.to(drr.device)
         known[form] = _Made(key, made.materials, Pyramid(Prepared.of(values, drr.world_to_voxel)))
-    return Polychromatic([known[form].pyramid], Beam.of(physics, known[form].materials))
+    return Polychromatic([known[form].pyramid], TissueBeam.of(physics, known[form].materials))
 
 
 def _is_upright(drr: DRR) -> bool:
