@@ -37,6 +37,8 @@ def test_a_single_energy_is_linear(tiny):
     model, volume = tiny
     linear = PolychromaticProjector.of(model.projector, ONE_ENERGY)
     assert linear.reference_kev == 60.0
+    soft = make_physics(45.0)  # of 33 keV on average, where no CT tells bone from water
+    assert PolychromaticProjector.of(model.projector, soft).reference_kev == 40.0
     torch.testing.assert_close(linear(volume), model.projector(volume), rtol=1e-10, atol=1e-12)
 
 
@@ -95,6 +97,13 @@ def test_the_objective_falls_to_that_of_the_truth(physics, photons):
     assert relative_error(quick.volume, truth) < relative_error(linear.volume, truth)
     at_truth = method(projector, images, iterations=1, start=truth)
     torch.testing.assert_close(at_truth.volume, truth, rtol=0, atol=1e-9)
+
+
+def test_steps_get_shorter(physics):
+    projector, truth, _ = make_scene(torch.float64, n_views=8, size=8, pixels=10)
+    images = PolychromaticProjector.of(projector, physics)(truth)
+    one, two = (Polychromatic(physics=physics, decay=1e-12)(projector, images, iterations=n).volume for n in (1, 2))
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-9)
 
 
 def test_views_that_fdk_refuses_and_masks_are_taken(physics):

@@ -23,7 +23,7 @@ from raygrad.registration import (
 )
 from raygrad.registration._exposure import deviations_of
 from raygrad.registration._inputs import bodies_of, physics_of_views
-from raygrad.registration._problem.beam import TissueBeam, arriving
+from raygrad.registration._problem.beam import TissueBeam, arriving, pixel_of
 from raygrad.registration._problem.exposure import image_by_numbers, numbers_of, with_numbers
 from raygrad.registration._problem.exposure_fit import AS_GIVEN, CURVE, STRAIGHT, Number, fit_exposure
 from raygrad.registration._problem.model import models_of_cts
@@ -89,6 +89,15 @@ def test_images_are_those_that_render_makes(physics):
     assert torch.allclose(seen.reshape(1, 1, 9, 7), expected, rtol=1e-10, atol=1e-10)
     again, _ = bodies.march_with_jacobian([views_from(drr.detector, HERE)], JOSEPH)
     assert torch.allclose(again, seen, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("parallel", [False, True], ids=["cone", "parallel"])
+def test_pixels_are_the_detectors(parallel):
+    drr = drr_of(body(), rows=9, columns=7, delx=3.0, dely=5.0, parallel=parallel)
+    views = views_from(drr.detector, HERE)
+    assert pixel_of(views) == pytest.approx((5.0, 3.0), rel=1e-6)
+    seen = bodies_of(drr, VEILED).march([views], JOSEPH)
+    assert torch.allclose(seen.reshape(1, 1, 9, 7), render(drr, HERE, VEILED), rtol=1e-6, atol=1e-6)
 
 
 def test_derivatives_by_the_pose_are_those_of_differences():
@@ -188,6 +197,8 @@ def test_a_physics_with_other_numbers():
     assert changed.scatter.ratio == 0.5
     assert (changed.grid, changed.glare) == (VEILED.grid, VEILED.glare)
     assert with_numbers(TUBE, {}) is TUBE
+    (known,) = numbers_of(VEILED, {"scatter": 0.5})
+    assert (known.expected, known.deviation) == (1.5, 0.75)
 
 
 def test_images_by_numbers_are_those_of_the_physics(camera):
@@ -268,6 +279,13 @@ def test_kvp_and_scatter_are_found_with_the_pose(camera):
     assert "exposure: kvp" in result.summary()
     assert result.outcome()["exposures"][0]["kvp"][0] == pytest.approx(exposure.values["kvp"], rel=1e-4)
     assert result.only(0).exposures == result.exposures
+
+
+def test_as_intensities_kvp_is_the_same(camera):
+    """The brightest pixel, which noise makes darker or brighter than the open field, is 0 then."""
+    asked = {"estimate": "kvp", "response": "transmission", "stages": QUICK, "candidates": 1}
+    (exposure,) = register(taken(camera, TUBE), camera, HERE, physics=TUBE, **asked).exposures
+    assert exposure.values["kvp"] == pytest.approx(80, abs=0.2)
 
 
 def test_two_views_have_an_exposure_each(camera):

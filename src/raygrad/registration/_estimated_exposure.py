@@ -66,12 +66,14 @@ def _exposure(
     names, beam = [number.name for number in numbers], bodies.seen_by(given).beam
     lines = image_by_numbers(beam, names, paths, pixel_of(cameras[0]))
     transmission = course.response == "transmission"
+    given_as = course.task.xrays[view]
+    open_field = float(given_as.image[given_as.weights[None, None] > 0].min())  # see `as_shown`
 
     def image_of(values: Tensor) -> Tensor:
-        return -torch.expm1(-lines(values)) if transmission else lines(values)
+        return -torch.expm1(open_field - lines(values)) if transmission else lines(values)
 
     if transmission:
-        by_pose = by_pose * torch.exp(-plain.images(states, view)[0])
+        by_pose = by_pose * torch.exp(open_field - plain.images(states, view)[0])
     response = AS_GIVEN if RESPONSE not in course.task.estimate else CURVE if course.response == "curve" else STRAIGHT
     off = torch.tensor([OFF_MM] * 3 + [OFF_MM / course.radius] * 3, dtype=torch.float64).repeat(len(by_pose) // 6)
     weights = xray.weights[0, 0]

@@ -31,7 +31,8 @@ class EstimatedExposure:
         physics: with which the pose was found; the estimates are in it.
         values: of what was estimated, by its name: "kvp" in kV; "filtration", how many times as thick as it was given;
             "scatter", the ratio to the primary behind the patient; of a response that is a straight line "gain" and
-            "offset", by which the line integrals of `physics` become the X-ray's numbers.
+            "offset", by which the line integrals of `physics` (with response="transmission" the shares of the beam that
+            are absorbed) become the X-ray's numbers.
         deviations: standard deviations of these, from errors of the image that know their neighbours. Errors of the
             CT, and of what was not estimated, are not among them.
         told: how much the image says of each number beyond what was expected of it, from 0 (nothing: value and
@@ -79,11 +80,13 @@ def deviations_of(estimate: Estimate) -> dict[str, float]:
     """What is known beforehand of everything that is to be estimated, by its name.
 
     Raises:
-        TypeError, ValueError: other names, or deviations that are not positive.
+        TypeError, ValueError: no names, other ones, or deviations that are not positive.
     """
     if isinstance(estimate, Mapping):
         given = dict(estimate)
     else:
+        if not isinstance(estimate, Iterable):
+            raise TypeError(f"Expected estimate as names, or deviations by name. Got {type(estimate).__name__}.")
         names = [estimate] if isinstance(estimate, str) else list(estimate)
         given = {name: DEVIATIONS.get(name, math.inf) for name in names}
     if unknown := [name for name in given if name not in ESTIMATED]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from raygrad.geometry import ConeViews, ParallelViews, Views
+from raygrad.geometry import ConeViews, Views
 from raygrad.physics import Beam, Physics, line_integrals, line_integrals_with_derivatives
 from raygrad.types import Images
 
@@ -83,16 +83,13 @@ def arriving(primary: Images, physics: Physics, pixel_mm: Pixel) -> Images:
 
 
 def pixel_of(views: Views) -> Pixel:
-    """Height and width of a pixel on the detector in mm.
-
-    Raises:
-        ValueError: rays that are no image's.
-    """
+    """Height and width of a pixel on the detector in mm; of a single row, or column, those of a square."""
     if isinstance(views, ConeViews):
         return float(views.detector.dely), float(views.detector.delx)
-    if isinstance(views, ParallelViews):
-        return float(views.down[0].norm()), float(views.across[0].norm())
-    raise ValueError(f"Expected views of a detector's pixels for scatter. Got {type(views).__name__}.")
+    middles = views.rays()[1][0].detach().unflatten(0, views.image_shape)  # rays of a parallel beam end there
+    rows, columns = middles[:2, 0], middles[0, :2]
+    down, across = (float((ends[-1] - ends[0]).norm()) for ends in (rows, columns))
+    return down or across, across or down
 
 
 def _spreads(physics: Physics) -> bool:
