@@ -253,7 +253,28 @@ def test_what_the_image_does_not_tell_stays_as_it_was_expected(camera):
     xray = image_of(torch.tensor([110.0], dtype=DOUBLE)) + noise
     fit = fit_exposure(image_of, numbers, xray, one, nothing, torch.zeros(0), CURVE)
     assert fit.values["kvp"] == pytest.approx(110, abs=5)
+    assert fit.told["kvp"] == pytest.approx(1 - (fit.deviations["kvp"] / 20) ** 2)
     assert fit.told["kvp"] > 0.9
+
+
+def test_what_the_pose_changes_is_not_taken_for_kvp(camera):
+    """Nor is how well kvp is told a matter of what was expected of it, where that is little."""
+    bodies = bodies_of(camera, TUBE)
+    views = views_from(camera.detector, HERE)
+    paths = bodies.path_lengths([views], JOSEPH).double()
+    image_of = image_by_numbers(bodies.beam, ["kvp"], paths, (7.0, 7.0))
+    shown = image_of(torch.tensor([130.0], dtype=DOUBLE))
+    by_pose = 0.1 * torch.gradient(shown)[1][None]
+    noise = 0.002 * torch.randn(64, 64, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+    xray, one, off = shown + 1.5 * by_pose[0] + noise, torch.ones_like(shown), torch.ones(1)
+    fits = [
+        fit_exposure(image_of, [Number("kvp", expected, 40.0, 40.0, 150.0)], xray, one, by_pose, off, AS_GIVEN)
+        for expected in (80.0, 130.0)
+    ]
+    for fit in fits:
+        assert fit.values["kvp"] == pytest.approx(130, abs=3)
+        assert fit.error * shown.std().item() == pytest.approx(0.002, rel=0.2)
+    assert fits[0].deviations["kvp"] == pytest.approx(fits[1].deviations["kvp"], rel=0.25)
 
 
 # --- registration ---
