@@ -65,7 +65,7 @@ def test_the_header_says_how_it_was_taken(tmp_path):
     assert stored.FilterMaterial == ["ALUMINUM", "COPPER"]
     assert stored.FilterThicknessMinimum == stored.FilterThicknessMaximum == [3.0, 0.1]
     assert (stored.DetectorType, stored.RadiationSetting) == ("SCINTILLATOR", "SC")
-    assert list(stored.Grid) == ["RECIPROCATING", "PARALLEL"]
+    assert stored.Grid == "IN"
     write_xray(tmp_path / "b.dcm", LINES, view())
     stored = pydicom.dcmread(tmp_path / "b.dcm")
     assert stored.KVP is None
@@ -103,13 +103,13 @@ def test_exposure_follows_from_the_dose_at_the_detector():
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
 @pytest.mark.parametrize("values", ["intensity", "display", "inverted-display"])
-@pytest.mark.parametrize("shape", ["rectangle", "round", "octagon"])
-def test_dciodvfy_finds_no_error(tmp_path, values, shape):
-    technique = replace(TAKEN, grid=False, collimator=Collimator(24.0, shape=shape))
+@pytest.mark.parametrize(("shape", "grid"), [("rectangle", False), ("round", True), ("octagon", None)])
+def test_dciodvfy_finds_no_error(tmp_path, values, shape, grid):
+    technique = replace(TAKEN, grid=grid, collimator=Collimator(24.0, shape=shape))
     write_xray(tmp_path / "a.dcm", LINES / 4, view(), values=values, technique=technique)
     said = subprocess.run(["dciodvfy", str(tmp_path / "a.dcm")], capture_output=True, text=True, check=False)
     lines = (said.stdout + said.stderr).splitlines()
-    assert [line for line in lines if line.startswith("Error")] == []
+    assert [line for line in lines if line.startswith("Error") or "Unrecognized" in line] == []
     assert said.returncode == 0
 
 

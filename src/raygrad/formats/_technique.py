@@ -85,7 +85,7 @@ def describe_technique(dataset: "Dataset", technique: Technique, text: Any) -> N
     if technique.scintillator is not None:
         dataset.DetectorType = "SCINTILLATOR" if technique.scintillator else "DIRECT"
     if technique.grid is not None:
-        dataset.Grid = ["RECIPROCATING", "PARALLEL"] if technique.grid else "NONE"
+        dataset.Grid = "IN" if technique.grid else "NONE"
     if technique.collimator is not None:
         _describe_collimator(dataset, technique.collimator)
 
