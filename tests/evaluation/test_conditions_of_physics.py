@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from condition_cases import body_with_spine, clean, small_detector
 
 from raygrad._attenuation import linear_attenuation
 from raygrad.data import Subject, Volume
-from raygrad.evaluation import CONDITIONS, make_case
-from raygrad.evaluation._conditions import cases as cases_module
+from raygrad.evaluation import make_case
 from raygrad.evaluation._conditions import implants, patients
 from raygrad.evaluation._conditions.paths import FineDetector
 from raygrad.evaluation._conditions.processing import aperture
@@ -24,27 +24,12 @@ from raygrad.physics import Spectrum, sensor_named
 @pytest.fixture(scope="module")
 def subject():
     """A body of slices of 2.5 mm, with lungs and three vertebrae."""
-    x, y, z = torch.meshgrid(*(torch.linspace(-1, 1, size) for size in (40, 38, 49)), indexing="ij")
-    hu = torch.full(x.shape, -1000.0)
-    hu[(x / 0.8) ** 2 + ((y - 0.1) / 0.55) ** 2 < 1] = 30.0
-    hu[((x.abs() - 0.4) / 0.25) ** 2 + ((y - 0.15) / 0.35) ** 2 + z**2 < 1] = -700.0
-    labels = torch.zeros(x.shape, dtype=torch.uint8)
-    for number, middle in enumerate((0.6, 0.0, -0.6)):
-        labels[(x.abs() < 0.13) & ((y + 0.25).abs() < 0.12) & ((z - middle).abs() < 0.28)] = number + 1
-    hu[labels > 0] = 500.0
-    affine = np.diag([9.0, 9.0, 2.5, 1.0])
-    affine[:3, 3] = [-9 * 19.5, -9 * 18.5, -2.5 * 24]
-    names = {1: "vertebra_T8", 2: "vertebra_T9", 3: "vertebra_T10"}
-    return Subject(Volume(hu, affine), mask=labels, structures=names)
+    return body_with_spine(49, 2.5, lambda away, z: away + z**2 < 1)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_images():
-    """40 x 40 pixels of 10 mm and fewer samples, to be quick."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cases_module, "PIXELS", 40)
-        patch.setattr(cases_module, "PIXEL", 10.0)
-        patch.setattr(cases_module, "SAMPLES", 120)
+    with small_detector():
         yield
 
 
@@ -85,18 +70,9 @@ def test_slices_that_are_thick_already_become_twice_as_thick(subject):
 
 
 def test_xrays_are_of_the_fine_slices(subject):
-    one, other = clean("r", subject), clean("f", subject)
+    one, other = clean("r", "ap", subject), clean("f", "ap", subject)
     torch.testing.assert_close(one.xrays[0], other.xrays[0])
     assert one.drr.subject.volume.spatial_shape[2] == 24
-
-
-def clean(letter, subject, view="ap", **changes):
-    """A condition's image without noise and scatter."""
-    usual = CONDITIONS[letter]
-    technique = replace(usual.technique, **({"scatter": 0.0, "least_quanta": math.inf} | changes))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CONDITIONS, letter, replace(usual, technique=technique))
-        return make_case(letter, view, subject)
 
 
 # What patients carry
@@ -146,7 +122,7 @@ def test_what_is_carried_displaces_what_it_is_in(subject):
 
 
 def test_what_is_carried_is_in_the_xray_alone(subject):
-    with_it, without = clean("q", subject), clean("f", subject)
+    with_it, without = clean("q", "ap", subject), clean("f", "ap", subject)
     more = (with_it.xrays[0] - without.xrays[0])[0, 0]
     assert more.max().item() > 0.1
     assert more.min().item() > -0.02
@@ -221,7 +197,7 @@ def test_noise_is_the_seeds(slab):
 
 def test_low_dose_and_no_grid_are_what_they_are_called(subject):
     usual, faint, open_ = (make_case(letter, "ap", subject).xrays[0][0, 0] for letter in "fpo")
-    clean_image = clean("f", subject).xrays[0][0, 0]
+    clean_image = clean("f", "ap", subject).xrays[0][0, 0]
     dense = clean_image > clean_image.quantile(0.9)
     noise = [(image - clean_image)[dense].std().item() for image in (usual, faint)]
     assert noise[1] > 2 * noise[0]

@@ -1,11 +1,9 @@
 """Realistic conditions: each X-ray is what it is said to be, and shares neither projector nor density with DRRs."""
 
-import math
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
+from condition_cases import body_with_spine, clean, small_detector
 
 from raygrad.data import Subject, Volume
 from raygrad.evaluation import CONDITIONS, Outcome, conditions_of, evaluate, make_case, measure_errors, measure_ratios
@@ -29,39 +27,13 @@ from raygrad.pose import RigidTransform
 @pytest.fixture(scope="module")
 def subject():
     """A body along all of z with two lungs, whose lower end is the diaphragm, and a spine of three vertebrae."""
-    x, y, z = torch.meshgrid(*(torch.linspace(-1, 1, size) for size in (40, 38, 36)), indexing="ij")
-    hu = torch.full(x.shape, -1000.0)
-    hu[(x / 0.8) ** 2 + ((y - 0.1) / 0.55) ** 2 < 1] = 30.0
-    lung = (((x.abs() - 0.4) / 0.25) ** 2 + ((y - 0.15) / 0.35) ** 2 < 1) & (z > -0.1) & (z < 0.9)
-    hu[lung] = -700.0
-    spine = (x.abs() < 0.13) & ((y + 0.25).abs() < 0.12)
-    labels = torch.zeros(x.shape, dtype=torch.uint8)
-    for number, middle in enumerate((0.6, 0.0, -0.6)):
-        labels[spine & ((z - middle).abs() < 0.28)] = number + 1
-    hu[labels > 0] = 500.0
-    affine = np.diag([9.0, 9.0, 10.0, 1.0])
-    affine[:3, 3] = [-9 * 19.5, -9 * 18.5, -10 * 17.5]
-    names = {1: "vertebra_T8", 2: "vertebra_T9", 3: "vertebra_T10"}
-    return Subject(Volume(hu, affine), mask=labels, structures=names)
+    return body_with_spine(36, 10.0, lambda away, z: (away < 1) & (z > -0.1) & (z < 0.9))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_images():
-    """40 x 40 pixels of 10 mm and fewer samples, to be quick."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cases_module, "PIXELS", 40)
-        patch.setattr(cases_module, "PIXEL", 10.0)
-        patch.setattr(cases_module, "SAMPLES", 120)
+    with small_detector():
         yield
-
-
-def clean(letter, view, subject):
-    """A condition's image without noise and scatter."""
-    usual = CONDITIONS[letter]
-    technique = replace(usual.technique, scatter=0.0, least_quanta=math.inf)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CONDITIONS, letter, replace(usual, technique=technique))
-        return make_case(letter, view, subject)
 
 
 # What the X-rays see

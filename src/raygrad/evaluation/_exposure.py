@@ -13,7 +13,8 @@ from raygrad.metrics import gaussian_window, separable
 Image = Float[Tensor, "height width"]
 
 SCATTER_SPREAD = 50.0
-"""Standard deviation in mm, on the detector, of the Gaussian that scatter is smeared with."""
+"""Standard deviation in mm, on the detector, of the Gaussian that scatter is smeared with. `raygrad.physics.Scatter` is
+another model: with it, conditions c and d would be other conditions than those of earlier figures."""
 
 LEAF_TRANSMISSION = 1e-3
 """Share of the photons that the collimator's leaves let through."""

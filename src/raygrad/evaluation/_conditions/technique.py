@@ -72,13 +72,12 @@ def take(seen: PathLengths, technique: Technique, generator: torch.Generator) ->
         generator: of the noise.
     """
     physics, fine = technique.physics, technique.oversampling
-    if math.isfinite(technique.least_quanta):
+    noisy = math.isfinite(technique.least_quanta)
+    if noisy:
         physics = physics.replaced(dose_ugy=controlled_dose(seen, technique))
-        found = detect(seen, physics, generator)
-    else:
-        found = detect(seen, physics, None)
+    found = detect(seen, physics, generator if noisy else None)
     counts = functional.avg_pool2d(found.counts, fine)
-    least = 0.0 if physics.dose_ugy is None else LEAST_QUANTA / fine**2 * found.quantum
+    least = LEAST_QUANTA / fine**2 * found.quantum if noisy else 0.0
     return -torch.log(counts.clamp_min(float(least)) / found.open_field)[0, 0]
 
 
