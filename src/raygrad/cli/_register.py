@@ -270,8 +270,9 @@ def register(
         parse_unknowns,
         prepare,
     )
-    from raygrad.cli._register_run import describe, passing_on_warnings, register_to_folder
+    from raygrad.cli._register_run import describe, register_to_folder
     from raygrad.cli._register_scene import parse_meshes
+    from raygrad.cli._warnings import passing_on_warnings
 
     starts = Starts(rotation or (), translation or (), pose or (), parameterization, convention, init or (), relative)
     camera = {"sdd": sdd, "height": height, "width": width, "delx": delx, "dely": dely, "x0": x0, "y0": y0}

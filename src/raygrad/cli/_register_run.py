@@ -1,8 +1,7 @@
 """`raygrad register`: from a CT, X-rays and rough poses to where the X-rays were taken from."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from raygrad import registration
 from raygrad._errors import InputError
 from raygrad.cli._register_inputs import Task
 from raygrad.cli._register_scene import MeshFile, pictures_of, register_scene, say_where, scene_of
+from raygrad.cli._warnings import passing_on_warnings
 from raygrad.data import Subject
 from raygrad.formats import View, write_poses
 from raygrad.geometry import UnknownGeometry
@@ -201,15 +201,3 @@ def _found(tasks: Sequence[Task], result: RegistrationResult) -> list[View]:
         pose = RigidTransform(result.poses[number][result.best].detach())
         found.append(replace(task.view, pose=pose, intrinsics=replace(task.view.intrinsics, **lengths)))
     return found
-
-
-@contextmanager
-def passing_on_warnings(warn: Callable[[str], None]) -> Iterator[None]:
-    """Pass each different warning on once, at the end, even of a call that raises an error."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            yield
-        finally:
-            for message in dict.fromkeys(str(warning.message) for warning in caught):
-                warn(message)
