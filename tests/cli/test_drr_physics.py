@@ -125,6 +125,33 @@ def test_an_image_of_intensities_registers(ct, tmp_path):
     assert (tmp_path / "found" / "pose.json").exists()
 
 
+@pytest.mark.parametrize("values", ["picture", "line-integrals"])
+def test_a_beam_beside_the_ct_is_told(ct, tmp_path, values):
+    """Noise would hide it: no pixel is 0."""
+    options = ["--physics", "radiography", "--values", values]
+    for place, told in (("0,400,0", False), ("900,400,0", True)):
+        result = run("drr", ct, "-o", tmp_path / "x.tif", *OPTIONS, *options, "--translation", place)
+        assert result.exit_code == 0, result.output
+        assert ("No ray meets the volume" in result.output) == told
+
+
+def test_a_window_is_of_a_pngs_line_integrals(ct, seen, tmp_path):
+    options = [*OPTIONS, "--physics", "cbct", "--no-noise", "--window", "1,3"]
+    for name in ("x.png", "x.dcm"):
+        assert run("drr", ct, "-o", tmp_path / name, *options).exit_code == 0
+    pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "x.png")))
+    expected = seen(Physics.preset("cbct"), "line integrals", None)
+    np.testing.assert_allclose(pixels, 255 * ((expected - 1) / 2).clip(0, 1), atol=0.51)
+    assert pydicom.dcmread(tmp_path / "x.dcm").PixelIntensityRelationship == "LIN"
+
+
+@pytest.mark.parametrize("seed", ["-1", "9" * 30])
+def test_a_seed_is_a_number_that_generators_take(tmp_path, seed):
+    result = run("drr", tmp_path / "no.nii.gz", "-o", tmp_path / "x.png", "--physics", "cbct", "--noise", seed)
+    assert result.exit_code == 2
+    assert "'--noise'" in result.output
+
+
 def test_finer_slices_and_no_table(ct, tmp_path):
     def pixels(*options):
         result = run("drr", ct, "-o", tmp_path / "x.tif", *OPTIONS, "--physics", "cbct", "--no-noise", *options)
@@ -144,6 +171,7 @@ def test_finer_slices_and_no_table(ct, tmp_path):
         (["--physics", "cbct", "--filtration", "kryptonite=1"], "Got 'kryptonite'"),
         (["--physics", "cbct", "--filtration", "aluminium"], "such as aluminium=3,copper=0.1, not 'aluminium'"),
         (["--physics", "cbct", "--filtration", "aluminium=-1"], "Got -1"),
+        (["--physics", "cbct", "--filtration", "al=2,Aluminum=1"], "has aluminium twice: 'al=2,Aluminum=1'"),
         (["--physics", "cbct", "--detector", "film"], "cdte-counting, ideal, ideal-counting. Got 'film'"),
         (["--physics", "cbct", "--dose", "-1"], "dose_ugy in microgray, a finite number above 0"),
         (["--physics", "cbct", "--scatter", "-1"], "ratio, a finite number of at least 0"),

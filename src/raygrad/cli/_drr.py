@@ -119,7 +119,7 @@ def drr(
     from raygrad.cli._drr_physics import described, taken, written
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels, parse_orientation, parse_pose, parse_window
-    from raygrad.cli._register_run import passing_on_warnings
+    from raygrad.cli._warnings import passing_on_warnings
     from raygrad.drr import DRR
     from raygrad.formats import InputError, View, check_image_path, write_image, write_xray
 
@@ -132,7 +132,7 @@ def drr(
         rotation, translation, pose, parameterization, convention, parse_orientation(orientation)
     )
     grey_window, computing_device = parse_window(window), parse_device(device)
-    if physics is not None and window is not None and values is None:
+    if physics is not None and window is not None and values is None and output.suffix.lower() == ".png":
         values = "line-integrals"  # which a window is of
     options = simulated.PhysicsOptions(
         physics, kvp, filtration, dose, detector, scatter, noise, no_noise, collimator, metal, values
@@ -158,7 +158,9 @@ def drr(
         else:
             image = taken(system, pose_there, xray_system, options, output)
     milliseconds = 1000 * (time.perf_counter() - start)
-    if not image.any() and xray_system is None:
+    # Scatter and noise are beside the patient, too.
+    empty = not image.any() if xray_system is None else not _meets(system, camera_to_patient)
+    if empty:
         typer.echo(f"raygrad: warning: {_why_empty(system, camera_to_patient)}", err=True)
 
     spacing = (float(system.detector.delx), float(system.detector.dely))
@@ -181,8 +183,8 @@ def drr(
     )
 
 
-def _why_empty(system: "DRR", camera_to_patient: "RigidTransform") -> str:
-    """Why a picture is 0 everywhere."""
+def _meets(system: "DRR", camera_to_patient: "RigidTransform") -> bool:
+    """Whether a ray goes through the volume."""
     import torch
 
     from raygrad.pose import RigidTransform
@@ -198,9 +200,14 @@ def _why_empty(system: "DRR", camera_to_patient: "RigidTransform") -> str:
     first, second = (-0.5 - source) / way, (shape - source) / way
     enters = torch.minimum(first, second).nan_to_num(-torch.inf).amax(-1)
     leaves = torch.maximum(first, second).nan_to_num(torch.inf).amin(-1)
-    if (enters.clamp_min(0) < leaves.clamp_max(1)).any():
+    return bool((enters.clamp_min(0) < leaves.clamp_max(1)).any())
+
+
+def _why_empty(system: "DRR", camera_to_patient: "RigidTransform") -> str:
+    """Why there is nothing in a picture."""
+    if _meets(system, camera_to_patient):
         return "The rays meet nothing but air: what is rendered of the CT is 0 where they cross it."
-    x, y, z = system.detector.camera_to_world(pose).matrix[0, :3, 3].tolist()
+    x, y, z = system.to("cpu").detector.camera_to_world(camera_to_patient).matrix[0, :3, 3].tolist()
     return (
         f"No ray meets the volume, which does not lie between the detector and the source at {x:.4g}, {y:.4g}, {z:.4g} "
         "mm from the CT's centre. --translation and --pose say where the source is, --orientation whither it looks."

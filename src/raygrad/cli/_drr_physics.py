@@ -55,12 +55,10 @@ def written(
 
 def settings(options: PhysicsOptions) -> tuple[float, dict[str, float]]:
     """The tube's voltage and its filters: what was typed, else the preset's."""
-    from raygrad._attenuation import material_named
     from raygrad.physics import PRESETS
 
     usual = PRESETS[str(options.preset)]
-    filters = options.filters() or usual["filtration"]
-    return options.kvp or usual["kvp"], {material_named(name): mm for name, mm in filters.items()}
+    return options.kvp or usual["kvp"], options.filters() or usual["filtration"]
 
 
 def described(image: "Tensor", physics: "Physics", options: PhysicsOptions, output: Path) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 PHYSICS = "Physics: what a detector makes of it"
 PRESETS = "fluoroscopy, radiography or cbct"
+DETECTORS = "csi, gos, selenium, cdte-counting, ideal or ideal-counting"
 VALUES = ("picture", "intensity", "counts", "line-integrals")
 """What files hold: a picture; the signal as a share of the open field, calibrated pixel by pixel, as systems give it;
 the signal itself; or the logarithm of that share."""
@@ -49,7 +50,7 @@ DetectorName = Annotated[
     str | None,
     typer.Option(
         "--detector",
-        help="csi, gos, selenium, cdte-counting, ideal or ideal-counting.",
+        help=f"{DETECTORS}.",
         show_default="the preset's",
         rich_help_panel=PHYSICS,
     ),
@@ -65,7 +66,9 @@ ScatterRatio = Annotated[
 ]
 Noise = Annotated[
     int | None,
-    typer.Option(metavar="SEED", help="The noise's seed.", show_default="0", rich_help_panel=PHYSICS),
+    typer.Option(
+        metavar="SEED", min=0, max=2**63 - 1, help="The noise's seed.", show_default="0", rich_help_panel=PHYSICS
+    ),
 ]
 NoNoise = Annotated[bool, typer.Option("--no-noise", help="What is expected, without noise.", rich_help_panel=PHYSICS)]
 Collimated = Annotated[
@@ -138,18 +141,24 @@ class PhysicsOptions:
         return Physics.preset(str(self.preset), self.kvp, self.filters(), self.dose, self.detector, **changes)
 
     def filters(self) -> dict[str, float] | None:
-        """Mm of each material of --filtration."""
+        """Mm of each material of --filtration, by the tables' names."""
+        from raygrad._attenuation import material_named
+
         if self.filtration is None:
             return None
         found: dict[str, float] = {}
         for word in self.filtration.split(","):
             name, _, length = word.partition("=")
             try:
-                found[name.strip()] = float(length)
+                mm = float(length)
             except ValueError:
                 raise InputError(
                     f"--filtration takes mm of materials such as aluminium=3,copper=0.1, not '{self.filtration}'."
                 ) from None
+            material = material_named(name.strip())
+            if material in found:
+                raise InputError(f"--filtration has {material} twice: '{self.filtration}'. Add the mm up.")
+            found[material] = mm
         return found
 
     def opened(self) -> "Collimator | None":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raygrad._errors import InputError
-from raygrad.cli._physics_options import PhysicsOptions
+from raygrad.cli._physics_options import DETECTORS, PhysicsOptions
 
 if TYPE_CHECKING:
     from raygrad.cli._reconstruct_inputs import Problem
@@ -34,7 +34,7 @@ DetectorName = Annotated[
     str | None,
     typer.Option(
         "--detector",
-        help="csi, gos, selenium, cdte-counting, ideal or ideal-counting.",
+        help=f"{DETECTORS}.",
         show_default="csi",
         rich_help_panel=BEAM,
     ),

@@ -8,6 +8,7 @@ import typer
 
 from raygrad._errors import InputError
 from raygrad.cli._options import HOW
+from raygrad.cli._physics_options import PRESETS
 
 WHAT = ("kvp", "filtration", "scatter", "response")
 
@@ -16,8 +17,8 @@ Preset = Annotated[
     typer.Option(
         "--physics",
         metavar="PRESET",
-        help="Compare with what such an X-ray system makes of the CT, which is in HU: fluoroscopy, radiography or "
-        "cbct. Else with the CT's attenuation at one energy.",
+        help=f"Compare with what such an X-ray system makes of the CT, which is in HU: {PRESETS}. Else with the CT's "
+        "attenuation at one energy.",
         rich_help_panel=HOW,
     ),
 ]
@@ -57,7 +58,7 @@ def physics_options(
     if preset is None:
         if kvp is not None or estimate is not None:
             option = "--kvp" if kvp is not None else "--estimate"
-            raise InputError(f"{option} goes with --physics, which is fluoroscopy, radiography or cbct.")
+            raise InputError(f"{option} goes with --physics, which is {PRESETS}.")
         return {}
     if meshes:
         raise InputError("--physics goes without --mesh.")
