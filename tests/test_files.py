@@ -1,5 +1,8 @@
 """Files and folders are whole or absent, and suffixes are told apart."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,33 @@ def test_a_folder_takes_its_name_at_the_end(tmp_path):
     with pytest.raises(OSError, match="not empty"), folder_written_whole(path) as unfinished:
         pass
     assert names(path) == ["view1"]
+
+
+def test_what_killed_runs_left_is_removed_by_the_next_and_nothing_else(tmp_path):
+    program = (
+        "import os, sys; from pathlib import Path; from raygrad._files import written_whole\n"
+        "with written_whole(Path(sys.argv[1])) as unfinished: unfinished.write_bytes(b'half'); os._exit(9)"
+    )
+    path = tmp_path / "a.bin"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", program, str(path)], env=environment, check=False).returncode == 9
+    (left,) = names(tmp_path)
+    of_another_machine = tmp_path / ".raygrad-another.machine-1-abcdef"
+    of_another_machine.mkdir()
+    with written_whole(path) as unfinished:
+        assert left not in names(tmp_path)
+        (own,) = [name for name in names(tmp_path) if name != of_another_machine.name]
+        with written_whole(tmp_path / "b.bin") as other:
+            other.write_bytes(b"b")
+        assert own in names(tmp_path)
+        unfinished.write_bytes(b"whole")
+    assert names(tmp_path) == [of_another_machine.name, "a.bin", "b.bin"]
+
+
+def test_a_writer_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(OSError, match="wrote nothing"), written_whole(tmp_path / "a.bin"):
+        pass
+    assert names(tmp_path) == []
 
 
 def test_the_longest_suffix_counts():

@@ -1,10 +1,20 @@
 """Files and folders that are written whole, or not at all, and the endings of their names."""
 
 import os
+import re
+import shutil
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+_OF_MACHINE = f".raygrad-{socket.gethostname()}-"
+_LEFT = re.compile(re.escape(_OF_MACHINE) + r"(\d+)-[^-]+")
 
 
 @contextmanager
@@ -12,17 +22,23 @@ def written_whole(path: Path) -> Iterator[Path]:
     """A name to write a file to in place of `path`, which it replaces at the end, unless an exception came first.
 
     The name has the suffixes of `path` in lower case, which is how libraries know them, and its folder is beside it, so
-    on the same disk.
+    on the same disk. The file is on the disk before it takes its place, so that a machine that loses its power has the
+    old file or the new one. What earlier runs left there that were killed is removed.
 
     Raises:
-        OSError: the folder is missing or closed to us.
+        OSError: the folder is missing or closed to us, the disk is full, or nothing was written.
     """
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"There is no folder '{path.parent}' to write '{path.name}' to.")
-    with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".raygrad-") as folder:
-        unfinished = Path(folder) / path.name.lower()
+    with _folder_beside(path) as folder:
+        unfinished = folder / path.name.lower()
         yield unfinished
+        if not unfinished.exists():
+            raise OSError(f"Could not write '{path}': what was to write it wrote nothing.")
+        _check_room_was_left(unfinished)
+        _flush(unfinished)
         os.replace(unfinished, path)
+        _flush(path.absolute().parent)
 
 
 @contextmanager
@@ -30,17 +46,84 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     """An empty folder to write to in place of `path`, whose name it takes at the end, unless an exception came first.
 
     Raises:
-        OSError: there is something at `path` already, but for an empty folder, or its own folder is closed to us.
+        OSError: there is something at `path` already, but for an empty folder, or its own folder is closed to us, or
+            the disk is full.
     """
-    with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".raygrad-") as folder:
-        unfinished = Path(folder) / "whole"
+    with _folder_beside(path) as folder:
+        unfinished = folder / "whole"
         unfinished.mkdir()
         yield unfinished
+        for each in unfinished.rglob("*"):
+            if each.is_file():
+                _check_room_was_left(each)
+            _flush(each)
         if path.is_dir():
             path.rmdir()
         os.replace(unfinished, path)
+        _flush(path.absolute().parent)
+
+
+def save_array(path: Path, array: Any) -> None:
+    """Write a NumPy array as .npy. (`numpy.save` to a file by its name says nothing where the disk is full.)
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with open(path, "wb") as file:
+        np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)  # by Python, as no file of its own
 
 
 def suffix_of(path: Path, known: Iterable[str]) -> str | None:
     """The longest of the known suffixes (".nii.gz", in lower case) that the name ends in, or None."""
     return max((suffix for suffix in known if path.name.lower().endswith(suffix)), key=len, default=None)
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A folder beside `path` whose name says whose it is, so that it can be removed once that is gone."""
+    parent = path.absolute().parent
+    for left in parent.glob(f"{_OF_MACHINE}*"):
+        if (known := _LEFT.fullmatch(left.name)) and not _is_running(int(known[1])):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f"{_OF_MACHINE}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+def _check_room_was_left(path: Path) -> None:
+    """Raise an OSError if a file cannot grow: some libraries say nothing where the disk is full, and cut it short."""
+    with open(path, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.write(b"0")
+        file.flush()
+        file.truncate(size)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        return True  # there, signal 0 is no question
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk, where the system can say so.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    if path.is_dir() and os.name != "posix":
+        return
+    # Windows flushes what is open for writing only; nobody writes to a folder.
+    opened = os.open(path, os.O_RDONLY if path.is_dir() or os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(opened)
+    except OSError:
+        if not path.is_dir():  # some network disks refuse that for folders
+            raise
+    finally:
+        os.close(opened)

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from raygrad._files import written_whole
 from raygrad._optional import require
 
@@ -24,12 +26,25 @@ def quiet() -> Iterator[None]:
 def write_simpleitk(image: Any, path: Path, compressed: bool = False) -> None:
     """Write a SimpleITK image to a file that is whole or absent at any moment.
 
+    ITK's writers of some formats say nothing where the disk is full, so the file is read back and compared.
+
     Raises:
         OSError: the disk is full or the folder closed to us.
     """
     sitk = require("SimpleITK", "writing images")
     with written_whole(path) as unfinished:
         try:
-            sitk.WriteImage(image, str(unfinished), useCompression=compressed)
+            with quiet():
+                sitk.WriteImage(image, str(unfinished), useCompression=compressed)
+                same = _has_voxels_of(sitk.ReadImage(str(unfinished)), image)
         except RuntimeError as error:  # SimpleITK's only kind
             raise OSError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error
+        if not same:
+            raise OSError(f"Could not write '{path}': it does not read back as it was. Is the disk full?")
+
+
+def _has_voxels_of(written: Any, image: Any) -> bool:
+    view = require("SimpleITK", "writing images").GetArrayViewFromImage
+    found, meant = view(written), view(image)
+    found = found.reshape(meant.shape) if found.size == meant.size else found  # axes of length 1 may go
+    return found.dtype == meant.dtype and np.array_equal(found, meant, equal_nan=meant.dtype.kind == "f")

@@ -50,6 +50,7 @@ def registration(
 
     raygrad evaluate registration --ct ct.nii.gz --starts 100
     """
+    from raygrad._files import written_whole
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_names
     from raygrad.evaluation import (
@@ -86,7 +87,8 @@ def registration(
     names = ("registration.csv", "registration.md", "capture_range.png", "deviations.png", "xrays.png")
     table, text, figure, deviations, xrays = (out / name for name in names)
     done = list(write_rows(rows, table))
-    text.write_text(markdown(done) + "\n", encoding="utf-8")
+    with written_whole(text) as unfinished:
+        unfinished.write_text(markdown(done) + "\n", encoding="utf-8")
     plot_capture_range(done, figure)
     plot_deviations(done, deviations)
     plot_cases(cases, xrays)

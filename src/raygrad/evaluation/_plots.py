@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from raygrad._files import written_whole
 from raygrad._optional import require
 from raygrad.evaluation._conditions import CONDITIONS, Case
 from raygrad.evaluation._report import capture_range
@@ -54,8 +55,7 @@ def plot_capture_range(rows: Sequence[Row], path: Path, width: float | int = 10.
     errors.set(xlabel="mTRE of the start (mm)", ylabel="mTRE at the end (mm); dotted: the limit", yscale="log")
     for axes in (rates, errors):
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=130)
-    _pyplot().close(figure)
+    _save(figure, path, 130)
 
 
 def plot_deviations(rows: Sequence[Row], path: Path) -> None:
@@ -85,8 +85,7 @@ def plot_deviations(rows: Sequence[Row], path: Path) -> None:
     panels[0].set_ylabel("share of accepted poses")
     if panels[-1].get_legend_handles_labels()[0]:
         panels[-1].legend(fontsize=7)
-    figure.savefig(path, dpi=110)
-    _pyplot().close(figure)
+    _save(figure, path, 110)
 
 
 def plot_cases(cases: Sequence[Case], path: Path) -> None:
@@ -111,7 +110,12 @@ def plot_cases(cases: Sequence[Case], path: Path) -> None:
         ax.set_title(
             f"{case.condition}, {case.view}" + (f", view {view + 1}" if len(case.xrays) > 1 else ""), fontsize=9
         )
-    figure.savefig(path, dpi=110)
+    _save(figure, path, 110)
+
+
+def _save(figure: Any, path: Path, dpi: int) -> None:
+    with written_whole(path) as unfinished:
+        figure.savefig(unfinished, dpi=dpi)
     _pyplot().close(figure)
 
 

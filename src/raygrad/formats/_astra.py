@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from raygrad._errors import InputError
-from raygrad._files import written_whole
+from raygrad._files import save_array, written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat, detector_size
 from raygrad.formats._numpy import is_numpy, load_arrays, shapes_in
 from raygrad.formats._text import remarks_of, rows_of, text_of, write_rows
@@ -76,7 +76,7 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
         return
     with written_whole(path) as unfinished:
         if suffix == ".npy":
-            np.save(unfinished, vectors)
+            save_array(unfinished, vectors)
         else:
             arrays: dict[str, Any] = {_VECTORS: vectors, **counts}
             np.savez(unfinished, **arrays)

@@ -106,5 +106,6 @@ def write_transform(path: str | os.PathLike[str], transform: RigidTransform) -> 
         try:
             with quiet():
                 sitk.WriteTransform(affine, str(unfinished))
+                sitk.ReadTransform(str(unfinished))  # what a full disk cut short cannot be read
         except RuntimeError as error:
             raise OSError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error

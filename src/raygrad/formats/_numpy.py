@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from raygrad._errors import InputError
-from raygrad._files import written_whole
+from raygrad._files import save_array, written_whole
 from raygrad.formats._images import IMAGES, ImageFormat, Pixels, full_scale_of
 
 _MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # an array; a ZIP file of arrays, and one of none
@@ -67,7 +67,7 @@ def _read(path: Path) -> Pixels:
 
 def _write(path: Path, images: np.ndarray, spacing: tuple[float, float], origin: tuple[float, float] | None) -> None:
     with written_whole(path) as unfinished:
-        np.save(unfinished, images)
+        save_array(unfinished, images)
 
 
 NUMPY = IMAGES.add(

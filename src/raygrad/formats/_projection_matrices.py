@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad._errors import InputError
-from raygrad._files import written_whole
+from raygrad._files import save_array, written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat, detector_size
 from raygrad.formats._numpy import load_arrays, shapes_in
 from raygrad.formats._pinholes import matrices_of, pixel_width_of
@@ -78,7 +78,7 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
     width, matrices = pixel_width_of(views), matrices_of(views).numpy()
     with written_whole(path) as unfinished:
         if path.suffix.lower() == ".npy":
-            np.save(unfinished, matrices)
+            save_array(unfinished, matrices)
         else:
             np.savez(unfinished, matrices=matrices, height=rows, width=columns, delx=width)
 

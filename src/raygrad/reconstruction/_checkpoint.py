@@ -72,8 +72,8 @@ class Checkpoint:
         if processes.rank == 0:
             state |= {name: tensor.cpu() for name, tensor in tensors.items()}  # to go on from on any machine
             entries = [{name: getattr(iteration, name) for name in KEPT} for iteration in history]
-            with written_whole(self.path) as unfinished:
-                torch.save({"problem": self.problem, "state": state, "history": entries}, unfinished)
+            with written_whole(self.path) as unfinished, open(unfinished, "wb") as file:
+                torch.save({"problem": self.problem, "state": state, "history": entries}, file)
         processes.agree(True)  # the file is there
         self._tell(len(history))
 

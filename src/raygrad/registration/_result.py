@@ -5,12 +5,14 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from raygrad._files import written_whole
 from raygrad._progress import Iteration, Status
 from raygrad.data import Volume
 from raygrad.geometry import name_view, positioner_angles
@@ -438,7 +440,7 @@ class RegistrationResult:
             OSError: the file cannot be written.
         """
         matrix = [f"m{row}{column}" for row in range(3) for column in range(4)]
-        with open(path, "w", newline="") as file:
+        with written_whole(Path(path)) as unfinished, open(unfinished, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["stage", "iteration", "start", "rows", "columns", "score", "damping", "seconds", *matrix])
             for it in self.trace:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from raygrad._files import written_whole
 from raygrad._progress import Iteration
 from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
@@ -247,7 +249,8 @@ def _write_gif(
         canvas.draw()
         frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(_GIF_COLORS))
     milliseconds = [round(1000 / fps)] * (len(frames) - 1) + [2000]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+    with written_whole(Path(path)) as unfinished:
+        frames[0].save(unfinished, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
 
 
 def _matching(xray: Images, drr_image: Float[Tensor, "..."]) -> tuple[Images, Images]:

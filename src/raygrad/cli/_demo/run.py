@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from raygrad._files import written_whole
 from raygrad._optional import require
 from raygrad.cli._demo.landscape import draw_landscape
 from raygrad.cli._demo.reconstruction import draw_reconstruction
@@ -40,5 +41,6 @@ def run_demo(folder: Path, quick: bool = False) -> Iterator[tuple[Path, str]]:
         ("04_reconstruction.png", draw_reconstruction),
     ):
         figure, meaning = draw(subject, quick)
-        figure.savefig(folder / name, dpi=120)
+        with written_whole(folder / name) as unfinished:
+            figure.savefig(unfinished, dpi=120)
         yield (folder / name).absolute(), meaning
