@@ -1,5 +1,6 @@
 """Files and folders that are written whole, or not at all, and the endings of their names."""
 
+import errno
 import os
 import re
 import shutil
@@ -11,8 +12,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
+from raygrad._errors import WritingError
 
+_DISK = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _OF_MACHINE = f".raygrad-{socket.gethostname()}-"
 _LEFT = re.compile(re.escape(_OF_MACHINE) + r"(\d+)-[^-]+")
 
@@ -26,19 +28,21 @@ def written_whole(path: Path) -> Iterator[Path]:
     old file or the new one. What earlier runs left there that were killed is removed.
 
     Raises:
-        OSError: the folder is missing or closed to us, the disk is full, or nothing was written.
+        WritingError: the disk is full, or nothing was written.
+        OSError: the folder is missing or closed to us.
     """
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"There is no folder '{path.parent}' to write '{path.name}' to.")
     with _folder_beside(path) as folder:
         unfinished = folder / path.name.lower()
-        yield unfinished
-        if not unfinished.exists():
-            raise OSError(f"Could not write '{path}': what was to write it wrote nothing.")
-        _check_room_was_left(unfinished)
-        _flush(unfinished)
-        os.replace(unfinished, path)
-        _flush(path.absolute().parent)
+        with _saying_what_was_written(path):
+            yield unfinished
+            if not unfinished.exists():
+                raise WritingError(f"Could not write '{path}': what was to write it wrote nothing.")
+            _check_room_was_left(unfinished)
+            _flush(unfinished)
+            os.replace(unfinished, path)
+            _flush(path.absolute().parent)
 
 
 @contextmanager
@@ -46,21 +50,22 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     """An empty folder to write to in place of `path`, whose name it takes at the end, unless an exception came first.
 
     Raises:
-        OSError: there is something at `path` already, but for an empty folder, or its own folder is closed to us, or
-            the disk is full.
+        WritingError: the disk is full.
+        OSError: there is something at `path` already, but for an empty folder, or its own folder is closed to us.
     """
     with _folder_beside(path) as folder:
         unfinished = folder / "whole"
         unfinished.mkdir()
-        yield unfinished
-        for each in unfinished.rglob("*"):
-            if each.is_file():
-                _check_room_was_left(each)
-            _flush(each)
-        if path.is_dir():
-            path.rmdir()
-        os.replace(unfinished, path)
-        _flush(path.absolute().parent)
+        with _saying_what_was_written(path):
+            yield unfinished
+            for each in unfinished.rglob("*"):
+                if each.is_file():
+                    _check_room_was_left(each)
+                _flush(each)
+            if path.is_dir():
+                path.rmdir()
+            os.replace(unfinished, path)
+            _flush(path.absolute().parent)
 
 
 def save_array(path: Path, array: Any) -> None:
@@ -69,6 +74,8 @@ def save_array(path: Path, array: Any) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    import numpy as np  # the command line's help does without
+
     with open(path, "wb") as file:
         np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)  # by Python, as no file of its own
 
@@ -76,6 +83,17 @@ def save_array(path: Path, array: Any) -> None:
 def suffix_of(path: Path, known: Iterable[str]) -> str | None:
     """The longest of the known suffixes (".nii.gz", in lower case) that the name ends in, or None."""
     return max((suffix for suffix in known if path.name.lower().endswith(suffix)), key=len, default=None)
+
+
+@contextmanager
+def _saying_what_was_written(path: Path) -> Iterator[None]:
+    """A disk that is full, broken or read-only, as an error that names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise WritingError(f"Could not write '{path}': {error.strerror}.") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from raygrad._errors import WritingError
 from raygrad._files import written_whole
 from raygrad._optional import require
 
@@ -29,7 +30,8 @@ def write_simpleitk(image: Any, path: Path, compressed: bool = False) -> None:
     ITK's writers of some formats say nothing where the disk is full, so the file is read back and compared.
 
     Raises:
-        OSError: the disk is full or the folder closed to us.
+        WritingError: the disk is full.
+        OSError: the folder is missing or closed to us.
     """
     sitk = require("SimpleITK", "writing images")
     with written_whole(path) as unfinished:
@@ -38,9 +40,9 @@ def write_simpleitk(image: Any, path: Path, compressed: bool = False) -> None:
                 sitk.WriteImage(image, str(unfinished), useCompression=compressed)
                 same = _has_voxels_of(sitk.ReadImage(str(unfinished)), image)
         except RuntimeError as error:  # SimpleITK's only kind
-            raise OSError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error
+            raise WritingError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error
         if not same:
-            raise OSError(f"Could not write '{path}': it does not read back as it was. Is the disk full?")
+            raise WritingError(f"Could not write '{path}': it does not read back as it was. Is the disk full?")
 
 
 def _has_voxels_of(written: Any, image: Any) -> bool:

@@ -1,6 +1,7 @@
-"""What the user can mend is one sentence; a bug of raygrad's shows where it happened."""
+"""What the user can mend is one sentence, and so is a bug of raygrad's, which leaves a report."""
 
 import platform
+import tempfile
 from types import ModuleType
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from raygrad._errors import InputError
+from raygrad._errors import InputError, WritingError
 from raygrad._optional import require
 from raygrad.cli import app
 from raygrad.cli._mistakes import is_mistake, mistakes_in_one_sentence
@@ -36,6 +37,7 @@ MENDABLE = {
     "a file": lambda: open("/nowhere/at/all"),
     "a folder": lambda: np.save("/nowhere/at/all.npy", np.zeros(1)),
     "memory": lambda: raise_(MemoryError("too large")),
+    "memory of torch's": lambda: torch.empty(2**60),
     "memory of a GPU": lambda: raise_(torch.OutOfMemoryError("CUDA out of memory")),
     "a library": lambda: require("no_such_library", "reading minds"),
     "a refused value": lambda: convert(torch.zeros(1, 3), torch.zeros(1, 3), parameterization="gibbs"),
@@ -80,10 +82,43 @@ def test_what_is_a_bug_of_ours(what):
 
 
 @pytest.mark.parametrize("what", BUGS)
-def test_bugs_keep_their_traceback(what):
-    with pytest.raises(BaseException) as caught, mistakes_in_one_sentence():  # noqa: PT011
+def test_bugs_are_told_in_one_sentence_and_their_traceback_kept_for_a_report(what, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(typer.Exit) as caught, mistakes_in_one_sentence():
         BUGS[what]()
-    assert "raygrad/somewhere.py" in str(caught.getrepr()) or "elsewhere/somewhere.py" in str(caught.getrepr())
+    assert caught.value.exit_code == 70
+    (report,) = tmp_path.iterdir()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("raygrad: something went wrong")
+    assert str(report) in line
+    text = report.read_text(encoding="utf-8")
+    assert "Traceback" in text
+    assert "raygrad/somewhere.py" in text or "elsewhere/somewhere.py" in text
+
+
+def test_tracebacks_are_printed_where_that_is_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("RAYGRAD_TRACEBACK", "1")
+    with pytest.raises(typer.Exit), mistakes_in_one_sentence():
+        BUGS["a key"]()
+    assert "somewhere.py" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_is_no_other_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(typer.Exit), mistakes_in_one_sentence():
+        BUGS["a key"]()
+    assert "--traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error", [WritingError("Could not write 'a.nii'."), MemoryError("2 TB"), typer.BadParameter("x")]
+)
+def test_what_failed_is_no_mistake_of_input(error):
+    with pytest.raises(Exception) as caught, mistakes_in_one_sentence():  # noqa: PT011
+        raise error
+    assert caught.value.exit_code == (2 if isinstance(error, typer.BadParameter) else 1)
 
 
 def test_the_end_of_a_command_is_neither():
@@ -92,12 +127,12 @@ def test_the_end_of_a_command_is_neither():
     assert caught.value.exit_code == 1
 
 
-def test_a_command_with_a_bug_does_not_blame_the_user(monkeypatch):
+def test_a_command_with_a_bug_does_not_blame_the_user(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(platform, "python_version", code("return int('x')", "raygrad"))
     result = CliRunner().invoke(app, ["info"])
-    assert result.exit_code == 1
-    assert isinstance(result.exception, ValueError)
-    assert "raygrad: " not in result.output
+    assert result.exit_code == 70
+    assert "no mistake of yours (ValueError: invalid literal" in result.output
 
 
 def test_a_missing_library_is_one_sentence(monkeypatch):

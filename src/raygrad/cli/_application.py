@@ -1,5 +1,6 @@
 """All commands together, and what they have in common."""
 
+import os
 from typing import Annotated
 
 try:
@@ -15,7 +16,7 @@ from raygrad.cli._geometry import geometry
 from raygrad.cli._info import info
 from raygrad.cli._landscape import landscape
 from raygrad.cli._method_options import command_class
-from raygrad.cli._mistakes import mistakes_in_one_sentence
+from raygrad.cli._mistakes import TRACEBACK, mistakes_in_one_sentence
 from raygrad.cli._project import project
 from raygrad.cli._reconstruct import reconstruct
 from raygrad.cli._register import register
@@ -56,8 +57,13 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
     ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Where a bug of raygrad's shows, print its traceback.")
+    ] = False,
 ) -> None:
     """Options of `raygrad` itself."""
+    if traceback:
+        os.environ[TRACEBACK] = "1"
 
 
 def main() -> None:

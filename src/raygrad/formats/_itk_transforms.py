@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from raygrad._errors import InputError
+from raygrad._errors import InputError, WritingError
 from raygrad._files import suffix_of, written_whole
 from raygrad._optional import require
 from raygrad._simpleitk import quiet
@@ -108,4 +108,4 @@ def write_transform(path: str | os.PathLike[str], transform: RigidTransform) -> 
                 sitk.WriteTransform(affine, str(unfinished))
                 sitk.ReadTransform(str(unfinished))  # what a full disk cut short cannot be read
         except RuntimeError as error:
-            raise OSError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error
+            raise WritingError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error
