@@ -117,6 +117,7 @@ def drr(
     import torch
 
     from raygrad.cli._drr_physics import described, taken, written
+    from raygrad.cli._kept_inputs import refuse_replacing
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels, parse_orientation, parse_pose, parse_window
     from raygrad.cli._warnings import passing_on_warnings
@@ -126,6 +127,7 @@ def drr(
     if bits not in (8, 16):
         raise InputError(f"--bits is 8 or 16, not {bits}.")
     check_image_path(output, has_view=True)  # before the CT is read, which may take a while
+    refuse_replacing([ct, labelmap], {"--output": output})
     if parallel and output.suffix.lower() == ".dcm":
         raise InputError("Expected a cone beam for an XA, whose header says where the source is. Got --parallel.")
     camera_to_patient = parse_pose(

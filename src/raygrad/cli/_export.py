@@ -58,10 +58,12 @@ def export(
     DICOM Secondary Capture; a structured report in DICOM needs highdicom. All is checked before anything is written.
     """
     from raygrad.cli._export_inputs import Inputs
+    from raygrad.cli._kept_inputs import refuse_replacing
 
     chosen = kinds.choose(to, kind)
     _check_options(chosen, ct, series_uid, xray, centred)
     inputs = Inputs(poses, ct, series_uid, xray or [], centred)
+    refuse_replacing([poses, ct, *(xray or ())], {f"--to {number}": path for number, (path, _) in enumerate(chosen, 1)})
     several = [kind for _, kind in chosen if kind.one_view]
     if len(inputs.of_each) > 1 and several:
         what = "A transform" if several[0] in (kinds.TRANSFORM, kinds.REGISTRATION) else several[0].name

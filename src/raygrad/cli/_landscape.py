@@ -92,6 +92,7 @@ def landscape(
     raygrad landscape example -o landscape --pairs y,alpha --ranges "y=200 alpha=90" --steps 31
     """
     from raygrad._optional import require
+    from raygrad.cli._kept_inputs import refuse_replacing_in
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import (
         parse_device,
@@ -106,7 +107,7 @@ def landscape(
     from raygrad.formats import line_integrals, read_xray
     from raygrad.landscape import compute_landscape
     from raygrad.pose import find_parameterization
-    from raygrad.visualization import save_landscape
+    from raygrad.visualization import LANDSCAPE_FILES, save_landscape
 
     require("matplotlib", "plots of landscapes", extra="cli").use("Agg")
     computing_device = parse_device(device)
@@ -116,6 +117,7 @@ def landscape(
     named = "euler_angles" if parameterization == "matrix" else parameterization
     moving, reach, similarity = parse_slices(pairs, parameters), parse_ranges(ranges), parse_metric(metric)
     fixed = None if xray is None else line_integrals(read_xray(xray), "line-integrals")
+    refuse_replacing_in([ct, labelmap, xray], output, LANDSCAPE_FILES)
     output.mkdir(parents=True, exist_ok=True)
     subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid, resample_slices)
 

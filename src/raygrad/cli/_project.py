@@ -172,6 +172,7 @@ def project(
     import torch
 
     from raygrad._optional import require
+    from raygrad.cli._kept_inputs import refuse_replacing
     from raygrad.cli._loading import load_attenuation
     from raygrad.cli._parsing import parse_device
     from raygrad.cli._sweeps import read_or_make_views
@@ -193,6 +194,7 @@ def project(
         raise InputError(f"'{written}' is a folder, where the geometry would be written.")
     if save_volume is not None:
         check_writable(save_volume)
+    refuse_replacing([ct, geometry], {"--output": output, "the geometry": written, "--save-volume": save_volume})
     counts = {
         "circular": circular,
         "short_scan": short_scan,

@@ -215,6 +215,7 @@ def reconstruct(
     torchrun --nproc-per-node 4 -m raygrad reconstruct views/ geometry.xml --values intensity --method tv
     --like ct.nii.gz -o volume.nii.gz
     """
+    from raygrad.cli._kept_inputs import refuse_replacing
     from raygrad.cli._parsing import parse_device
     from raygrad.cli._reconstruct_inputs import Grid, check_outputs, parse_unknowns, plan, read_problem
     from raygrad.cli._reconstruct_run import Outputs, reconstruct_to_files
@@ -225,6 +226,10 @@ def reconstruct(
     options |= {"iterations": iterations, "tolerance": tolerance, "residual": residual}
     with _joined(outputs.checkpoint) as processes:
         check_outputs(output, history=history, preview=preview, checkpoint=outputs.checkpoint)
+        refuse_replacing(
+            [views, geometry, mask, like, support, start, truth],
+            {"--output": output, "--checkpoint": outputs.checkpoint, "--history": history, "--preview": preview},
+        )
         planned, unknowns = plan(method, options | {"start": start}), parse_unknowns(calibrate)
         computing_device = parse_device(device)  # of the processes that torchrun starts each has its own GPU
         problem = read_problem(

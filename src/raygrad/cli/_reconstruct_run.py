@@ -20,7 +20,7 @@ from raygrad.data import VolumeGeometry, write_volume
 from raygrad.formats import beside, write_geometry
 from raygrad.geometry import ConeViews
 from raygrad.pose import RigidTransform
-from raygrad.reconstruction import METHODS, Calibration, ReconstructionResult, reconstruct
+from raygrad.reconstruction import METHODS, Calibration, ReconstructionResult, Resumption, reconstruct
 
 Say = Callable[[str], None]
 
@@ -80,8 +80,9 @@ def reconstruct_to_files(
         say(_describe(problem, outputs.volume))
     settings = dict(options)
     if METHODS[method].default_iterations is not None:
-        if fresh and is_first:
-            outputs.checkpoint.unlink(missing_ok=True)
+        if fresh and is_first and outputs.checkpoint.exists():
+            Resumption.of(outputs.checkpoint)  # raises where it is none: not ours to remove
+            outputs.checkpoint.unlink()
         settings |= {"checkpoint": outputs.checkpoint, "checkpoint_every": checkpoint_every, "start": problem.start}
 
     def tell(event: Any) -> None:

@@ -258,6 +258,7 @@ def register(
     raygrad register ct.nii.gz xray.dcm --mesh cup=cup.stl:titanium -o found
     """
     from raygrad.cli._cut_out import show_cut_out
+    from raygrad.cli._kept_inputs import refuse_replacing_in
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels
     from raygrad.cli._register_headers import describe_relation, ranges_of, unknowns_of, warnings_of
@@ -270,7 +271,7 @@ def register(
         parse_unknowns,
         prepare,
     )
-    from raygrad.cli._register_run import describe, register_to_folder
+    from raygrad.cli._register_run import WRITTEN, describe, register_to_folder
     from raygrad.cli._register_scene import parse_meshes
     from raygrad.cli._warnings import passing_on_warnings
 
@@ -280,10 +281,11 @@ def register(
     def warn(sentence: str) -> None:
         typer.echo(f"raygrad: warning: {sentence}", err=True)
 
+    meshes = parse_meshes(mesh, at)
+    refuse_replacing_in([ct, labelmap, *xrays, *(mask or ()), *(one.path for one in meshes)], output, WRITTEN)
     with passing_on_warnings(warn):
         tasks = prepare(xrays, starts, camera, orientation, values, mask or (), frame or (), auto_mask, parallel)
     reach, structures, unknowns = parse_search(search), parse_structures(structure), parse_unknowns(calibrate)
-    meshes = parse_meshes(mesh, at)
     if meshes and (labels is not None or bone != 1.0 or method != "lm"):
         raise InputError(
             "--mesh goes with the CT's own attenuation and --method lm: leave out --labels, --bone, --method."

@@ -10,6 +10,7 @@ import torch
 
 from raygrad import registration
 from raygrad._errors import InputError
+from raygrad.cli._cut_out import PICTURE
 from raygrad.cli._register_inputs import Task
 from raygrad.cli._register_scene import MeshFile, pictures_of, register_scene, say_where, scene_of
 from raygrad.cli._warnings import passing_on_warnings
@@ -32,6 +33,12 @@ ADVICE = {
     "bright in overlay.png (else --values), --sdd, --delx and --orientation; hide what the CT lacks with --mask.",
 }
 """What to do when a registration ended otherwise than converged; `pose` is the file that was written."""
+
+WRITTEN = (
+    *("pose.json", "overlay.png", "difference.png", "convergence.png", "halves.png", "trace.csv", "convergence.gif"),
+    PICTURE,
+)
+"""The files of the folder."""
 
 TURNED_OVER = {
     "line-integrals": ("intensity", "inverted-display"),

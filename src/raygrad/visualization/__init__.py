@@ -39,3 +39,6 @@ __all__ = [
     "render_registered",
     "save_registration",
 ]
+
+# Lent to other rooms; not for users.
+from raygrad.visualization._landscape import LANDSCAPE_FILES as LANDSCAPE_FILES

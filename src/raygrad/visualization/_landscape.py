@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LANDSCAPE_FILES = tuple(f"landscape{end}" for end in (".png", "_maps.png", "_profiles.png", ".npz", ".csv", ".txt"))
+"""What `save_landscape` writes."""
 _MAP = "rainbow"
 
 
