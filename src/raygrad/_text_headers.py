@@ -1,5 +1,6 @@
-"""Headers of MetaImage and NRRD files, checked before ITK reads them: some of those that lie end the whole process."""
+"""MetaImage, NRRD and gzip files, checked before ITK reads them: it ends the process, or reads what is not there."""
 
+import gzip
 import math
 import re
 import zlib
@@ -37,6 +38,21 @@ def check_text_header(path: Path) -> None:
         _check_meta(path, content)
     elif content.startswith(b"NRRD"):
         _check_nrrd(path, content)
+
+
+def check_gzip(path: Path) -> None:
+    """Inflate a file that is compressed as a whole, whose checksum ITK does not compare. Others are let through.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if path.suffix.lower() == ".gz":
+        try:
+            with gzip.open(path) as stream:
+                while stream.read(1 << 20):
+                    pass
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"It is damaged: {error}.") from error
 
 
 def _check_meta(path: Path, content: bytes) -> None:
@@ -100,10 +116,21 @@ def _check_nrrd(path: Path, content: bytes) -> None:
     _check_numbers(spacings, len(spacings), _LEAST, "spacings")
     kind = re.sub(r"^(unsigned |signed |u)|( int|_t)$", "", fields.get("type", ""))
     bytes_each = _NRRD_BYTES.get(re.sub(r"^long long.*|^longlong$", "int64", kind), 1)
-    attached = blank and not {"data file", "datafile", "line skip", "byte skip"} & fields.keys()
-    if attached and fields.get("encoding", "").lower() == "raw":
+    skipping = {"line skip", "lineskip", "byte skip", "byteskip"} & fields.keys()
+    elsewhere = fields.get("data file", fields.get("datafile", ""))
+    encoding, needed = fields.get("encoding", "").lower(), _product(shape) * bytes_each
+    if blank and not elsewhere and not skipping:
         after = content.find(b"\n\n") + 2 if b"\r\n\r\n" not in content else content.find(b"\r\n\r\n") + 4
-        _check_bytes(path.stat().st_size - after, _product(shape) * bytes_each)
+        _check_nrrd_values(path, after, encoding, needed)
+    elif elsewhere and not skipping and (path.parent / elsewhere).is_file():
+        _check_nrrd_values(path.parent / elsewhere, 0, encoding, needed)
+
+
+def _check_nrrd_values(file: Path, skipped: int, encoding: str, needed: int) -> None:
+    if encoding == "raw":
+        _check_bytes(file.stat().st_size - skipped, needed)
+    elif encoding in ("gzip", "gz"):
+        _check_compressed(file, skipped, needed)
 
 
 def _require(condition: object, problem: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from raygrad._errors import InputError
 from raygrad._optional import require
 from raygrad._simpleitk import quiet, write_simpleitk
-from raygrad._text_headers import check_text_header
+from raygrad._text_headers import check_gzip, check_text_header
 from raygrad.formats._images import IMAGES, ImageFormat, Lengths, Pixels, full_scale_of
 
 
@@ -36,6 +36,7 @@ def read_itk(path: Path, name: Path | None = None) -> tuple[np.ndarray, Any]:
     sitk = require("SimpleITK", "reading X-rays", extra="cli")
     try:
         check_text_header(path)
+        check_gzip(path)
     except InputError as error:
         raise InputError(f"Cannot read '{name or path}'. {error}") from error
     try:

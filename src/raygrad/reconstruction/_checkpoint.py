@@ -55,9 +55,18 @@ class Checkpoint:
                 f"Expected a checkpoint of this problem. {self.path} was made with other {', '.join(differing)}: "
                 "remove it to start anew, or name another file."
             )
+        parts: dict[str, Tensor] = {}
         for name in self.solver.volumes + self.solver.by_view:
             own: Tensor = getattr(self.solver, name)
-            own.copy_(processes.own(state[name]) if name in self.solver.by_view else state[name])
+            found = processes.own(state[name]) if name in self.solver.by_view else state[name]
+            if (found.shape, found.dtype) != (own.shape, own.dtype):
+                raise ValueError(
+                    f"Expected {name} of shape {tuple(own.shape)} and {own.dtype} in the checkpoint {self.path}. "
+                    f"Got {tuple(found.shape)} and {found.dtype}."
+                )
+            parts[name] = found
+        for name, found in parts.items():
+            getattr(self.solver, name).copy_(found)
         for name in self.solver.numbers:
             setattr(self.solver, name, state[name])
         self._tell(len(kept["history"]))
@@ -73,7 +82,8 @@ class Checkpoint:
             state |= {name: tensor.cpu() for name, tensor in tensors.items()}  # to go on from on any machine
             entries = [{name: getattr(iteration, name) for name in KEPT} for iteration in history]
             with written_whole(self.path) as unfinished, open(unfinished, "wb") as file:
-                torch.save({"problem": self.problem, "state": state, "history": entries}, file)
+                kept = {"problem": self.problem, "state": state, "history": entries}
+                torch.save({**kept, "digest": _digest(kept)}, file)
         processes.agree(True)  # the file is there
         self._tell(len(history))
 
@@ -174,6 +184,12 @@ def _told_apart(option: Any) -> Any:
     return name_of(option) if callable(option) else option
 
 
+def _digest(kept: Mapping[str, Any]) -> str:
+    """A hash of all that a checkpoint keeps."""
+    state = {name: _told_apart(kept["state"][name]) for name in sorted(kept["state"])}
+    return hashlib.blake2b(repr((kept["problem"], state, kept["history"])).encode(), digest_size=16).hexdigest()
+
+
 def _read(path: Path, mmap: bool) -> dict[str, Any]:
     """What a file keeps.
 
@@ -182,6 +198,8 @@ def _read(path: Path, mmap: bool) -> dict[str, Any]:
     """
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        if kept["digest"] != _digest(kept):
+            raise ValueError("its digest is another: a part of it was changed or lost")
         return {"problem": dict(kept["problem"]), "state": kept["state"], "history": list(kept["history"])}
     except Exception as error:  # whatever unpickling a file of another kind raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
