@@ -1,6 +1,7 @@
 """Files and folders are whole or absent, and suffixes are told apart."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raygrad import data, formats, landscape, scene
 from raygrad._files import folder_written_whole, suffix_of, written_whole
+from raygrad.reconstruction import Resumption
 
 
 def names(folder):
@@ -79,3 +82,36 @@ def test_the_longest_suffix_counts():
     assert suffix_of(Path("a.NII.gz"), known) == ".nii.gz"
     assert suffix_of(Path("a.tar.gz"), known) == ".gz"
     assert suffix_of(Path("nii"), known) is None
+
+
+READERS = {
+    **{f"ct{end}": data.read_volume for end in (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm", "")},
+    **{f"xray{end}": formats.read_xray for end in (".png", ".tif", ".dcm", ".nii")},
+    **{f"geometry{end}": formats.read_geometry for file in formats.GEOMETRIES for end in file.suffixes},
+    "stack.npy": formats.read_stack,
+    "pose.json": formats.read_poses,
+    "transform.tfm": formats.read_transform,
+    "fiducials.fcsv": formats.read_fiducials,
+    "landscape.npz": landscape.Landscape.load,
+    "mesh.stl": scene.Mesh,
+    "state.pt": Resumption.of,
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("name", READERS)
+def test_nobody_waits_for_a_pipe(tmp_path, name):
+    """Opening one would last until somebody writes to it: for ever."""
+    os.mkfifo(tmp_path / name)
+
+    def too_long(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(10)
+    try:
+        with pytest.raises((FileNotFoundError, ValueError)):
+            READERS[name](tmp_path / name)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

@@ -39,7 +39,7 @@ def read_volume(path: str | os.PathLike[str], series_uid: str | None = None, res
         ImportError: the reader's library is not installed.
     """
     path = Path(path).expanduser()
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):  # a pipe or device would be waited for
         raise FileNotFoundError(f"There is no file or folder {path}.")
     if series_uid is not None and not path.is_dir():
         raise ValueError(f"Expected the folder of a DICOM series with series_uid. Got the file {path}.")

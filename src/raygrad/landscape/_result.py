@@ -166,6 +166,8 @@ class Landscape:
             ValueError: the file holds no landscape.
             OSError: it cannot be read.
         """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"There is no landscape '{path}'.")
         try:
             with np.load(path) as file:
                 about = json.loads(str(file["about"]))

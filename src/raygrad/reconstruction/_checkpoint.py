@@ -197,6 +197,8 @@ def _read(path: Path, mmap: bool) -> dict[str, Any]:
         ValueError: it is no checkpoint.
     """
     try:
+        if not path.is_file():
+            raise ValueError("it is no file")
         kept = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         if kept["digest"] != _digest(kept):
             raise ValueError("its digest is another: a part of it was changed or lost")
