@@ -1,4 +1,9 @@
-"""How voxels lie in memory: torch walks a permuted view up to 60 times slower than the same voxels in memory order."""
+"""How voxels lie in memory, and how much of it there is.
+
+Torch walks a permuted view up to 60 times slower than the same voxels in memory order.
+"""
+
+from pathlib import Path
 
 from jaxtyping import Shaped
 from torch import Tensor
@@ -26,3 +31,27 @@ def slabs(values: Tensor, count: int = 1 << 20) -> tuple[Tensor, ...]:
     if values.ndim == 0:
         return (values,)
     return values.split(max(1, count * len(values) // values.numel()))
+
+
+def available_memory() -> int | None:
+    """Bytes that this process can still get, within its control group's limit; None where the system does not say."""
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        available = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        available = min(available, limit - used)
+    except (OSError, ValueError):
+        pass  # no control group, or one without a limit ("max")
+    return available
+
+
+def size_in_words(count: int) -> str:
+    """Bytes, for people."""
+    for unit, size in (("PB", 1e15), ("TB", 1e12), ("GB", 1e9)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count / 1e6:.0f} MB"

@@ -120,6 +120,7 @@ def drr(
     from raygrad.cli._kept_inputs import refuse_replacing
     from raygrad.cli._loading import load_subject
     from raygrad.cli._parsing import parse_device, parse_labels, parse_orientation, parse_pose, parse_window
+    from raygrad.cli._sizes import check_images
     from raygrad.cli._warnings import passing_on_warnings
     from raygrad.drr import DRR
     from raygrad.formats import InputError, View, check_image_path, write_image, write_xray
@@ -128,6 +129,7 @@ def drr(
         raise InputError(f"--bits is 8 or 16, not {bits}.")
     check_image_path(output, has_view=True)  # before the CT is read, which may take a while
     refuse_replacing([ct, labelmap], {"--output": output})
+    check_images(height, width)
     if parallel and output.suffix.lower() == ".dcm":
         raise InputError("Expected a cone beam for an XA, whose header says where the source is. Got --parallel.")
     camera_to_patient = parse_pose(

@@ -103,6 +103,7 @@ def landscape(
         parse_ranges,
         parse_slices,
     )
+    from raygrad.cli._sizes import check_images, check_poses
     from raygrad.drr import DRR
     from raygrad.formats import line_integrals, read_xray
     from raygrad.landscape import compute_landscape
@@ -117,6 +118,8 @@ def landscape(
     named = "euler_angles" if parameterization == "matrix" else parameterization
     moving, reach, similarity = parse_slices(pairs, parameters), parse_ranges(ranges), parse_metric(metric)
     fixed = None if xray is None else line_integrals(read_xray(xray), "line-integrals")
+    check_images(height, width)
+    check_poses(steps**2, "--steps")
     refuse_replacing_in([ct, labelmap, xray], output, LANDSCAPE_FILES)
     output.mkdir(parents=True, exist_ok=True)
     subject = load_subject(ct, orientation, labelmap, parse_labels(labels), bone, series_uid, resample_slices)

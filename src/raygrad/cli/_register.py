@@ -273,6 +273,7 @@ def register(
     )
     from raygrad.cli._register_run import WRITTEN, describe, register_to_folder
     from raygrad.cli._register_scene import parse_meshes
+    from raygrad.cli._sizes import check_images
     from raygrad.cli._warnings import passing_on_warnings
 
     starts = Starts(rotation or (), translation or (), pose or (), parameterization, convention, init or (), relative)
@@ -282,6 +283,7 @@ def register(
         typer.echo(f"raygrad: warning: {sentence}", err=True)
 
     meshes = parse_meshes(mesh, at)
+    check_images(height or 1, width or height or 1)
     refuse_replacing_in([ct, labelmap, *xrays, *(mask or ()), *(one.path for one in meshes)], output, WRITTEN)
     with passing_on_warnings(warn):
         tasks = prepare(xrays, starts, camera, orientation, values, mask or (), frame or (), auto_mask, parallel)

@@ -39,6 +39,10 @@ DEVIATIONS = tuple(field.name for field in fields(UnknownGeometry))
 """Of what --calibrate takes standard deviations."""
 
 
+LARGEST_LABEL = 65535
+"""That --structure takes: more would be listed for ever."""
+
+
 @dataclass(frozen=True)
 class Starts:
     """What was typed of where the X-rays were taken from, each once for every X-ray.
@@ -209,7 +213,11 @@ def parse_structures(texts: Sequence[str] | None) -> dict[str, list[int]]:
         name, _, labels = text.partition("=")
         try:
             ends = [[int(end) for end in part.split("-")] for part in labels.replace(",", " ").split()]
+            if max((end[-1] for end in ends), default=0) > LARGEST_LABEL:
+                raise InputError(f"--structure has labels up to {LARGEST_LABEL}; not '{text}'.")
             structures[name] = [label for end in ends for label in range(end[0], end[-1] + 1)]
+        except InputError:
+            raise
         except ValueError:
             ends = []
         if not name or not ends or not structures[name] or max(map(len, ends)) > 2:

@@ -6,6 +6,7 @@ from typing import Any
 
 from raygrad._errors import InputError
 from raygrad.cli._parsing import parse_numbers
+from raygrad.cli._sizes import check_images
 from raygrad.formats import Frames, has_centred_world, read_geometry
 from raygrad.geometry import ConeViews, trajectories
 
@@ -94,6 +95,9 @@ def make_sweep(counts: Mapping[str, int | None], path: Mapping[str, Any], system
     for name in ("lao_rao_deg", "cran_caud_deg"):
         if name in given:
             given[name] = _first_and_last(given[name], flag_of(name))
+    if count > 0 and min(system["height"], system.get("width", 1)) > 0:
+        flags = f"--{kind.replace('_', '-')}, --height and --width"
+        check_images(system["height"], system.get("width"), count, flags)
     make: Callable[..., ConeViews] = trajectories.c_arm_sweep if kind == "c_arm" else getattr(trajectories, kind)
     return make(n_views=count, **given, **system)
 

@@ -3,10 +3,10 @@
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
+from raygrad._memory import available_memory, size_in_words
 from raygrad._processes import Processes
 from raygrad.projector import Projector
 from raygrad.reconstruction._method import Method
@@ -48,9 +48,9 @@ class Estimate:
     @property
     def needs(self) -> str:
         """Memory and time, for people."""
-        memory = f"about {_size(self.memory)} of memory{' each' * (self.processes > 1)}"
+        memory = f"about {size_in_words(self.memory)} of memory{' each' * (self.processes > 1)}"
         if self.available is not None:
-            memory += f" (of {_size(self.available)} available)"
+            memory += f" (of {size_in_words(self.available)} available)"
         if self.seconds is None or self.seconds_per_iteration is None:
             return memory
         several = f": {self.iterations} iterations of {_duration(self.seconds_per_iteration)}"
@@ -128,22 +128,6 @@ def available_memory_of_gpu(device: torch.device) -> int | None:
     return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
-def available_memory() -> int | None:
-    """Bytes that this process can still get, within its control group's limit; None where the system does not say."""
-    try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        available = int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        available = min(available, limit - used)
-    except (OSError, ValueError):
-        pass  # no control group, or one without a limit ("max")
-    return available
-
-
 @torch.no_grad()
 def _try_out(projector: Projector) -> float:
     """Seconds for all views there and back: a fixed part and one that grows with the views, from 1 and 4 of them."""
@@ -164,10 +148,6 @@ def _try_out(projector: Projector) -> float:
     four = seconds(4)
     per_view = max((four - one) / 3, 0.0)
     return one + per_view * (n_views - 1)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _duration(seconds: float) -> str:
