@@ -14,6 +14,8 @@ from typing import Any
 
 from raygrad._errors import WritingError
 
+NAMES_AS_BYTES = "surrogateescape"
+"""What becomes of file names in text files where the locale does not know their letters: the bytes that they are."""
 _DISK = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _OF_MACHINE = f".raygrad-{socket.gethostname()}-"
 _LEFT = re.compile(re.escape(_OF_MACHINE) + r"(\d+)-[^-]+")
@@ -78,6 +80,11 @@ def save_array(path: Path, array: Any) -> None:
 
     with open(path, "wb") as file:
         np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)  # by Python, as no file of its own
+
+
+def readable(name: str | os.PathLike[str]) -> str:
+    """A file's name as text that can be shown, also where the locale does not know its letters."""
+    return os.fsencode(name).decode("utf-8", errors="replace")
 
 
 def suffix_of(path: Path, known: Iterable[str]) -> str | None:

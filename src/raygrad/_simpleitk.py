@@ -1,5 +1,6 @@
 """Files by SimpleITK: quietly, and with Python's own errors."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from raygrad._errors import WritingError
+from raygrad._errors import InputError, WritingError
 from raygrad._files import written_whole
 from raygrad._optional import require
 
@@ -24,6 +25,18 @@ def quiet() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
+def name_for_itk(path: Path) -> str:
+    """A file's name as ITK takes it, which knows UTF-8 alone: also where the locale is C, and names come as bytes.
+
+    Raises:
+        InputError: the name is not UTF-8; ITK would end the process.
+    """
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"Expected a file name in UTF-8. Got {str(path)!a}: rename it.") from None
+
+
 def write_simpleitk(image: Any, path: Path, compressed: bool = False) -> None:
     """Write a SimpleITK image to a file that is whole or absent at any moment.
 
@@ -37,8 +50,8 @@ def write_simpleitk(image: Any, path: Path, compressed: bool = False) -> None:
     with written_whole(path) as unfinished:
         try:
             with quiet():
-                sitk.WriteImage(image, str(unfinished), useCompression=compressed)
-                same = _has_voxels_of(sitk.ReadImage(str(unfinished)), image)
+                sitk.WriteImage(image, name_for_itk(unfinished), useCompression=compressed)
+                same = _has_voxels_of(sitk.ReadImage(name_for_itk(unfinished)), image)
         except RuntimeError as error:  # SimpleITK's only kind
             raise WritingError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error
         if not same:

@@ -10,6 +10,7 @@ import torch
 
 from raygrad import registration
 from raygrad._errors import InputError
+from raygrad._files import readable
 from raygrad.cli._cut_out import PICTURE
 from raygrad.cli._register_inputs import Task
 from raygrad.cli._register_scene import MeshFile, pictures_of, register_scene, say_where, scene_of
@@ -152,7 +153,7 @@ def register_to_folder(
         {"method": method, **result_of_files.outcome()},
         subject.file_to_world,
     )
-    names = [str(task.view.xray) for task in tasks]
+    names = [readable(str(task.view.xray)) for task in tasks]
     pictures = None if scene is None else pictures_of(scene, drrs, inits, result)
     files = save_registration(
         folder, xrays, drrs, result, inits, masks, names, animation and scene is None, pictures=pictures

@@ -12,6 +12,7 @@ from raygrad._dicom import is_dicom
 from raygrad._errors import InputError
 from raygrad._files import suffix_of
 from raygrad._optional import require
+from raygrad._simpleitk import name_for_itk
 from raygrad._text_headers import check_text_header
 from raygrad.data._dicom import begins_without_preamble, read_multiframe, read_series
 from raygrad.data._simpleitk import from_simpleitk, without_float64
@@ -127,7 +128,7 @@ def read_with_simpleitk(path: Path) -> Any:
     sitk = require("SimpleITK", "reading NRRD, MHA and MHD")
     check_text_header(path)
     try:
-        return sitk.ReadImage(str(path))
+        return sitk.ReadImage(name_for_itk(path))
     except RuntimeError as error:
         raise InputError(
             "It is damaged or in no known format (NIfTI, NRRD, MHA, MHD, a folder of DICOM files). "

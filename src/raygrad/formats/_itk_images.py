@@ -10,7 +10,7 @@ import torch
 
 from raygrad._errors import InputError
 from raygrad._optional import require
-from raygrad._simpleitk import quiet, write_simpleitk
+from raygrad._simpleitk import name_for_itk, quiet, write_simpleitk
 from raygrad._text_headers import check_gzip, check_text_header
 from raygrad.formats._images import IMAGES, ImageFormat, Lengths, Pixels, full_scale_of
 
@@ -19,7 +19,7 @@ def _itk_reader_of(path: Path) -> str:
     """The name of the class of ITK that reads a file, by its content; empty if there is none."""
     sitk = require("SimpleITK", "reading X-rays", extra="cli")
     with quiet():
-        return sitk.ImageFileReader.GetImageIOFromFileName(str(path))
+        return sitk.ImageFileReader.GetImageIOFromFileName(name_for_itk(path))
 
 
 def read_itk(path: Path, name: Path | None = None) -> tuple[np.ndarray, Any]:
@@ -41,7 +41,7 @@ def read_itk(path: Path, name: Path | None = None) -> tuple[np.ndarray, Any]:
         raise InputError(f"Cannot read '{name or path}'. {error}") from error
     try:
         with quiet():
-            image = sitk.ReadImage(str(path))
+            image = sitk.ReadImage(name_for_itk(path))
     except RuntimeError as error:  # SimpleITK's only kind
         known, reason = ", ".join(map(str, IMAGES)), str(error).strip().splitlines()[-1]
         raise InputError(

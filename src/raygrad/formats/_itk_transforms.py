@@ -10,7 +10,7 @@ import torch
 from raygrad._errors import InputError, WritingError
 from raygrad._files import suffix_of, written_whole
 from raygrad._optional import require
-from raygrad._simpleitk import quiet
+from raygrad._simpleitk import name_for_itk, quiet
 from raygrad.data import LPS_TO_RAS
 from raygrad.formats._views import View, right_handed
 from raygrad.pose import AffineTransform, RigidTransform
@@ -38,7 +38,7 @@ def read_transform(path: str | os.PathLike[str]) -> RigidTransform:
     sitk = require("SimpleITK", "reading transforms")
     try:
         with quiet():
-            transform = sitk.ReadTransform(str(path))
+            transform = sitk.ReadTransform(name_for_itk(path))
     except RuntimeError as error:  # SimpleITK's only kind
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"Expected a transform of ITK's. Got '{path}', which cannot be read: {reason}") from error
@@ -105,7 +105,7 @@ def write_transform(path: str | os.PathLike[str], transform: RigidTransform) -> 
     with written_whole(path) as unfinished:
         try:
             with quiet():
-                sitk.WriteTransform(affine, str(unfinished))
-                sitk.ReadTransform(str(unfinished))  # what a full disk cut short cannot be read
+                sitk.WriteTransform(affine, name_for_itk(unfinished))
+                sitk.ReadTransform(name_for_itk(unfinished))  # what a full disk cut short cannot be read
         except RuntimeError as error:
             raise WritingError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error

@@ -13,7 +13,7 @@ import torch
 
 from raygrad import __version__
 from raygrad._errors import InputError
-from raygrad._files import written_whole
+from raygrad._files import NAMES_AS_BYTES, written_whole
 from raygrad.data import make_reorient
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
 from raygrad.formats._registry import json_in
@@ -82,7 +82,7 @@ def write_poses(
         content["registration"] = dict(outcome)
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
     with written_whole(Path(path).expanduser()) as unfinished:
-        unfinished.write_text(_rows_on_one_line(text) + "\n", encoding="utf-8")
+        unfinished.write_text(_rows_on_one_line(text) + "\n", encoding="utf-8", errors=NAMES_AS_BYTES)
 
 
 def read_poses(path: str | os.PathLike[str]) -> tuple[View, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raygrad._errors import InputError
-from raygrad._files import written_whole
+from raygrad._files import NAMES_AS_BYTES, written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
 from raygrad.formats._views import View, join_views, right_handed, rigid_matrix, split_views
 from raygrad.geometry import ConeViews, Intrinsics
@@ -32,7 +32,7 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
         mirrored = str(camera.reverse_x_axis).lower()
         lines.writerow([number, view.xray or "", *lengths, mirrored, *camera_to_world.matrix[0, :3].flatten().tolist()])
     with written_whole(path) as unfinished:
-        unfinished.write_text(text.getvalue(), encoding="utf-8")
+        unfinished.write_text(text.getvalue(), encoding="utf-8", errors=NAMES_AS_BYTES)
 
 
 def _read(path: Path, frames: Frames | None) -> ConeViews:

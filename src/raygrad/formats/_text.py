@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from raygrad._files import written_whole
+from raygrad._files import NAMES_AS_BYTES, written_whole
 
 Rows = Sequence[Sequence[float]]
 
@@ -50,4 +50,4 @@ def write_rows(path: Path, rows: Rows, remarks: Mapping[str, float | int | str],
     lines = [f"# {note}", *(f"# {name} = {value}" for name, value in remarks.items())]
     lines += [" ".join(f"{number:.17g}" for number in row) for row in rows]
     with written_whole(path) as unfinished:
-        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8", errors=NAMES_AS_BYTES)

@@ -60,7 +60,14 @@ def _load_extension() -> tuple[Any, str]:
         extension = import_extension()
     except ImportError as error:
         return None, f"the compiled extension is missing ({error}); install raygrad with a C++17 compiler at hand"
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_go_on_alone)
     return extension, f"compiled kernels, {extension.instruction_set()} instructions, {extension.threading()}"
+
+
+def _go_on_alone() -> None:
+    """In a forked child the threads of OpenMP's pool are gone, torch's and ours, and would be waited for for ever."""
+    torch.set_num_threads(1)
 
 
 def import_extension() -> Any:

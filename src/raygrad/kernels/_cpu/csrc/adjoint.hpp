@@ -97,6 +97,7 @@ Status scatter_sum(const Problem<T>& p, const T* cotangent, T* gradient) {
         clear(p, box, own);
         for (int64_t b = i * per_volume; b < (i + 1) * per_volume; b++)
           for (int64_t tile = 0; tile < schedule.tiling.data[b].count(); tile++) {
+            if (ended(p)) break;
             const Reach reach = reaches.data[schedule.begin.data[b] + tile];
             if (!(reach.high >= float(box.low[axis]) && reach.low <= float(box.high[axis]))) continue;
             rays.load(p, b, schedule.tiling.data[b], tile);
@@ -126,6 +127,7 @@ Status scatter_maximum(const Problem<T>& p, const T* cotangent, T* gradient) {
     for (int64_t tile = 0; tile < tiling.count(); tile++) {
       Reading<T>* reading = readings.data + tile * N;
       for (int l = 0; l < N; l++) reading[l].count = 0;
+      if (ended(p)) continue;
       Rays<T> rays;
       rays.load(p, b, tiling, tile);
       R<T>::each_way(p, rays, whole(p), [&](const auto& way) { largest<R>(p, volume, nullptr, way, reading); });

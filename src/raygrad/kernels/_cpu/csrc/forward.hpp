@@ -99,7 +99,7 @@ Status march(const Problem<T>& p, T* image, T* jacobian) {
     if (!scratch.data) status |= OUT_OF_MEMORY;
 #pragma omp for schedule(dynamic, 1)  // neighbours share cache lines: threads do best side by side
     for (int64_t i = 0; i < schedule.packets(); i++) {
-      if (!scratch.data) continue;
+      if (!scratch.data || ended(p)) continue;
       const int64_t b = schedule.entry_of(i);
       Rays<T> rays;
       rays.load(p, b, schedule.tiling.data[b], i - schedule.begin.data[b]);

@@ -155,7 +155,7 @@ Status march_columns(const Problem<T>& p, const ColumnLayout& layout, T* image) 
     else std::memset(line.data, 0, size_t(length + 2 * PADDING<T>) * sizeof(T));
 #pragma omp for schedule(dynamic, 4)
     for (int64_t i = 0; i < p.batch * layout.width; i++) {
-      if (!line.data || !sums.data) continue;
+      if (!line.data || !sums.data || ended(p)) continue;
       const int64_t batch = i / layout.width, number = i % layout.width;
       std::memset(sums.data, 0, size_t(layout.height) * sizeof(T));
       Column<T> column;
@@ -311,7 +311,7 @@ Status scatter_columns(const Problem<T>& p, const ColumnLayout& layout, const T*
         const Box box = box_of(p, cut, j);
         clear(p, box, own);
         for (int64_t b = i * per_volume; b < (i + 1) * per_volume; b++)
-          for (int64_t c = 0; c < layout.width; c++) {
+          for (int64_t c = 0; c < layout.width && !ended(p); c++) {
             Column<T> column;
             column.set(p, b, c, layout);
             scatter_column(p, own, column, layout, box,

@@ -87,7 +87,7 @@ Status hits_in_image(const MeshProblem<T>& p, int64_t batch, const T* vertices, 
     if (!rays.data) status |= OUT_OF_MEMORY;
 #pragma omp for schedule(dynamic, 1)
     for (int64_t band = 0; band < bands.count; band++) {
-      if (!rays.data) continue;
+      if (!rays.data || ended(p)) continue;
       const BandWindow window = window_of(p, boxes, bands, band);
       const int64_t first = batch * p.rays + window.top * window.width;
       cross_band(p, batch, vertices, boxes, bands, band, window, rays.data,
@@ -107,6 +107,7 @@ Status hits_of_rays(const MeshProblem<T>& p, int64_t batch, const T* vertices, c
   int status = OK;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(p.threads) reduction(| : status)
   for (int64_t i = 0; i < count; i++) {
+    if (ended(p)) continue;
     const int64_t first = i * RAYS_IN_LIST, last = least(p.rays, first + RAYS_IN_LIST);
     for (int64_t number = first; number < last; number++)
       each_crossing(p, vertices, runs, load_mesh_ray(p, batch, number),

@@ -70,7 +70,7 @@ Status march_image(const MeshProblem<T>& p, int64_t batch, const T* vertices, co
     if (!memory.allocated()) status |= OUT_OF_MEMORY;
 #pragma omp for schedule(dynamic, 1)
     for (int64_t band = 0; band < bands.count; band++)
-      if (memory.allocated())
+      if (memory.allocated() && !ended(p))
         march_band(p, batch, vertices, poison, boxes, bands, band, memory, thickness, jacobian);
   }
   return Status(status);
@@ -82,6 +82,7 @@ void march_rays(const MeshProblem<T>& p, int64_t batch, const T* vertices, const
   const double poison = poison_of(p, vertices);
 #pragma omp parallel for schedule(dynamic, 64) num_threads(p.threads)
   for (int64_t number = 0; number < p.rays; number++) {
+    if (ended(p)) continue;
     const MeshRay ray = load_mesh_ray(p, batch, number);
     MeshSums<DERIVATIVES> sums{};
     each_crossing(p, vertices, runs, ray, [&](int64_t, const Triangle& triangle, const Crossing& crossing) {
@@ -134,7 +135,7 @@ void spread_image(const MeshProblem<T>& p, int64_t batch, const T* vertices, con
                   CornerSums* sums) {
 #pragma omp parallel for schedule(dynamic, 64) num_threads(p.threads)
   for (int64_t t = 0; t < p.triangles; t++) {
-    if (boxes[t].empty()) continue;
+    if (boxes[t].empty() || ended(p)) continue;
     const Triangle triangle = load_triangle(p, vertices, t);
     for (int64_t row = boxes[t].first_row; row <= boxes[t].last_row; row++)
       for (int64_t column = boxes[t].first_column; column <= boxes[t].last_column; column++) {
@@ -155,7 +156,7 @@ void spread_rays(const MeshProblem<T>& p, int64_t batch, const T* vertices, cons
   for (int64_t run = 0; run < runs.count(level); run++)
     for (int64_t number = 0; number < p.rays; number++) {
       const double weight = double(cotangent[batch * p.rays + number]);
-      if (weight == 0) continue;
+      if (weight == 0 || ended(p)) continue;
       const MeshRay ray = load_mesh_ray(p, batch, number);
       if (!ray.exists()) continue;
       runs.each_triangle(ray, level, run, run + 1,

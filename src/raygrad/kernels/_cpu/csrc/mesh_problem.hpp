@@ -17,6 +17,7 @@ struct MeshProblem {
   const double* world_to_pixel;   // (batch, 3, 4), or null
   int64_t image_width;            // columns of the image that the rays are, where world_to_pixel is given
   int threads;
+  Watch* watch;  // or null
 };
 
 template <class T>

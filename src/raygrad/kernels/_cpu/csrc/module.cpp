@@ -10,6 +10,7 @@
 #include <string>
 
 #include "arrays.hpp"
+#include "signals.hpp"
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -228,14 +229,17 @@ void march_with_jacobian(Array image, std::optional<Array> jacobian, ConstArray 
                           is_contiguous(*jacobian)),
             "jacobian: expected (batch, channel, ray, 6), contiguous");
     const Renderer<T>& chosen = renderer_named<T>(renderer);
-    const Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(image.shape(1)),
+    Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(image.shape(1)),
                                          bricks, n_points, reducefn, image_width, threads);
     T* derivatives = jacobian ? static_cast<T*>(jacobian->data()) : nullptr;
+    Signals signals;
+    p.watch = &signals;
     Status status;
     {
       nb::gil_scoped_release released;
       status = chosen.march(p, static_cast<T*>(image.data()), derivatives);
     }
+    signals.pass_on();
     raise(status);
   });
 }
@@ -268,7 +272,7 @@ void march_adjoint(ConstArray cotangent, Array gradient, ConstArray volume, Cons
                 cotangent.shape(2) == target.shape(1) && is_contiguous(cotangent),
             "cotangent: expected (batch, channel, ray), contiguous");
     const Renderer<T>& chosen = renderer_named<T>(renderer);
-    const Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(cotangent.shape(1)),
+    Problem<T> p = make_problem<T>(volume, source, target, world_to_voxel, labels, int64_t(cotangent.shape(1)),
                                          std::nullopt, n_points, reducefn, image_width, threads);
     require(gradient.ndim() == 4, "gradient: expected (batch, x, y, z)");
     for (size_t a = 0; a < 4; a++) {
@@ -277,11 +281,14 @@ void march_adjoint(ConstArray cotangent, Array gradient, ConstArray volume, Cons
     }
     require_own_memory(gradient);
     prefer_large_pages(gradient.data(), gradient.nbytes());
+    Signals signals;
+    p.watch = &signals;
     Status status;
     {
       nb::gil_scoped_release released;
       status = chosen.march_adjoint(p, static_cast<const T*>(cotangent.data()), static_cast<T*>(gradient.data()));
     }
+    signals.pass_on();
     raise(status);
   });
 }
@@ -357,11 +364,14 @@ void add_voxel_driven(Array volume, ConstArray images, ConstArray voxel_to_pixel
       p.shape[a] = int64_t(volume.shape(a)), p.stride[a] = volume.stride(a);
     }
     p.threads = threads > 0 ? threads : 1;
+    Signals signals;
+    p.watch = &signals;
     Status status;
     {
       nb::gil_scoped_release released;
       status = kernels<T>().add_voxel_driven(p);
     }
+    signals.pass_on();
     raise(status);
   });
 }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "arrays.hpp"
+#include "signals.hpp"
 
 namespace raygrad {
 namespace {
@@ -61,16 +62,19 @@ void mesh_march(Array thickness, std::optional<Array> jacobian, ConstArray verti
                 int threads) {
   with_dtype(thickness, [&](auto zero) {
     using T = decltype(zero);
-    const auto p = make_problem<T>(vertices, faces, source, target, world_to_pixel, image_width, threads);
+    auto p = make_problem<T>(vertices, faces, source, target, world_to_pixel, image_width, threads);
     require_output(thickness, p.batch * p.rays, zero, "thickness: expected (batch, ray), contiguous");
     if (jacobian)
       require_output(*jacobian, p.batch * p.rays * 6, zero, "jacobian: expected (batch, ray, 6), contiguous");
     T* derivatives = jacobian ? static_cast<T*>(jacobian->data()) : nullptr;
+    Signals signals;
+    p.watch = &signals;
     Status status;
     {
       nb::gil_scoped_release released;
       status = mesh_kernels<T>().march(p, static_cast<T*>(thickness.data()), derivatives);
     }
+    signals.pass_on();
     raise(status);
   });
 }
@@ -79,15 +83,18 @@ void mesh_adjoint(ConstArray cotangent, Array gradient, ConstArray vertices, Con
                   ConstArray target, std::optional<ConstArray> world_to_pixel, int64_t image_width, int threads) {
   with_dtype(gradient, [&](auto zero) {
     using T = decltype(zero);
-    const auto p = make_problem<T>(vertices, faces, source, target, world_to_pixel, image_width, threads);
+    auto p = make_problem<T>(vertices, faces, source, target, world_to_pixel, image_width, threads);
     require_output(cotangent, p.batch * p.rays, zero, "cotangent: expected (batch, ray), contiguous");
     require_output(gradient, int64_t(vertices.size()), zero, "gradient: expected the vertices' shape, contiguous");
+    Signals signals;
+    p.watch = &signals;
     Status status;
     {
       nb::gil_scoped_release released;
       status = mesh_kernels<T>().march_adjoint(p, static_cast<const T*>(cotangent.data()),
                                                static_cast<T*>(gradient.data()));
     }
+    signals.pass_on();
     raise(status);
   });
 }
@@ -98,17 +105,20 @@ void find_mesh_hits(nb::callable allocate, ConstArray vertices, ConstArray faces
                     std::optional<ConstArray> world_to_pixel, int64_t image_width, int threads) {
   with_dtype(target, [&](auto zero) {
     using T = decltype(zero);
-    const auto p = make_problem<T>(vertices, faces, source, target, world_to_pixel, image_width, threads);
+    auto p = make_problem<T>(vertices, faces, source, target, world_to_pixel, image_width, threads);
     struct Found {
       MeshHit<T>* hits = nullptr;
       int64_t count = 0;
       ~Found() { std::free(hits); }
     } found;
+    Signals signals;
+    p.watch = &signals;
     Status status;
     {
       nb::gil_scoped_release released;
       status = mesh_kernels<T>().find_hits(p, &found.hits, &found.count);
     }
+    signals.pass_on();
     raise(status);
     const nb::object made = allocate(found.count);
     const auto column = [&](int i, auto number) {

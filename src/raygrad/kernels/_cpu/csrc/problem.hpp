@@ -5,6 +5,8 @@
 #pragma once
 #include <cstdint>
 
+#include "watch.hpp"
+
 namespace raygrad {
 
 constexpr int BRICK = 16;    // voxels along each side of the bricks that a march can skip
@@ -44,6 +46,7 @@ struct Problem {
   Reduction reduction;
   int64_t n_points;
   int threads;
+  Watch* watch;  // or null
 };
 
 // A voxel-driven back projection, added to `volume`.
@@ -56,7 +59,12 @@ struct VoxelDriven {
   T* volume;
   int64_t shape[3], stride[3];
   int threads;
+  Watch* watch;  // or null
 };
+
+// Whether what is computed will not be wanted.
+template <class P>
+inline bool ended(const P& p) { return p.watch && p.watch->ended(); }
 
 // A renderer's march and its adjoint. `jacobian` may be null. All arrays written are contiguous but for `gradient`,
 // which has the volume's strides.

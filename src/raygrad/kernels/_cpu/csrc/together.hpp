@@ -121,6 +121,7 @@ Status march_together(const Problem<T>& p, T* image, T* jacobian) {
   if (!schedule.allocated() || !bricks.bytes.data) return OUT_OF_MEMORY;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads_for(schedule.packets(), p.threads))
   for (int64_t packet = 0; packet < schedule.packets(); packet++) {
+    if (ended(p)) continue;
     Rays<T> rays;
     rays.load(p, 0, schedule.tiling.data[0], packet);
     for (int64_t v = 0; v < p.batch; v++)

@@ -303,6 +303,7 @@ Status add_voxel_driven(const VoxelDriven<T>& p) {
       }
 #pragma omp for schedule(dynamic, 1)
       for (int64_t tile = 0; tile < tile_count; tile++) {
+        if (ended(p)) continue;
         const int64_t first[3] = {tile / (tiles[1] * tiles[2]) * TILE_SLOW, tile / tiles[2] % tiles[1] * TILE_FAST,
                                   tile % tiles[2] * TILE_RUN};
         const int64_t n[3] = {least(TILE_SLOW, size[0] - first[0]), least(TILE_FAST, size[1] - first[1]),
