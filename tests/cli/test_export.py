@@ -11,8 +11,8 @@ import torch
 from found_views import AFFINE, found_view
 from typer.testing import CliRunner
 
+from raygrad._export_kinds import KINDS, choose, suffixes
 from raygrad.cli import app
-from raygrad.cli._export_kinds import KINDS, choose, suffixes
 from raygrad.data import Volume, read, write_volume
 from raygrad.formats import (
     GEOMETRIES,

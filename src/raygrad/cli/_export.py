@@ -1,17 +1,14 @@
 """`raygrad export`: poses that were found, as the files of other programs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from raygrad import _export_kinds as kinds
 from raygrad._errors import InputError
-from raygrad.cli import _export_kinds as kinds
 from raygrad.cli import _options as given
-
-if TYPE_CHECKING:
-    from raygrad.cli._export_inputs import Inputs
 
 _NEEDED = {"ct": "the CT (--ct)", "xray": "the X-ray of each view (--xray)"}
 
@@ -57,18 +54,28 @@ def export(
     A scene for 3D Slicer is of the CT, the X-rays and the beams. An overlay is the overlay.png beside the poses as a
     DICOM Secondary Capture; a structured report in DICOM needs highdicom. All is checked before anything is written.
     """
-    from raygrad.cli._export_inputs import Inputs
     from raygrad.cli._kept_inputs import refuse_replacing
+    from raygrad.cli._loading import load_attenuation
+    from raygrad.formats import Source, prepare_export, read_file_to_world, read_outcome, read_poses
 
     chosen = kinds.choose(to, kind)
     _check_options(chosen, ct, series_uid, xray, centred)
-    inputs = Inputs(poses, ct, series_uid, xray or [], centred)
     refuse_replacing([poses, ct, *(xray or ())], {f"--to {number}": path for number, (path, _) in enumerate(chosen, 1)})
-    several = [kind for _, kind in chosen if kind.one_view]
-    if len(inputs.of_each) > 1 and several:
-        what = "A transform" if several[0] in (kinds.TRANSFORM, kinds.REGISTRATION) else several[0].name
-        raise InputError(f"{what} has one view, and '{poses}' has {len(inputs.of_each)}.")
-    writers = [(path, _prepare(path, kind, inputs)) for path, kind in chosen]
+    source = Source(
+        read_poses(poses),
+        str(poses),
+        read_file_to_world(poses),
+        ct,
+        series_uid,
+        None if ct is None else lambda: load_attenuation(ct, series_uid=series_uid),
+        xray or [],
+        outcome=read_outcome(poses),
+        overlay=poses.expanduser().parent / "overlay.png",
+        centred=centred,
+    )
+    if len(source.of_each) > 1 and (several := [one for one in chosen if one[1].one_view]):
+        prepare_export(*several[0], source)  # refuses it, before a CT is read
+    writers = [(path, prepare_export(path, kind, source)) for path, kind in chosen]
     for path, write in writers:
         typer.echo(f"{path}: {write()}")
 
@@ -93,63 +100,3 @@ def _check_options(
             raise InputError(f"'{path}' needs {missing}.")
         if centred and (kind.needs or kind is kinds.REPORT):
             raise InputError(f"'{path}' is in the world of the CT's own file: leave out --centred.")
-
-
-def _prepare(path: Path, kind: kinds.Kind, inputs: "Inputs") -> Callable[[], str]:
-    """Check what could be wrong; what is returned writes the file and says what is in it."""
-    from raygrad.cli._export_overlay import prepare_overlay
-    from raygrad.cli._export_scene import prepare_scene
-    from raygrad.formats import (
-        check_registration,
-        check_report,
-        read_outcome,
-        split_views,
-        write_camera,
-        write_geometry,
-        write_poses,
-        write_spatial_registration,
-        write_structured_report,
-    )
-
-    if kind is kinds.OVERLAY:
-        return prepare_overlay(path, inputs)
-    if kind is kinds.SCENE:
-        return prepare_scene(path, inputs)
-    in_centre = kind.centred or inputs.centred
-    views = inputs.views if in_centre else inputs.in_file
-    origin = "the CT's centre" if in_centre else "that of the CT's file"
-    sentence = f"{len(views)} view(s), the world's origin is {origin}"
-    ct, series_uid, file_to_world = str(inputs.ct), inputs.series_uid, inputs.file_to_world
-    if kind is kinds.REGISTRATION:
-        check_registration(path, ct, series_uid)
-    outcome = read_outcome(inputs.poses)
-    xrays, frames = inputs.xrays_in_dicom()
-    if kind is kinds.REPORT:
-        if xrays and len(xrays) != len(views):
-            raise InputError(f"A report refers to the X-ray of each of {len(views)} view(s). Got {len(xrays)} --xray.")
-        check_report(path, xrays, inputs.ct, series_uid)
-
-    def write() -> str:
-        if kind is kinds.TRANSFORM:
-            write_camera(path, split_views(views)[0])
-        elif kind is kinds.REGISTRATION:
-            write_spatial_registration(path, split_views(views)[0], ct, series_uid)
-        elif kind is kinds.REPORT:
-            assert file_to_world is not None
-            write_structured_report(
-                path,
-                inputs.of_each,
-                file_to_world,
-                xrays,
-                inputs.ct,
-                outcome=outcome,
-                frames=frames,
-                series_uid=series_uid,
-            )
-        elif kind is kinds.JSON:
-            write_poses(path, inputs.of_each, outcome, file_to_world)
-        else:
-            write_geometry(path, views, inputs.names, kind.name)
-        return sentence
-
-    return write

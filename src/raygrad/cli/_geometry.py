@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from raygrad.formats import HeaderNumber, XRayGeometry
+    from raygrad.formats import XRayGeometry
 
 
 def geometry(
@@ -28,8 +28,9 @@ def geometry(
 
 def describe_header(found: "XRayGeometry") -> list[str]:
     """A table of what the header says, and of what was assumed: number, value, element, standard deviation, use."""
-    rows: list[tuple[str, ...]] = [("number", "value", "from", "sure to", "use", "note")]
-    rows += [_row(number) for number in found.provenance]
+    from raygrad.formats import HEADER_COLUMNS, table_of_header
+
+    rows = [HEADER_COLUMNS, *table_of_header(found)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]).rstrip()
@@ -37,29 +38,10 @@ def describe_header(found: "XRayGeometry") -> list[str]:
     ]
 
 
-def _row(number: "HeaderNumber") -> tuple[str, ...]:
-    source = f"{number.keyword} {number.tag}".strip()
-    use = number.source if number.source != "read" else "used" if number.used else "not used"
-    sure = ""
-    if number.deviation is not None:
-        relative = number.name.startswith("pixel ")
-        unit = "degrees" if not number.unit else number.unit
-        sure = f"{100 * number.deviation:.3g} %" if relative else f"{number.deviation:.3g} {unit}"
-    return number.name, f"{_text(number.value)} {number.unit}".strip(), source, sure, use, number.note
-
-
-def _text(value: float | tuple[float, ...] | str | None) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, str):
-        return value
-    # Rounded, so that what is 0 but for the last digits is written as 0, and never as -0.
-    parts = value if isinstance(value, tuple) else (value,)
-    return ", ".join(f"{round(part, 6) + 0.0:.6g}" for part in parts)
-
-
 def describe_geometry(found: "XRayGeometry") -> list[str]:
     """Pose and intrinsics that follow."""
+    from raygrad.formats import text_of
+
     angles, xyz = (numbers[0].tolist() for numbers in found.pose.convert("euler_angles", "ZXY", degrees=True))
     camera = found.intrinsics
     kind = found.kind if found.plane is None else f"{found.kind}, plane {found.plane}"
@@ -67,6 +49,7 @@ def describe_geometry(found: "XRayGeometry") -> list[str]:
     return [
         f"{kind}: {camera.width} x {camera.height} pixels of {camera.delx:.5g} x {camera.dely:.5g} mm, "
         f"{camera.sdd:g} mm from the source, x0 {camera.x0:.4g} and y0 {camera.y0:.4g} mm",
-        f"side {side}: rotation {_text(tuple(angles))} ({found.orientation}, ZXY) +- {_text(found.pose_deg)} degrees",
-        f"translation {_text(tuple(xyz))} +- {_text(found.pose_mm)} mm along x, y, z",
+        f"side {side}: rotation {text_of(tuple(angles))} ({found.orientation}, ZXY) "
+        f"+- {text_of(found.pose_deg)} degrees",
+        f"translation {text_of(tuple(xyz))} +- {text_of(found.pose_mm)} mm along x, y, z",
     ]

@@ -5,14 +5,14 @@ Methods are known once they are imported, which takes torch. So a command learns
 """
 
 import inspect
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+
+from raygrad._method_options import options_of
 
 Methods = Mapping[str, type]
 Command = Callable[..., Any]
@@ -65,21 +65,18 @@ def flag_of(option: str) -> str:
 
 def flags_of(method: type) -> dict[str, type]:
     """The options of a method that can be typed, and what a text becomes; not tensors and functions."""
-    hints = get_type_hints(method)
-    found = {field.name: _kind(hints[field.name]) for field in fields(method)}
-    return {name: kind for name, kind in found.items() if kind is not None}
+    return {name: option.kind for name, option in options_of(method).items()}
 
 
 def _with_flags(function: Command, methods: Methods) -> Command:
     """The command with the options of these methods in its signature."""
     options: dict[str, inspect.Parameter] = {}
     for name, method in methods.items():
-        meanings, defaults = _meanings(method), {field.name: field.default for field in fields(method)}
-        for option, kind in flags_of(method).items():
-            flag, default = flag_of(option), defaults[option]
+        for option, known in options_of(method).items():
+            flag, kind, default = flag_of(option), known.kind, known.default
             typed = typer.Option(
                 f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-                help=meanings.get(option),
+                help=known.meaning or None,
                 show_default=False if default is None else str(default),
                 rich_help_panel=f"Options of {name}",
             )
@@ -112,22 +109,3 @@ def _method_in(args: list[str]) -> str | None:
         if argument.startswith("--method="):
             return argument.partition("=")[2]
     return None
-
-
-def _kind(hint: Any) -> type | None:
-    """What a text is to become: whole numbers where there are no others."""
-    kinds = get_args(hint) or (hint,)
-    return next((kind for kind in (bool, float, int, str) if kind in kinds), None)
-
-
-def _meanings(method: type) -> dict[str, str]:
-    """What a docstring says of each argument."""
-    return dict(_arguments(inspect.getdoc(method) or ""))
-
-
-def _arguments(doc: str) -> Iterator[tuple[str, str]]:
-    section = re.search(r"^Args:\n((?: +.*\n|\n)+)", doc + "\n", re.MULTILINE)
-    for entry in re.split(r"\n    (?=\w)", "\n" + section.group(1).rstrip()) if section else []:
-        names, colon, text = entry.partition(":")
-        if colon:
-            yield from ((name.strip(), " ".join(text.split())) for name in names.split(","))

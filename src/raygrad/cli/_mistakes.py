@@ -7,6 +7,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -20,7 +21,11 @@ TRACEBACK = "RAYGRAD_TRACEBACK"
 
 _NO_MEMORY = "can't allocate memory", "not enough memory"
 _RAISE = dis.opmap["RAISE_VARARGS"]
-_ENDS = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2])  # how commands end, and how options are refused
+_ENDS: tuple[Any, ...] = (
+    typer.Exit,
+    typer.Abort,
+    typer.BadParameter.__mro__[2],
+)  # how commands end, and how options are refused
 
 
 @contextmanager

@@ -119,9 +119,14 @@ from raygrad.formats._astra import ASTRA as ASTRA
 from raygrad.formats._beside import beside as beside
 from raygrad.formats._dicom_capture import check_capture as check_capture
 from raygrad.formats._dicom_capture import read_colours as read_colours
+from raygrad.formats._dicom_geometry.words import HEADER_COLUMNS as HEADER_COLUMNS
+from raygrad.formats._dicom_geometry.words import table_of_header as table_of_header
+from raygrad.formats._dicom_geometry.words import text_of as text_of
 from raygrad.formats._dicom_registration import check_registration as check_registration
 from raygrad.formats._dicom_report import check_report as check_report
 from raygrad.formats._dicom_xray import DICOM as DICOM
+from raygrad.formats._export import Source as Source
+from raygrad.formats._export import prepare_export as prepare_export
 from raygrad.formats._geometry import written_format as written_format
 from raygrad.formats._images import check_image_path as check_image_path
 from raygrad.formats._itk_images import META_IMAGE as META_IMAGE
@@ -136,6 +141,9 @@ from raygrad.formats._numpy import NUMPY as NUMPY
 from raygrad.formats._opencv import OPENCV as OPENCV
 from raygrad.formats._png import PNG as PNG
 from raygrad.formats._pose_json import POSE_JSON as POSE_JSON
+from raygrad.formats._pose_json import content_of_poses as content_of_poses
+from raygrad.formats._pose_json import read_content as read_content
+from raygrad.formats._pose_json import write_content as write_content
 from raygrad.formats._projection_matrices import PROJECTION_MATRICES as PROJECTION_MATRICES
 from raygrad.formats._rtk import RTK as RTK
 from raygrad.formats._slicer_scene import check_scene as check_scene

@@ -68,6 +68,13 @@ def write_poses(
         ValueError: a view holds several poses, or a number is not finite.
         OSError: the file cannot be written.
     """
+    write_content(path, content_of_poses(views, outcome, file_to_world))
+
+
+def content_of_poses(
+    views: Sequence[View], outcome: Mapping[str, Any] | None = None, file_to_world: np.ndarray | None = None
+) -> dict[str, Any]:
+    """What `write_poses` writes: who writes more puts it beside this, and `read_poses` passes over it."""
     any_parallel = any(view.intrinsics.parallel for view in views)
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -80,6 +87,11 @@ def write_poses(
         content["file_to_world"] = _rounded(torch.as_tensor(file_to_world))
     if outcome is not None:
         content["registration"] = dict(outcome)
+    return content
+
+
+def write_content(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write the content of a pose file, whole or not at all."""
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
     with written_whole(Path(path).expanduser()) as unfinished:
         unfinished.write_text(_rows_on_one_line(text) + "\n", encoding="utf-8", errors=NAMES_AS_BYTES)
@@ -93,7 +105,7 @@ def read_poses(path: str | os.PathLike[str]) -> tuple[View, ...]:
         InputError: it is not such a file, of a later schema, or holds what is no pose or X-ray system.
     """
     path = Path(path).expanduser()
-    views = _content_of(path).get("views")
+    views = read_content(path).get("views")
     if not isinstance(views, list) or not views:
         raise InputError(f"'{path}' has no views.")
     try:
@@ -111,7 +123,7 @@ def read_file_to_world(path: str | os.PathLike[str]) -> np.ndarray | None:
         FileNotFoundError, InputError: as for `read_poses`, or what it says is no rigid map.
     """
     path = Path(path).expanduser()
-    found = _content_of(path).get("file_to_world")
+    found = read_content(path).get("file_to_world")
     try:
         return None if found is None else rigid_matrix(found).numpy()
     except (TypeError, ValueError) as error:
@@ -125,7 +137,7 @@ def read_outcome(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         FileNotFoundError, InputError: as for `read_poses`.
     """
     path = Path(path).expanduser()
-    found = _content_of(path).get("registration")
+    found = read_content(path).get("registration")
     if found is not None and not isinstance(found, dict):
         raise InputError(f"'{path}' has a registration that is no mapping. Got {found!r}.")
     return found
@@ -138,14 +150,15 @@ def read_body_poses(path: str | os.PathLike[str]) -> dict[str, RigidTransform]:
         FileNotFoundError, InputError: as for `read_poses`, or a pose is not rigid.
     """
     path = Path(path).expanduser()
-    bodies = (_content_of(path).get("registration") or {}).get("bodies") or {}
+    bodies = (read_content(path).get("registration") or {}).get("bodies") or {}
     try:
         return {name: RigidTransform(rigid_matrix(body["body_to_world"])) for name, body in bodies.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"'{path}' has bodies that are not as they should be. {error}") from error
 
 
-def _content_of(path: Path) -> dict[str, Any]:
+def read_content(path: Path) -> dict[str, Any]:
+    """All that a pose file has, after a look at whether it is one."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no pose file '{path}'.")
     try:

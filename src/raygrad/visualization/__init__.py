@@ -1,5 +1,6 @@
 """Pictures of X-ray images and of what is seen in them."""
 
+from raygrad.visualization._comparisons import save_comparison as save_comparison
 from raygrad.visualization._cut_out import plot_cut_out as plot_cut_out
 from raygrad.visualization._halves import plot_halves as plot_halves
 from raygrad.visualization._images import plot_drr as plot_drr
@@ -35,6 +36,7 @@ __all__ = [
     "plot_slices",
     "plot_cut_out",
     "plot_history",
+    "save_comparison",
     "save_landscape",
     "render_registered",
     "save_registration",

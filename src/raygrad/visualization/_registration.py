@@ -307,6 +307,21 @@ def _checkerboard(xray: Images, drr_image: Images, tiles: int) -> Float[Tensor, 
     return torch.where((row + column) % 2 == 0, xray[:, 0], drr_image[:, 0])[..., None].expand(-1, -1, -1, 3)
 
 
+def compared_in_colour(
+    xray: Images, drr_image: Images, kind: str, mask: Float[Tensor, "height width"] | None = None, tiles: int = 8
+) -> Float[Tensor, "batch height width 3"]:
+    """What `plot_overlay` ("overlay", "checkerboard") and `plot_difference` ("difference") draw, as colours to 1."""
+    xray, drr_image = _matching(xray, drr_image)
+    if kind == "difference":
+        from matplotlib import colormaps
+
+        difference = (_standardised(xray, mask) - _standardised(drr_image, mask))[:, 0]
+        reach = max(float(np.quantile(difference.abs().numpy(), 0.995)), 1e-12)
+        return torch.from_numpy(colormaps["coolwarm"](difference.numpy() / (2 * reach) + 0.5)[..., :3]).float()
+    grey = _grey(xray, mask), _grey(drr_image, mask)
+    return _blend(*grey) if kind == "overlay" else _checkerboard(*grey, tiles)
+
+
 def _distances(poses: RigidTransform, end: RigidTransform) -> tuple[np.ndarray, np.ndarray]:
     """How far apart poses have the isocentre, seen from the camera (mm), and the camera's directions (degrees)."""
     poses, end = poses.to("cpu", torch.float64), end.to("cpu", torch.float64)
