@@ -1,5 +1,6 @@
 """The X-ray transform of a sweep as a linear operator: A(x), and its exact adjoint A.T(y)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from raygrad._errors import Interrupted
 from raygrad._processes import Processes
 from raygrad.geometry import Indices, Views, VolumeGeometry
 from raygrad.march import Marching, Prepared, march, spread
@@ -36,6 +38,7 @@ class Projector:
         rays_at_once: how many rays are in memory at a time; at least one view's are.
         mask: False for pixels (view, height, width) whose rays do not count, as if the detector had none there: A makes
             0 of them, and A.T reads nothing of them.
+        interrupt: asked before every group of views whether to end: True raises `Interrupted`.
 
     Attributes:
         domain_shape: the volume's (x, y, z).
@@ -57,6 +60,7 @@ class Projector:
         backend: str = "auto",
         rays_at_once: int = 1 << 22,
         mask: Mask | None = None,
+        interrupt: Callable[[], bool] | None = None,
     ) -> None:
         if not isinstance(views, Views):
             raise TypeError(f"Expected views as made by raygrad.geometry. Got {type(views).__name__}.")
@@ -74,6 +78,7 @@ class Projector:
             got = f"{mask.dtype} of shape {tuple(mask.shape)}"
             raise ValueError(f"Expected a mask of bools of shape {self.range_shape}. Got {got}.")
         self.mask = None if mask is None else mask.to(views.device)
+        self.interrupt = interrupt
         self.processes = Processes()
         self.T = Adjoint(self)
 
@@ -159,7 +164,17 @@ class Projector:
         return images if self.mask is None else torch.where(self.mask.to(images.device), images, 0)
 
     def _of(self, views: Views, mask: Tensor | None) -> "Projector":
-        return Projector(self.volume_geometry, views, self.marching, rays_at_once=self.rays_at_once, mask=mask)
+        options: dict[str, Any] = {"rays_at_once": self.rays_at_once, "mask": mask, "interrupt": self.interrupt}
+        return Projector(self.volume_geometry, views, self.marching, **options)
+
+    def check_interrupt(self) -> None:
+        """Between two groups of views: see whether the work is still wanted.
+
+        Raises:
+            Interrupted: it is not.
+        """
+        if self.interrupt is not None and self.interrupt():
+            raise Interrupted("The work was interrupted.")
 
     def subsets(self, count: int) -> list[tuple["Projector", Tensor]]:
         """Ordered subsets: every count-th view, with the positions of its images among those of all views.
@@ -196,6 +211,7 @@ class Projector:
             volume = volume.contiguous()
         first = 0
         for views in self.views.split(self.rays_at_once):
+            self.check_interrupt()
             images[first : first + len(views)] = self._march(volume, views)
             first += len(views)
         return images if self.mask is None else images.masked_fill_(~self.mask.to(images.device), 0)
@@ -207,6 +223,7 @@ class Projector:
         volume: Tensor | None = None
         first = 0
         for views in self.views.split(self.rays_at_once):
+            self.check_interrupt()
             cotangent = images[first : first + len(views)].reshape(len(views), 1, -1)
             into = out if volume is None else None
             part = spread(cotangent, self._prepared(like), views, self.marching, out=into)

@@ -9,7 +9,8 @@ import typer
 from raygrad._errors import InputError
 from raygrad.cli import _options as given
 from raygrad.cli import _register_physics as system
-from raygrad.cli._options import CAMERA, CT_PART, HOW, POSE, XRAY
+from raygrad.cli import _xray_options as of_xrays
+from raygrad.cli._options import CT_PART, HOW, POSE, XRAY
 
 UNKNOWN = "What is found beside the pose"
 
@@ -21,46 +22,13 @@ def register(
         typer.Argument(metavar="XRAY...", help="X-rays of one patient position: PNG, TIFF, NIfTI, NRRD, MHA or DICOM."),
     ],
     output: given.OutputFolder,
-    rotation: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Rough rotation of the X-ray system: three angles in degrees. Once for every X-ray.",
-            show_default="as the DICOM header says, else 0,0,0",
-            rich_help_panel=POSE,
-        ),
-    ] = None,
-    translation: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Rough place of the source before it is rotated: x,y,z in mm from the CT's centre. Once, or once for "
-            "every X-ray.",
-            show_default="as the DICOM header says, else 0,850,0",
-            rich_help_panel=POSE,
-        ),
-    ] = None,
-    pose: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Rotation and translation in one: six numbers (degrees, mm). Once for every X-ray.",
-            rich_help_panel=POSE,
-        ),
-    ] = None,
+    rotation: of_xrays.Rotations = None,
+    translation: of_xrays.Translations = None,
+    pose: of_xrays.Poses = None,
     parameterization: given.Parameterization = "euler_angles",
     convention: given.Convention = "ZXY",
-    init: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Start from a pose.json, with its X-ray system. Once for every X-ray, or one file that has all.",
-            rich_help_panel=POSE,
-        ),
-    ] = None,
-    relative: Annotated[
-        Path | None,
-        typer.Option(
-            help="Several X-rays: a pose.json whose views lie to each other as these do; --pose is the first one's.",
-            rich_help_panel=POSE,
-        ),
-    ] = None,
+    init: of_xrays.Inits = None,
+    relative: of_xrays.Relative = None,
     search: Annotated[
         str | None,
         typer.Option(
@@ -72,41 +40,10 @@ def register(
             rich_help_panel=POSE,
         ),
     ] = None,
-    orientation: Annotated[
-        str | None,
-        typer.Option(
-            help="The view of an unrotated system: AP, PA or none.",
-            show_default="AP, or the pose file's",
-            rich_help_panel=POSE,
-        ),
-    ] = None,
-    values: Annotated[
-        str | None,
-        typer.Option(
-            help="What the pixels are: line-integrals (bone bright), intensity (as the detector measured it, bone "
-            "dark), inverted-intensity (the same turned over), display (grey levels for the eye, bone shown bright), "
-            "inverted-display (bone shown dark).",
-            show_default="as the DICOM header says, else line-integrals",
-            rich_help_panel=XRAY,
-        ),
-    ] = None,
-    frame: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="N|N:M|all|mean|least-dense",
-            help="Which frames of a file that has several: one, counted from 1; several or all, each an X-ray of its "
-            "own; the mean of all; or the one that the X-rays lost least in. Once, or once for every file.",
-            rich_help_panel=XRAY,
-        ),
-    ] = None,
-    mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="An image of the X-ray's size, 0 where it is not to be compared (collimator, table, metal), on top of "
-            "the shutters in a DICOM header. Once, or once for every X-ray.",
-            rich_help_panel=XRAY,
-        ),
-    ] = None,
+    orientation: of_xrays.Orientation = None,
+    values: of_xrays.Values = None,
+    frame: of_xrays.Frames = None,
+    mask: of_xrays.Masks = None,
     auto_mask: Annotated[
         bool,
         typer.Option(
@@ -123,31 +60,11 @@ def register(
     width: Annotated[
         int | None, typer.Option(help="And so many columns.", show_default="in proportion", rich_help_panel=XRAY)
     ] = None,
-    sdd: Annotated[
-        float | None,
-        typer.Option(
-            help="Source-to-detector distance in mm.",
-            show_default="the pose file's or DICOM header's",
-            rich_help_panel=CAMERA,
-        ),
-    ] = None,
-    delx: Annotated[
-        float | None,
-        typer.Option(
-            help="Width of one of the X-ray's pixels on the detector in mm.",
-            show_default="the pose file's or image header's",
-            rich_help_panel=CAMERA,
-        ),
-    ] = None,
+    sdd: of_xrays.Sdd = None,
+    delx: of_xrays.Delx = None,
     dely: given.Dely = None,
-    x0: Annotated[
-        float | None,
-        typer.Option(help="Offset of the detector along x in mm.", show_default="0", rich_help_panel=CAMERA),
-    ] = None,
-    y0: Annotated[
-        float | None,
-        typer.Option(help="Offset of the detector along y in mm.", show_default="0", rich_help_panel=CAMERA),
-    ] = None,
+    x0: of_xrays.X0 = None,
+    y0: of_xrays.Y0 = None,
     parallel: given.Parallel = False,
     labelmap: given.Labelmap = None,
     series_uid: given.SeriesUid = None,

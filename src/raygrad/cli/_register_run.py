@@ -22,17 +22,14 @@ from raygrad.pose import RigidTransform
 from raygrad.registration import RegistrationResult, SearchRanges, Status, ViewRanges
 from raygrad.visualization import save_registration
 
-ADVICE = {
-    Status.STALLED: "The pose is not to be trusted. Start elsewhere, or try --method adam.",
-    Status.OUT_OF_ITERATIONS: "It was still moving. Go on from where it stopped: --init {pose}",
-    Status.AMBIGUOUS: "Another pose fits as well, or a direction stays open. Add an X-ray from another direction, or "
-    "start closer to the truth.",
-    Status.INCONSISTENT: "Parts of the image tell different motions (see halves.png): breathing, another patient "
-    "or posture, a wrong --sdd or --delx. Register what is rigid: --rigid spine (with --labelmap), or hide the rest: "
-    "--mask.",
-    Status.NO_MATCH: "The images do not match: start closer or search (--search view, or sphere); check that bone is "
-    "bright in overlay.png (else --values), --sdd, --delx and --orientation; hide what the CT lacks with --mask.",
+_OPTIONS = {
+    Status.STALLED: "Or try --method adam.",
+    Status.OUT_OF_ITERATIONS: "--init {pose}",
+    Status.AMBIGUOUS: "",
+    Status.INCONSISTENT: "See halves.png; --rigid spine (with --labelmap), --mask, --sdd, --delx.",
+    Status.NO_MATCH: "See overlay.png; --search view, or sphere; --values, --sdd, --delx, --orientation; --mask.",
 }
+ADVICE = {status: f"{text} {_OPTIONS[status]}".rstrip() for status, text in registration.WHAT_TO_DO.items()}
 """What to do when a registration ended otherwise than converged; `pose` is the file that was written."""
 
 WRITTEN = (

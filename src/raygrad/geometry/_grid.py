@@ -100,6 +100,29 @@ class VolumeGeometry:
         corners = torch.from_numpy(corners_of(self.shape, margin=0.5))
         return corners @ self.voxel_to_world[:3, :3].T + self.voxel_to_world[:3, 3]
 
+    def clip(self, source: Float[Tensor, "*ray 3"], target: Float[Tensor, "*ray 3"]) -> Float[Tensor, "*ray 2 3"]:
+        """The ends of what straight ways have in the box that the voxels fill, in the world in mm.
+
+        Args:
+            source: where each begins.
+            target: where each ends.
+
+        Returns:
+            The end nearer to the source and the other one; NaN where a way misses the box.
+        """
+        to_voxel = self.world_to_voxel.to(source)
+        begin, end = (points @ to_voxel[:3, :3].T + to_voxel[:3, 3] for points in (source, target))
+        low, high = begin.new_full((3,), -0.5), begin.new_tensor(self.shape) - 0.5
+        along = end - begin
+        still = along == 0
+        one, other = ((face - begin) / along.where(~still, 1.0) for face in (low, high))
+        outside = still & ((begin < low) | (begin > high))
+        enters = torch.minimum(one, other).where(~still, -torch.inf).amax(-1).clamp(min=0)
+        leaves = torch.maximum(one, other).where(~still, torch.inf).amin(-1).clamp(max=1)
+        shares = torch.stack([enters, leaves], dim=-1)
+        shares = shares.where((enters < leaves)[..., None] & ~outside.any(-1)[..., None], torch.nan)
+        return source[..., None, :] + shares[..., None] * (target - source)[..., None, :]
+
     def zeros(self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Float[Tensor, "x y z"]:
         """A volume of zeros of this dtype on this device.
 

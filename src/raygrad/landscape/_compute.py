@@ -44,6 +44,7 @@ def compute_landscape(
     xray: Tensor | None = None,
     batch_size: int | None = None,
     progress: bool = False,
+    callback: Callable[[int, int], bool | None] | None = None,
 ) -> Landscape:
     """The loss of the images at poses around a true one, while one or two of its parameters move.
 
@@ -67,6 +68,8 @@ def compute_landscape(
         xray: image (height, width) or (1, 1, height, width) of line integrals; by default that of the true pose.
         batch_size: images rendered together; by default as many as take about 64 MB (1 GB on a GPU).
         progress: show a progress bar.
+        callback: called with how many images are done, and of how many, after each batch; True ends it, and the loss of
+            those that are left is NaN.
 
     Raises:
         ValueError: unknown parameters, ranges without extent, an X-ray of another shape, a metric that does not
@@ -90,14 +93,19 @@ def compute_landscape(
             raise ValueError(f"Expected a metric that is finite at the true pose. Got {-loss_at_truth}.")
         grids = [_make_grid(truth, names, deviations) for names in named]
         total = sum(len(grid) for grid in grids)
-        pieces = []
+        pieces, count, ended = [], 0, False
         with _progress(progress, total) as done:
             for names, grid in zip(named, grids, strict=True):
                 losses = []
                 poses = _place(drr, truth, grid)
                 for matrices in poses.matrix.split(batch_size):
+                    if ended:
+                        losses.append(torch.full_like(matrices[:, 0, 0], torch.nan))
+                        continue
                     losses.append(_measure_loss(metric, fixed, _render(drr, RigidTransform(matrices))))
                     done(len(matrices))
+                    count += len(matrices)
+                    ended = callback is not None and bool(callback(count, total))
                 axes = tuple(deviations[name].numpy() for name in names)
                 # Once for a slice: to read a loss is to wait for a GPU.
                 loss = torch.cat(losses).reshape([len(axis) for axis in axes]).cpu().to(torch.float64).numpy()

@@ -1,5 +1,6 @@
 """Volumes from X-ray images."""
 
+from raygrad._errors import Interrupted as Interrupted
 from raygrad._progress import Iteration as Iteration
 from raygrad._progress import Status as Status
 from raygrad.geometry import UnknownGeometry as UnknownGeometry
@@ -35,6 +36,7 @@ from raygrad.reconstruction._solver import Step as Step
 __all__ = [
     "reconstruct",
     "ReconstructionResult",
+    "Interrupted",
     "Status",
     "Iteration",
     "METHODS",

@@ -43,6 +43,7 @@ def reconstruct(
     processes: Processes | None = None,
     progress: bool = False,
     say: Say | None = None,
+    interrupt: Callable[[], bool] | None = None,
     **options: Any,
 ) -> ReconstructionResult:
     """Reconstruct a volume from X-ray images.
@@ -73,6 +74,9 @@ def reconstruct(
         progress: say what it will take, and show a bar with the residual.
         say: called by the first process with what there is to say before the iterations, whose `str` is a sentence: an
             `Estimate`, a `Calibration`, a `Resumption` from a checkpoint. By default it is printed with `progress`.
+        interrupt: asked many times an iteration, and in one-pass methods, whether to end at once: True raises
+            `Interrupted`, and what there was of the volume is what `callback` saw last. (A `callback` that returns True
+            ends a run after its iteration, with a result.) Not where processes share the views.
         options: the fields of `raygrad.reconstruction.Control`: `iterations`, `tolerance`, `residual`, `callback`,
             `checkpoint` and `checkpoint_every`; and where `method` is a name, the method's own.
 
@@ -81,6 +85,7 @@ def reconstruct(
             before any work.
         MemoryError: it does not fit; says how much it needs and what to lower.
         FloatingPointError: the volume is no longer finite: the steps were too long.
+        Interrupted: `interrupt` said so.
     """
     if physics is not None:
         if method not in (None, Polychromatic.name):
@@ -97,11 +102,13 @@ def reconstruct(
     check_dtype(images)
     processes = Processes() if processes is None else processes
     chosen.check_processes(processes)
+    if interrupt is not None and processes.count > 1:
+        raise ValueError("Expected one process, to be interrupted. Got several, which would wait for each other.")
     device = images.device if device is None else torch.device(device)
     say = (_print if progress else None) if say is None else say
     is_first = processes.rank == 0
 
-    whole = Projector(volume_geometry, views, renderer, mask=check_mask(mask, views)).to(device)
+    whole = Projector(volume_geometry, views, renderer, mask=check_mask(mask, views), interrupt=interrupt).to(device)
     if whole.mask is not None:
         chosen.check_mask()
         if unknowns is not None:

@@ -30,6 +30,7 @@ from raygrad.registration._problem.similarity import GradientCorrelation as Grad
 from raygrad.registration._problem.similarity import LocalCorrelation as LocalCorrelation
 from raygrad.registration._problem.similarity import Similarity as Similarity
 from raygrad.registration._problem.similarity import WeightedSum as WeightedSum
+from raygrad.registration._refiner import Refiner as Refiner
 from raygrad.registration._register import register as register
 from raygrad.registration._result import AXES as AXES
 from raygrad.registration._result import BodyResult as BodyResult
@@ -40,6 +41,7 @@ from raygrad.registration._result import RegistrationResult as RegistrationResul
 from raygrad.registration._result import Uncertainty as Uncertainty
 from raygrad.registration._schedule import Stage as Stage
 from raygrad.registration._schedule import default_schedule as default_schedule
+from raygrad.registration._schedule import few_steps as few_steps
 from raygrad.registration._schedule import search_schedule as search_schedule
 from raygrad.registration._search import search as search
 from raygrad.registration._solver.candidates import SearchRanges as SearchRanges
@@ -47,6 +49,7 @@ from raygrad.registration._task import Task as Task
 from raygrad.registration._track import Track as Track
 from raygrad.registration._track import track as track
 from raygrad.registration._view_ranges import ViewRanges as ViewRanges
+from raygrad.registration._what_to_do import WHAT_TO_DO as WHAT_TO_DO
 
 __all__ = [
     "register",
@@ -57,6 +60,7 @@ __all__ = [
     "BodyResult",
     "BodyStatus",
     "Status",
+    "WHAT_TO_DO",
     "Iteration",
     "Uncertainty",
     "EstimatedExposure",
@@ -91,6 +95,8 @@ __all__ = [
     "FeatureSimilarity",
     "WeightedSum",
     "UnknownGeometry",
+    "Refiner",
+    "few_steps",
     "Track",
     "track",
     "calibrate_from_balls",
@@ -100,3 +106,4 @@ __all__ = [
 
 # Lent to other rooms; not for users.
 from raygrad.registration._agreement import APART_MM as APART_MM
+from raygrad.registration._problem.comparison import ByFeatures as ByFeatures

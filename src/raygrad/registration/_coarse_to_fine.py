@@ -125,12 +125,32 @@ class CoarseToFine:
         # What solids of known materials absorb needs no fit; intrinsics need derivatives by the ends of rays.
         self.absorbs = self.models.is_solid and response == "transmission" and not task.unknowns.columns
         self.centre, self.radius = self.models.centre, self.models.radius
+        self.caution = LESS
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is found yet, from the starts of the X-rays on."""
         away = torch.stack([(xray.init.matrix[:, :3, 3] - self.centre).norm(dim=-1).median() for xray in self.xrays])
         self.distances: list[float] = away.tolist()
-        self.unknowns, self.kept, self.caution = task.unknowns, tuple[str, ...](), LESS
+        self.unknowns, self.kept = self.task.unknowns, tuple[str, ...]()
         self.trace: list[Iteration] = []
         self.exposures: tuple[EstimatedExposure, ...] = ()
         self.stopped = self.cut_short = False
+
+    def begun_at(self, task: Task, like: "CoarseToFine | None" = None) -> "CoarseToFine":
+        """A course of the same X-rays from other starts, for which nothing of them and of the CT is made again.
+
+        Args:
+            task: the same but for starts, seed, watch and time.
+            like: a course of theirs whose form of the CT, if it has chosen one for good, is the form from the outset.
+        """
+        other = copy(self)
+        other.task = task
+        other.xrays = [replace(mine, init=xray.init) for mine, xray in zip(self.xrays, task.xrays, strict=True)]
+        if like is not None and like.ct is not None and like.cts is None:
+            other.models, other.model, other.ct, other.cts = like.models, like.models.together, like.ct, None
+        other._begin()
+        return other
 
     def through(self, response: str) -> "CoarseToFine":
         """The same course from here on, its images seen through another response for which X-rays stay as they are."""
@@ -178,7 +198,7 @@ class CoarseToFine:
         for number, stage in enumerate(stages, first):
             final = number + 1 == first + len(stages) or stage.pixels >= DECIDED_PIXELS or stage.apart
             if self.cts is not None and (final or (self.ct is None and stage.pixels >= COMPARED_PIXELS)):
-                self._choose_ct(candidates, final)
+                self.choose_ct(candidates, final)
             refined = candidates = self.refine(candidates, stage, number)
             if self.stopped:
                 self.cut_short = number + 1 < first + len(stages)
@@ -196,7 +216,7 @@ class CoarseToFine:
             refined = self.refine(Candidates(refined.start, as_given(states, names)), stage, number)
         return refined
 
-    def _choose_ct(self, candidates: Candidates, final: bool) -> None:
+    def choose_ct(self, candidates: Candidates, final: bool) -> None:
         """Go on with the CT in the form that fits the X-rays best, as the best candidate sees it."""
         assert self.cts is not None
         pixels = DECIDED_PIXELS if final else COMPARED_PIXELS

@@ -123,6 +123,15 @@ def search_schedule(keep: int = 4) -> tuple[Stage, ...]:
     return (replace(first, keep=max(first.keep, 64)), replace(second, keep=max(second.keep, 16)), *others)
 
 
+def few_steps() -> tuple[Stage, ...]:
+    """From where a hand has put a CT to close to where it belongs, in a fraction of a second."""
+    return (
+        Stage(25, GlobalCorrelation(), iterations=8, tolerance=1.0),
+        Stage(50, GlobalCorrelation(), iterations=5, tolerance=0.5),
+        Stage(100, LocalCorrelation(9), iterations=4, tolerance=0.1, calibrate=True, apart=True),
+    )
+
+
 def check_stages(stages: Any) -> tuple[Stage, ...]:
     """The stages as a tuple.
 

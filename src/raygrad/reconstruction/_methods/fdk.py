@@ -101,6 +101,7 @@ class Fdk(Method):
         volume = projector.volume_geometry.zeros(images.dtype, images.device)
         at_once = max(1, projector.rays_at_once // math.prod(images.shape[1:]))
         for first in range(0, len(images), at_once):
+            projector.check_interrupt()
             some = slice(first, first + at_once)
             rows = images[some] * weight[some, None].to(images)
             if isinstance(views, ConeViews):

@@ -94,14 +94,21 @@ class LevenbergMarquardt(Method):
 
     def __call__(self, task: Task) -> RegistrationResult:
         """From every start, and poses around it, to the best pose."""
-        motions = spread(self.neighbourhood, self.candidates, task.seed)
         with torch.no_grad():
-            course = CoarseToFine(task, first_response(self.response, task), self.clean_ct, self.coverage)
-            default = default_schedule() if task.models is None else scene_schedule()
-            stages = self.schedule(solid_schedule() if course.absorbs else default)
-            around = course.candidates(about(course.centre, motions.to(course.centre)))
-            found = course.run(around, stages)
-            if self.response == AUTO and course.response == "log":
-                course, found = second_look(course, found, stages)
-            course, found = with_exposures(course, found, stages)
-            return doubted(course, best_of_starts(found), conclude(course, found), self.advise)
+            return self.along(self.course(task))
+
+    def course(self, task: Task) -> CoarseToFine:
+        """A way through the stages that has not begun: what is made of X-rays and CT before that."""
+        return CoarseToFine(task, first_response(self.response, task), self.clean_ct, self.coverage)
+
+    def along(self, course: CoarseToFine) -> RegistrationResult:
+        """From every start of a course that has not begun, and poses around it, to the best pose."""
+        motions = spread(self.neighbourhood, self.candidates, course.task.seed)
+        default = default_schedule() if course.task.models is None else scene_schedule()
+        stages = self.schedule(solid_schedule() if course.absorbs else default)
+        around = course.candidates(about(course.centre, motions.to(course.centre)))
+        found = course.run(around, stages)
+        if self.response == AUTO and course.response == "log":
+            course, found = second_look(course, found, stages)
+        course, found = with_exposures(course, found, stages)
+        return doubted(course, best_of_starts(found), conclude(course, found), self.advise)

@@ -61,6 +61,7 @@ class CTs:
 
     def __init__(self, drrs: Sequence[DRR], patients: Sequence[PatientCT]) -> None:
         self.drrs, self.patients = drrs, patients
+        self._volumes: dict[str, list[Volumes]] = {}
         self.forms = FORMS if any(patient.cut_out is not None for patient in patients) else FORMS[:2]
 
     @classmethod
@@ -72,9 +73,11 @@ class CTs:
         return cls(known, [patient_of(drr.subject) for drr in known])
 
     def volumes(self, form: str) -> list[Volumes]:
-        """A form's volumes, of every view."""
-        pairs = zip(self.drrs, self.patients, strict=True)
-        return [Volumes.of([_pyramid(drr, patient, form)]) for drr, patient in pairs]
+        """A form's volumes, of every view; made once."""
+        if form not in self._volumes:
+            pairs = zip(self.drrs, self.patients, strict=True)
+            self._volumes[form] = [Volumes.of([_pyramid(drr, patient, form)]) for drr, patient in pairs]
+        return self._volumes[form]
 
     def seen(self, form: str, scores: dict[str, float]) -> CTSeen:
         """What there is to say of a form that was chosen."""
