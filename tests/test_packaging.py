@@ -35,6 +35,11 @@ ONLY_WHERE_USED = (
     "matplotlib",
     "typer",
     "tqdm",
+    "starlette",
+    "uvicorn",
+    "websockets",
+    "skimage",
+    "anywidget",
 )
 
 
@@ -72,3 +77,12 @@ def test_the_tables_of_physics_are_there_and_small():
     tables = {path.name: path.stat().st_size for path in Path(raygrad.__file__).parent.rglob("*.npz")}
     assert {"elements.npz", "tungsten.npz"} <= set(tables)
     assert sum(tables.values()) < 120_000
+
+
+def test_the_page_of_the_cockpit_is_installed_with_all_its_files():
+    """`make test` installs a wheel, and compares it with what was written."""
+    written, installed = ROOT / "src/raygrad/_cockpit/page", Path(raygrad.__file__).parent / "_cockpit/page"
+    names = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
+    needed = {name for name in names if not name.endswith((".d.ts", "jsconfig.json"))}
+    assert {Path(name).suffix for name in needed} >= {".html", ".js", ".css", ".svg"}
+    assert {name: (installed / name).is_file() for name in needed} == dict.fromkeys(needed, True)

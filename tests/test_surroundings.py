@@ -31,8 +31,9 @@ assert torch.get_num_threads() == 2
 """
 
 ENDED = """
-import sys, threading, os, signal, time, torch, raygrad
+import signal, torch, raygrad
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
 subject = raygrad.load_example_ct(shape=(128, 128, 80))
 drr = raygrad.DRR(subject, sdd=1020.0, height=2000, delx=0.2, renderer="trilinear")
 pose = raygrad.convert(

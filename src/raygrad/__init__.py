@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from raygrad import testing as testing
     from raygrad import types as types
     from raygrad import visualization as visualization
+    from raygrad._cockpit import cockpit as cockpit
     from raygrad.data import Subject as Subject
     from raygrad.data import Volume as Volume
     from raygrad.data import read as read
@@ -140,6 +141,7 @@ _NAMES_BY_ROOM = {
     "cli": (),
 }
 _ROOM_OF = {name: room for room, names in _NAMES_BY_ROOM.items() for name in names}
+_ROOM_OF["cockpit"] = "_cockpit"  # a function of that name would hide its room
 
 __all__ = [*_ROOM_OF, *_NAMES_BY_ROOM, "__version__"]
 

@@ -8,6 +8,7 @@ try:
 except ImportError as error:
     raise ImportError('The raygrad command needs typer: pip install "raygrad[cli]"') from error
 
+from raygrad.cli._cockpit import cockpit
 from raygrad.cli._demo import demo
 from raygrad.cli._drr import drr
 from raygrad.cli._evaluate import registration as evaluate_registration
@@ -33,7 +34,7 @@ app = typer.Typer(
     "`raygrad drr example -o xray.png`.",
 )
 """The command, as typer knows it."""
-for command in (demo, info, drr, landscape, geometry, register, export, project, reconstruct):
+for command in (demo, info, drr, landscape, geometry, register, cockpit, export, project, reconstruct):
     guard = mistakes_in_one_sentence()
     app.command(cls=command_class(command, guard))(guard(command))
 

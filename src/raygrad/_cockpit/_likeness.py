@@ -1,0 +1,44 @@
+"""How much a DRR is like its X-ray, as registration sees it: by patches, whatever the brightness, within the mask."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from raygrad.registration import ByFeatures, LocalCorrelation
+from raygrad.types import Images
+
+if TYPE_CHECKING:
+    from raygrad._cockpit._session import Session
+
+SIMILARITY = ByFeatures(LocalCorrelation(9))
+"""What the last stages of a registration make as large as they can."""
+
+
+class Likeness:
+    """Compares images of any size with the X-rays; what is made of an X-ray at a size is kept."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._fixed: dict[tuple[int, tuple[int, ...]], tuple[object, Tensor, Tensor]] = {}
+
+    def of(self, view: int, image: Images) -> dict[str, Any]:
+        """For the header of a frame: "similarity", at most 1."""
+        with torch.no_grad():
+            weights, fixed = self._of_xray(view, image)
+            score = SIMILARITY.score(image, weights, fixed).item()
+        return {"similarity": round(score, 4) if math.isfinite(score) else None}
+
+    def _of_xray(self, view: int, like: Images) -> tuple[Tensor, Tensor]:
+        """The weights, and what is compared of the X-ray, at an image's size."""
+        xray, size = self._session.xrays[view], tuple(like.shape[-2:])
+        known = self._fixed.get((view, size))
+        if known is None or known[0] is not xray:
+            whole = torch.ones_like(xray.image) if xray.mask is None else xray.mask[None, None].to(xray.image)
+            weights = torch.nn.functional.interpolate(whole, size=size, mode="area")
+            seen = torch.nn.functional.interpolate(xray.image * whole, size=size, mode="area")
+            image = seen / weights.clamp_min(1e-6)
+            known = xray, weights.to(like), SIMILARITY.of_xrays(image.to(like), weights.to(like))
+            self._fixed[view, size] = known
+        return known[1], known[2]

@@ -1,0 +1,118 @@
+"""Where everything is: what a person moves, what a registration finds, what undo brings back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from raygrad.geometry import Detector, Intrinsics
+from raygrad.pose import RigidTransform, make_reorient
+
+CT = "CT"
+"""The name of the body that the whole CT is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Cameras stand in the world; bodies, the CT first of all, move in it. Every pose is one, in float64.
+
+    Attributes:
+        cameras: the pose of each view, as a `raygrad.formats.View` has it.
+        intrinsics: of each view.
+        bodies: body_to_world of each body by its name, in mm. A structure's own frame is the CT's.
+        unlinked: views of which nobody knows how they stand to the others. Where the CT moves in another view, their
+            cameras go along, so that what they show stays; where it moves in one of them, its camera moves instead.
+    """
+
+    cameras: tuple[RigidTransform, ...]
+    intrinsics: tuple[Intrinsics, ...]
+    bodies: Mapping[str, RigidTransform]
+    unlinked: frozenset[int] = frozenset()
+
+    def pose(self, view: int, body: str = CT) -> RigidTransform:
+        """The camera of a view as a body sees it: for the CT what `raygrad.DRR` takes."""
+        return self.cameras[view].compose(self.bodies[body].inverse())
+
+    def with_pose(self, view: int, pose: RigidTransform, body: str = CT) -> "Placement":
+        """A body where the camera of this view has that pose; cameras stay."""
+        return self.with_body(body, _float64(pose).inverse().compose(self.cameras[view]))
+
+    def with_poses(
+        self, poses: Sequence[RigidTransform], intrinsics: Sequence[Intrinsics] | None = None
+    ) -> "Placement":
+        """The CT as all views have it after a registration: the first camera stays, all else follows."""
+        moved = self.with_pose(0, poses[0])
+        to_world = moved.bodies[CT]
+        others = (_float64(pose).compose(to_world) for pose in poses[1:])
+        return replace(
+            moved,
+            cameras=(self.cameras[0], *others),
+            intrinsics=self.intrinsics if intrinsics is None else tuple(intrinsics),
+        )
+
+    def with_body(self, body: str, body_to_world: RigidTransform) -> "Placement":
+        """The same with one body elsewhere."""
+        return replace(self, bodies={**self.bodies, body: _float64(body_to_world)})
+
+    def moved(self, motion: RigidTransform, body: str = CT, view: int | None = None) -> "Placement":
+        """A body moved in the world by a motion, as seen in a view; with the CT go all other bodies.
+
+        Bodies stand to the CT as they do whatever views are linked: another one's motion is seen in all.
+
+        Args:
+            motion: of the body against the view's camera, in the world.
+            body: its name.
+            view: in which it moves; None for all that are linked.
+        """
+        motion = _float64(motion)
+        if body != CT:
+            return self.with_body(body, self.bodies[body].compose(motion))
+        if view in self.unlinked:
+            return self._with_cameras({view: motion.inverse()})
+        bodies = {name: pose.compose(motion) for name, pose in self.bodies.items()}
+        return replace(self._with_cameras(dict.fromkeys(self.unlinked, motion)), bodies=bodies)
+
+    def with_views(self, cameras: Sequence[RigidTransform], intrinsics: Sequence[Intrinsics]) -> "Placement":
+        """The same with further views after these, which stand in the world."""
+        return replace(self, cameras=(*self.cameras, *cameras), intrinsics=(*self.intrinsics, *intrinsics))
+
+    def of_views(self, chosen: Sequence[int]) -> "Placement":
+        """The same with these views alone, in this order."""
+        return replace(
+            self,
+            cameras=tuple(self.cameras[view] for view in chosen),
+            intrinsics=tuple(self.intrinsics[view] for view in chosen),
+            unlinked=frozenset(chosen.index(view) for view in self.unlinked if view in chosen),
+        )
+
+    def linking(self, view: int, linked: bool) -> "Placement":
+        """The same where this view stands to the others as it does now, or as nobody knows."""
+        return replace(self, unlinked=self.unlinked - {view} if linked else self.unlinked | {view})
+
+    def _with_cameras(self, motions: Mapping[int, RigidTransform]) -> "Placement":
+        moved = (
+            camera.compose(motions[view]) if view in motions else camera for view, camera in enumerate(self.cameras)
+        )
+        return replace(self, cameras=tuple(moved))
+
+    def camera_to_world(self, view: int, orientation: str | None) -> RigidTransform:
+        """The whole pose of a camera, orientation first: source at the origin, detector at z = sdd."""
+        reorient = RigidTransform(make_reorient(orientation).double())
+        return reorient.compose(self.cameras[view])
+
+    def detector(self, view: int, orientation: str | None, largest: int | None = None) -> Detector:
+        """The detector of a view, with at most so many rows and columns over the same area."""
+        intrinsics = self.intrinsics[view]
+        return Detector.of(fitting(intrinsics, largest), make_reorient(orientation))
+
+
+def fitting(intrinsics: Intrinsics, largest: int | None) -> Intrinsics:
+    """The same area in at most so many rows and columns."""
+    scale = 1.0 if largest is None else largest / max(intrinsics.shape)
+    if scale >= 1:
+        return intrinsics
+    return intrinsics.resampled(max(1, round(intrinsics.height * scale)), max(1, round(intrinsics.width * scale)))
+
+
+def _float64(pose: RigidTransform) -> RigidTransform:
+    return RigidTransform(pose.matrix.detach().to("cpu", torch.float64))

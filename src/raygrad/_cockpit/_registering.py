@@ -1,0 +1,420 @@
+"""What the machine does where a person says so: register, snap, search, from where everything is, on all views."""
+
+import math
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from raygrad._cockpit._certainty import described
+from raygrad._cockpit._jobs import Job
+from raygrad._cockpit._placement import CT, Placement
+from raygrad._errors import InputError
+from raygrad.drr import DRR
+from raygrad.pose import RigidTransform
+from raygrad.registration import (
+    WHAT_TO_DO,
+    Iteration,
+    LevenbergMarquardt,
+    LocalCorrelation,
+    Refiner,
+    RegistrationResult,
+    SearchRanges,
+    Stage,
+    Status,
+    ViewRanges,
+    default_schedule,
+    search,
+)
+
+if TYPE_CHECKING:
+    from raygrad._cockpit._session import Session
+
+UNKNOWNS = ("sdd", "x0", "y0", "pixel_size", "poses")
+RESPONSES = ("auto", "log", "transmission", "curve")
+SHOWN_S = 0.05
+"""While something is registered, the anatomy moves along so often at most."""
+LOOK = (Stage(100, LocalCorrelation(9), iterations=0, tolerance=0.0),)
+"""Of a pose as it is."""
+GOOD, DOUBTFUL = (Status.CONVERGED,), (Status.AMBIGUOUS, Status.INCONSISTENT, Status.OUT_OF_ITERATIONS, Status.STOPPED)
+ENDED = {
+    Status.CONVERGED: "The images match, and nothing else that was tried fits as well.",
+    Status.STOPPED: "It was stopped, and is where it was best until then.",
+}
+SNAPPED = {
+    Status.CONVERGED: "The images match. Register makes it finer, and looks for what else would fit.",
+    Status.OUT_OF_ITERATIONS: "A few steps closer. Snap again, or register.",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person says of how to register.
+
+    Attributes:
+        unknowns: of the geometry, names of `UNKNOWNS`.
+        response: of `RESPONSES`.
+    """
+
+    unknowns: tuple[str, ...] = ()
+    response: str = "auto"
+
+
+@dataclass(eq=False)
+class Found:
+    """What was found last.
+
+    Attributes:
+        name: of what found it.
+        views: of which.
+        result: what it is.
+        placement: where it put everything.
+        warned: what the verb warned of.
+        certainty: as `raygrad._cockpit._certainty.described` has it.
+    """
+
+    name: str
+    views: tuple[int, ...]
+    result: RegistrationResult
+    placement: Placement
+    warned: list[str] = field(default_factory=list)
+    certainty: dict[str, Any] | None = None
+
+
+class Registering:
+    """Registers what a session has open, from where it is.
+
+    Views that are linked are registered together; each one that is not by itself, as nobody knows how it stands.
+    """
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self.options = Options()
+        self.found: list[Found] = []
+        self._refiners: dict[tuple[int, ...], tuple[tuple[Any, ...], Refiner]] = {}
+        self._last: Placement | None = None
+        self._shown = 0.0
+        self._busy = threading.Lock()
+        self._prepared = False
+        session.parts["registering"] = self.described
+        session.parts["certainty"] = self.certainty
+
+    # --- what may be asked for
+
+    def prepare(self) -> None:
+        """Prepare X-rays and CT while nobody waits for it, so that the first snap is as quick as the others; once."""
+        with self._session.lock:
+            if self._prepared:
+                return
+            self._prepared = True
+
+        def work() -> None:
+            with self._busy, suppress(ValueError, TypeError), warnings.catch_warnings():  # said when it is asked for
+                warnings.simplefilter("ignore")
+                now = self._session.placement
+                for views in self._groups(now):
+                    self.refiner(views).refine([now.pose(view) for view in views])
+
+        threading.Thread(target=work, name="raygrad cockpit: preparing", daemon=True).start()
+
+    def wait(self, seconds: float) -> None:
+        """Until nothing is prepared or registered any more, or so long."""
+        if self._busy.acquire(timeout=seconds):
+            self._busy.release()
+
+    def register(self) -> None:
+        """Start a whole registration."""
+        self._start("Register", lambda refiner, init, watch: refiner.register(init, callback=watch))
+
+    def snap(self) -> None:
+        """Start a few steps."""
+        self._start("Snap", lambda refiner, init, watch: refiner.refine(init, callback=watch))
+
+    def search(self, ranges: SearchRanges | ViewRanges) -> None:
+        """Start a search of poses so far from here."""
+
+        def found(views: tuple[int, ...], init: list[RigidTransform], watch: Callable[..., Any]) -> RegistrationResult:
+            images, masks = self._images(views)
+            drrs, options = self._drrs(views), self.options
+            result = search(
+                images, drrs, ranges, init, mask=masks, auto_mask=False, callback=watch,
+                unknowns=options.unknowns or None, response=options.response,
+            )  # fmt: skip
+            return result
+
+        self._start("Search", None, found)
+
+    def look(self) -> None:
+        """Start a look at how well the X-rays determine where everything is, which moves nothing."""
+
+        def work(job: Job) -> None:
+            job.tell(text="how well it is determined")
+            now, found = self._session.placement, []
+            for views in self._groups(now):
+                with self._busy:
+                    result = self.refiner(views).refine([now.pose(view) for view in views], LOOK)
+                found.append(self._finished("Look", views, result, now, []))
+            for one in found:
+                self._keep(one)
+
+        self._session.jobs.start("Certainty", work)
+
+    def set(self, options: Options) -> None:
+        """Say how to register from now on.
+
+        Raises:
+            InputError: something there is not.
+        """
+        if unknown := [name for name in options.unknowns if name not in UNKNOWNS]:
+            raise InputError(f"Expected unknowns among {', '.join(UNKNOWNS)}. Got {unknown[0]!r}.")
+        if options.response not in RESPONSES:
+            raise InputError(f"Expected a response among {', '.join(RESPONSES)}. Got {options.response!r}.")
+        self.options = options
+        self._session.tell_state()
+
+    def take_rival(self, number: int) -> None:
+        """Put the CT where another reading of the X-rays has it: one that is listed with the last result.
+
+        Raises:
+            InputError: there is no such one.
+        """
+        others = [(one, pose) for one in self.found for _, _, pose in _others(one.result)]
+        if not 0 <= number < len(others):
+            raise InputError(f"Expected the number of one of {len(others)} other poses. Got {number}.")
+        (found, pose), before = others[number], self._session.placement
+        self._session.place(led(before, found.views, pose))
+        self._session.history.record("Another pose", before)
+
+    # --- what the page shows
+
+    def described(self) -> dict[str, Any]:
+        """Options, and what was found."""
+        now = self._session.placement
+        return {
+            "unknowns": list(self.options.unknowns),
+            "response": self.options.response,
+            "found": [self._told(one, now) for one in self.found],
+        }
+
+    def certainty(self) -> dict[str, Any] | None:
+        """Of the last result, while everything is where that has put it."""
+        now = self._session.placement
+        fresh = [one.certainty for one in self.found if one.placement is now and one.certainty]
+        if not fresh:
+            return None
+        views = [next((one["views"][v] for one in fresh if one["views"][v]), None) for v in range(len(now.cameras))]
+        return {"text": fresh[0]["text"], "motions": fresh[0]["motions"], "views": views}
+
+    # --- how
+
+    def refiner(self, views: tuple[int, ...]) -> Refiner:
+        """X-rays and CT ready to be registered; made anew where something of them is another."""
+        session, options = self._session, self.options
+        xrays = [session.xrays[view] for view in views]
+        key = (*xrays, *(session.placement.intrinsics[view] for view in views), options)
+        known = self._refiners.get(views)
+        if known is None or len(known[0]) != len(key) or any(a is not b for a, b in zip(known[0], key, strict=True)):
+            images, masks = self._images(views)
+            made = Refiner(
+                images,
+                self._drrs(views),
+                [session.placement.pose(view) for view in views],
+                mask=masks,
+                auto_mask=False,  # files were looked at as they are stored
+                unknowns=options.unknowns or None,
+                method=LevenbergMarquardt(response=options.response),
+            )
+            known = self._refiners[views] = (key, made)
+        return known[1]
+
+    def _images(self, views: Sequence[int]) -> tuple[list[torch.Tensor], list[torch.Tensor | None] | None]:
+        xrays = [self._session.xrays[view] for view in views]
+        masks = [xray.mask for xray in xrays]
+        return [xray.image for xray in xrays], masks if any(mask is not None for mask in masks) else None
+
+    def _drrs(self, views: Sequence[int]) -> list[DRR]:
+        session = self._session
+        cameras = session.placement.intrinsics
+        return [replace(session.xrays[v].view, intrinsics=cameras[v]).make_drr(session.subject) for v in views]
+
+    def _groups(self, placement: Placement) -> list[tuple[int, ...]]:
+        together = tuple(view for view in range(len(placement.cameras)) if view not in placement.unlinked)
+        return [*([together] if together else []), *((view,) for view in sorted(placement.unlinked))]
+
+    def _start(
+        self,
+        name: str,
+        by_refiner: Callable[[Refiner, list[RigidTransform], Any], RegistrationResult] | None,
+        by_views: Callable[[tuple[int, ...], list[RigidTransform], Any], RegistrationResult] | None = None,
+    ) -> None:
+        session = self._session
+
+        def work(job: Job) -> None:
+            before = self._last = session.placement
+            groups, found = self._groups(before), []
+            job.tell(text="Preparing X-rays and CT …")
+            try:
+                for number, views in enumerate(groups):
+                    placed = self._last
+                    init = [placed.pose(view) for view in views]
+                    watch = self._watch(job, placed, views, number, len(groups))
+                    with self._busy, warnings.catch_warnings(record=True) as caught:
+                        warnings.simplefilter("always")
+                        if by_refiner is not None:
+                            result = by_refiner(self.refiner(views), init, watch)
+                        else:
+                            assert by_views is not None
+                            result = by_views(views, init, watch)
+                    warned = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
+                    end = _ended(placed, views, result)
+                    if not self._show(end):
+                        break
+                    found.append(self._finished(name, views, result, end, warned))
+                    if job.cancelled:
+                        break
+            finally:
+                if self._last is not before:
+                    session.history.record(name, before)
+                for one in found:
+                    self._keep(replace(one, placement=self._last) if self._last is session.placement else one)
+                self._last = None
+
+        session.jobs.start(name, work)
+
+    def _watch(
+        self, job: Job, before: Placement, views: tuple[int, ...], number: int, count: int
+    ) -> Callable[[Iteration], bool]:
+        """What follows a registration, and ends it."""
+        last = len(default_schedule())
+
+        def watch(iteration: Iteration) -> bool:
+            now = time.monotonic()
+            if job.cancelled or iteration.pose is None or iteration.score is None or iteration.pixels is None:
+                due = job.cancelled
+            else:
+                due = now - self._shown > SHOWN_S
+            if due and iteration.pose is not None and iteration.score is not None and iteration.pixels is not None:
+                self._shown = now
+                best = int(iteration.score.argmax())
+                rows, columns = iteration.pixels
+                score = iteration.score[best].item()
+                share = min(1.0, (iteration.stage + min(iteration.number / 10, 1.0)) / last)
+                text = f"{rows} × {columns} pixels, similarity {score:.3f}"
+                job.tell(text=text, share=(number + share) / count, stage=iteration.stage, score=score)
+                if not job.cancelled and not self._show(
+                    led(before, views, RigidTransform(iteration.pose.matrix[best : best + 1]))
+                ):
+                    return True
+            return job.cancelled
+
+        return watch
+
+    def _show(self, placement: Placement) -> bool:
+        """Put everything there, unless somebody else has moved it meanwhile; whether that was done."""
+        session = self._session
+        with session.lock:
+            if session.placement is not self._last:
+                return False
+            self._last = placement
+            session.place(placement)
+        return True
+
+    def _finished(
+        self, name: str, views: tuple[int, ...], result: RegistrationResult, placement: Placement, warned: list[str]
+    ) -> Found:
+        session, certainty = self._session, None
+        if result.uncertainty is not None:
+            centre, orientation = session.centre(CT, placement), session.subject.orientation
+            certainty = described(result.uncertainty, result.best, placement, centre, views, orientation)
+        return Found(name, views, result, placement, warned, certainty)
+
+    def _keep(self, found: Found) -> None:
+        others = [one for one in self.found if one.views != found.views and one.placement is found.placement]
+        self.found = [*others, found]
+
+    def _told(self, found: Found, now: Placement) -> dict[str, Any]:
+        result, best = found.result, found.result.best
+        status = result.status[best]
+        text = ENDED.get(status) or WHAT_TO_DO.get(status, "")
+        if found.name == "Snap":
+            text = SNAPPED.get(status, text)
+        if found.name == "Look":
+            text = "How well the X-rays determine where it is now. Nothing was moved."
+        advice = result.advice[best] if result.advice else None
+        return {
+            "name": found.name,
+            "views": list(found.views),
+            "status": str(status),
+            "kind": "good" if status in GOOD else "warn" if status in DOUBTFUL or found.name == "Look" else "bad",
+            "text": text,
+            "score": _rounded(result.score[best].item(), 4),
+            "seconds": round(result.seconds, 2),
+            "fresh": found.placement is now,
+            "others": [{"name": name, "score": _rounded(score, 4)} for name, score, _ in _others(result)],
+            "advice": None if advice is None else advice.summary(),
+            "lengths": _lengths(result, best),
+            "response": str(result.responses[0]["name"]) if result.responses else None,
+            "warned": found.warned,
+        }
+
+
+def _others(result: RegistrationResult) -> list[tuple[str, float, RigidTransform]]:
+    """Rivals of the result, and what else a search has found."""
+    best = result.best
+    rivals = [(rival.name, rival.score, rival.pose) for rival in (result.rivals[best] if result.rivals else ())]
+    more = [
+        (
+            f"pose {start + 1} of the search",
+            result.score[start].item(),
+            RigidTransform(result.poses[0].matrix[start][None]),
+        )
+        for start in range(len(result.status))
+        if start != best
+    ]
+    return rivals + more
+
+
+def led(placement: Placement, views: Sequence[int], pose: RigidTransform) -> Placement:
+    """Everything moved so that the first of these views has that pose, and they stand to each other as they do."""
+    first = views[0]
+    pose = RigidTransform(pose.matrix.detach().to("cpu", torch.float64))
+    if first in placement.unlinked:
+        cameras = {first: pose.compose(placement.bodies[CT])}
+        return replace(placement, cameras=tuple(cameras.get(v, one) for v, one in enumerate(placement.cameras)))
+    to_world = pose.inverse().compose(placement.cameras[first])
+    return placement.moved(placement.bodies[CT].inverse().compose(to_world), CT)
+
+
+def _ended(placement: Placement, views: Sequence[int], result: RegistrationResult) -> Placement:
+    """Everything as a result has it, intrinsics and relative poses included."""
+    best = result.best
+    found = led(placement, views, RigidTransform(result.poses[0].matrix[best][None]))
+    cameras, intrinsics = list(found.cameras), list(found.intrinsics)
+    for number, view in enumerate(views[1:], 1):
+        pose = RigidTransform(result.poses[number].matrix[best][None].detach().to("cpu", torch.float64))
+        cameras[view] = pose.compose(found.bodies[CT])
+    for view, lengths in zip(views, result.intrinsics, strict=False):
+        intrinsics[view] = intrinsics[view].replaced(**{name: float(value[best]) for name, value in lengths.items()})
+    return replace(found, cameras=tuple(cameras), intrinsics=tuple(intrinsics))
+
+
+def _lengths(result: RegistrationResult, best: int) -> list[str]:
+    """What was found of the geometry, a line a view."""
+    lines = []
+    for number, lengths in enumerate(result.intrinsics):
+        known: Mapping[str, Any] = result.intrinsics_deviations[number] if result.intrinsics_deviations else {}
+        parts = [
+            f"{name} {value[best].item():.5g}" + (f" ± {known[name][best].item():.2g}" if name in known else "")
+            for name, value in lengths.items()
+        ]
+        lines.append(f"{', '.join(parts)} mm")
+    return lines
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None
