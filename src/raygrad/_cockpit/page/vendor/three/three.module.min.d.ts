@@ -1,0 +1,2 @@
+// `make lint` installs these types; see the typeRoots of jsconfig.json.
+export * from "three";
