@@ -54,7 +54,7 @@ def read_dataset(path: Path, pixels: bool = False) -> "Dataset":
         UserWarning: values that cannot be read, such as a number that is none.
     """
     pydicom = require("pydicom", "reading DICOM")
-    if not path.is_file():
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
         raise FileNotFoundError(f"There is no file '{path}'.")
     if path.is_dir():
         raise InputError(f"Expected a DICOM file. Got '{path}', which is a folder.")
