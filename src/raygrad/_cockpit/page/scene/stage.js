@@ -16,6 +16,18 @@ export const VIEWPOINTS = {
   top: [new Vector3(0, -1e-4, 1), new Vector3(0, 0, 1)],
 };
 
+const REST_MS = 200;
+
+/**
+ * Whether there is no graphics card, or none that the browser may use.
+ * @param {WebGLRenderingContext | WebGL2RenderingContext} context
+ */
+function isDrawnByProcessor(context) {
+  const asked = context.getExtension("WEBGL_debug_renderer_info");
+  const name = context.getParameter(asked ? asked.UNMASKED_RENDERER_WEBGL : context.RENDERER);
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(String(name));
+}
+
 /** What is drawn, and from where. It draws when something has changed, and rests otherwise. */
 export class Stage {
   /** @param {HTMLElement} host */
@@ -38,6 +50,8 @@ export class Stage {
     this.controls.addEventListener("change", () => this.request());
     this.compass = new Compass();
     this.drawing = 0;
+    this.resting = 0;
+    this.slow = isDrawnByProcessor(this.renderer.getContext());
     this.canvas.addEventListener("webglcontextrestored", () => this.request());
     document.addEventListener("themechange", () => this.colour());
     host.addEventListener("keydown", (event) => this.key(event));
@@ -51,6 +65,16 @@ export class Stage {
       this.drawing = 0;
       this.render();
     });
+  }
+
+  /** Draw what follows a hand: at once, but where the processor draws, once the hand rests. It has the X-rays to draw. */
+  follow() {
+    if (!this.slow) {
+      this.request();
+      return;
+    }
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.request(), REST_MS);
   }
 
   render() {

@@ -126,7 +126,7 @@ export class World {
     this.patient.place(state.placement);
     this.bodies.place(state.placement, state.selected);
     this.gizmo.follow();
-    this.stage.request();
+    this.stage.follow();
   }
 
   /** The images on the detectors: X-rays or DRRs. */

@@ -70,7 +70,6 @@ export class Pane {
     store.on(`frame:drr ${view}`, (frame) => this.show(this.drr, frame));
     store.on(`frame:mask ${view}`, (frame) => this.mask.show(frame));
     store.on("state", () => this.draw());
-    store.on("placement", () => this.draw());
     store.on("cursor", (cursor) => {
       this.pointed = cursor?.point ?? null;
       this.draw();
