@@ -202,7 +202,8 @@ def test_what_our_page_would_not_say_ends_the_connection_and_nothing_else(servin
     with Page(serving) as page:
         with pytest.raises(ConnectionClosed) as ended:
             page.say_and_listen(message)
-        assert ended.value.rcvd.code in (1008, 1009)
+        said = ended.value.rcvd  # none where the server hung up while much was still being sent
+        assert said.code in (1008, 1009) if said is not None else len(message) > 2**24
     assert session.placement is before
     with Page(serving) as again:
         assert again.call("lock", axes=[])["result"] is None
