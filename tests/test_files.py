@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -59,16 +60,20 @@ def test_what_killed_runs_left_is_removed_by_the_next_and_nothing_else(tmp_path)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", program, str(path)], env=environment, check=False).returncode == 9
     (left,) = names(tmp_path)
-    of_another_machine = tmp_path / ".raygrad-another.machine-1-abcdef"
-    of_another_machine.mkdir()
+    with written_whole(tmp_path / "b.bin") as other:
+        other.write_bytes(b"b")
+    assert left in names(tmp_path)  # it might be one that has just been made
+    an_hour_ago = time.time() - 3600
+    os.utime(tmp_path / left, (an_hour_ago, an_hour_ago))
     with written_whole(path) as unfinished:
         assert left not in names(tmp_path)
-        (own,) = [name for name in names(tmp_path) if name != of_another_machine.name]
+        (own,) = [name for name in names(tmp_path) if name.startswith(".raygrad-")]
+        os.utime(tmp_path / own, (an_hour_ago, an_hour_ago))
         with written_whole(tmp_path / "b.bin") as other:
-            other.write_bytes(b"b")
-        assert own in names(tmp_path)
+            other.write_bytes(b"c")
+        assert own in names(tmp_path)  # it is being written to
         unfinished.write_bytes(b"whole")
-    assert names(tmp_path) == [of_another_machine.name, "a.bin", "b.bin"]
+    assert names(tmp_path) == ["a.bin", "b.bin"]
 
 
 def test_a_writer_that_writes_nothing_is_an_error(tmp_path):

@@ -2,23 +2,27 @@
 
 import errno
 import os
-import re
 import shutil
-import socket
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from raygrad._errors import WritingError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 NAMES_AS_BYTES = "surrogateescape"
 """What becomes of file names in text files where the locale does not know their letters: the bytes that they are."""
 _DISK = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_OF_MACHINE = f".raygrad-{socket.gethostname()}-"
-_LEFT = re.compile(re.escape(_OF_MACHINE) + r"(\d+)-[^-]+")
+_PREFIX = ".raygrad-"
+_BEGINNING_S = 5.0  # s, between the making of a folder and its lock, by far
 
 
 @contextmanager
@@ -105,13 +109,39 @@ def _saying_what_was_written(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
-    """A folder beside `path` whose name says whose it is, so that it can be removed once that is gone."""
+    """A folder beside `path`, locked while somebody writes to it, so that it can be told from one that was left."""
     parent = path.absolute().parent
-    for left in parent.glob(f"{_OF_MACHINE}*"):
-        if (known := _LEFT.fullmatch(left.name)) and not _is_running(int(known[1])):
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=f"{_OF_MACHINE}{os.getpid()}-") as folder:
+    _remove_what_was_left(parent)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=_PREFIX) as folder, _locked(Path(folder)):
         yield Path(folder)
+
+
+def _remove_what_was_left(parent: Path) -> None:
+    """Remove the folders of runs that were killed: their locks went with them."""
+    for left in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # somebody else removes it, or it is not ours to remove
+            if time.time() - left.stat().st_mtime > _BEGINNING_S:
+                with _locked(left) as mine:
+                    if mine:
+                        shutil.rmtree(left)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether this has the folder's lock, which the system takes back with the process; False where there are none."""
+    if fcntl is None:
+        yield False
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = True
+        except OSError:  # somebody has it, or this disk knows no locks
+            mine = False
+        yield mine
+    finally:
+        os.close(opened)
 
 
 def _check_room_was_left(path: Path) -> None:
@@ -121,18 +151,6 @@ def _check_room_was_left(path: Path) -> None:
         file.write(b"0")
         file.flush()
         file.truncate(size)
-
-
-def _is_running(process: int) -> bool:
-    if os.name != "posix":
-        return True  # there, signal 0 is no question
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _flush(path: Path) -> None:
