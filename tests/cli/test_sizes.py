@@ -22,7 +22,7 @@ def test_what_is_too_large_is_refused_at_once(tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("raygrad.cli._loading.load_subject", lambda *_, **__: pytest.fail("it was read"))
     done = CliRunner().invoke(app, words.split())
-    assert done.exit_code == 1, done.output
+    assert done.exit_code == 2, done.output
     assert TOO_LARGE[words] in done.output
     assert "lower --" in done.output
     assert list(tmp_path.iterdir()) == []

@@ -14,8 +14,8 @@ import typer
 from raygrad._errors import InputError, MissingLibraryError, WritingError
 
 MISTAKE, FAILED, BUG = 2, 1, 70
-"""Exit codes: of what the user can mend before he tries again; of a disk or memory that was too small, as of a result
-that is not to be trusted; of a bug of raygrad's (EX_SOFTWARE of BSD's sysexits.h)."""
+"""Exit codes: of what the user can mend before he tries again; of a disk that was full or memory that ran out, as of a
+result that is not to be trusted; of a bug of raygrad's (EX_SOFTWARE of BSD's sysexits.h)."""
 TRACEBACK = "RAYGRAD_TRACEBACK"
 """The environment variable that has bugs print their traceback; `raygrad --traceback` sets it."""
 

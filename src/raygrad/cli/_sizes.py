@@ -1,5 +1,6 @@
 """What was asked for is compared with the memory that there is, before anything is read or made."""
 
+from raygrad._errors import InputError
 from raygrad._memory import available_memory, size_in_words
 
 _OF_PIXEL = 40
@@ -12,7 +13,7 @@ def check_images(height: int, width: int | None = None, images: int = 1, lower: 
     """See that images of so many pixels, which are rendered one by one and kept, fit into memory.
 
     Raises:
-        MemoryError: they do not; says how much they take, and what to lower.
+        InputError: they do not; says how much they take, and what to lower.
     """
     width = height if width is None else width
     needed = height * width * (_OF_PIXEL + 4 * (images - 1)) + images * _OF_VIEW
@@ -23,7 +24,7 @@ def check_poses(count: int, lower: str) -> None:
     """See that so many poses of a landscape fit.
 
     Raises:
-        MemoryError: as for images.
+        InputError: as for images.
     """
     _check(count * _OF_POSE, f"{count} poses", lower)
 
@@ -31,7 +32,7 @@ def check_poses(count: int, lower: str) -> None:
 def _check(needed: int, what: str, lower: str) -> None:
     available = available_memory()
     if available is not None and needed > available:
-        raise MemoryError(
+        raise InputError(
             f"{what} would take about {size_in_words(needed)} of memory, and {size_in_words(available)} are free: "
             f"lower {lower}."
         )
