@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from raygrad._cockpit import OpenXRay, Serving, Session
-from raygrad.data import Subject
+from raygrad.data import Subject, Volume
 from raygrad.formats import View
 from raygrad.geometry import Intrinsics
 from raygrad.phantoms import load_example_ct
@@ -76,3 +76,18 @@ def make_case() -> Case:
         xrays.append(OpenXRay(name, image, View(start, CAMERA, "AP", name)))
         truths.append(truth)
     return Case(subject, tuple(xrays), tuple(truths))
+
+
+def make_flat_case() -> Case:
+    """Some blocks in the plane through the CT's middle, seen from the front: all equally far from the source."""
+    hu = torch.full((96, 5, 96), -1000, dtype=torch.int16)
+    for x, z, side in ((20, 25, 9), (60, 22, 6), (45, 50, 12), (75, 70, 8), (22, 72, 5)):
+        hu[x : x + side, 2, z : z + side] = 1000
+    middle = torch.tensor(hu.shape).double().sub(1).div(2).mul(3).neg().tolist()
+    affine = torch.diag(torch.tensor([3.0, 3.0, 3.0, 1.0])).numpy()
+    affine[:3, 3] = middle
+    subject = Subject(Volume(hu.numpy(), affine))
+    view = View(pose_of((0.0, 0.0, 0.0, 0.0, 850.0, 0.0)), CAMERA, "AP", "front")
+    with torch.no_grad():
+        image = view.make_drr(subject, renderer="joseph")(view.pose.to(torch.float32))
+    return Case(subject, (OpenXRay("front", image, view),), (view.pose,))

@@ -35,9 +35,9 @@ def case():
 
 
 @pytest.fixture
-def cockpit(case):
-    """A session that nobody has touched yet, being served."""
-    serving, cockpit = case.serving()
+def cockpit(request, case):
+    """A session that nobody has touched yet, being served; a test may name another function that makes its case."""
+    serving, cockpit = (request.param() if hasattr(request, "param") else case).serving()
     serving.start()
     yield cockpit
     serving.close()

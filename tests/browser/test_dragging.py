@@ -1,7 +1,12 @@
 """A hand on an X-ray: what is under the pointer stays under it, and one drag is one step of undo."""
 
+import io
+
+import numpy as np
 import pytest
 import torch
+from cockpits import make_flat_case
+from PIL import Image
 
 
 def centre_in_camera(cockpit, view):
@@ -45,6 +50,34 @@ def test_the_anatomy_follows_the_pointer_and_is_as_deep_and_as_turned_as_before(
     assert moved == pytest.approx(by.norm().item() / scale * intrinsics.delx * depth / intrinsics.sdd, rel=2e-3)
     assert centre_in_camera(cockpit, view)[2].item() == pytest.approx(depth, abs=1e-9)
     torch.testing.assert_close(session.placement.bodies["CT"].rotation[0], torch.eye(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("cockpit", [make_flat_case], indirect=True, ids=["flat"])
+def test_the_drr_on_the_screen_moves_as_far_as_the_pointer(cockpit, browser_page, until):
+    """Of the pictures alone: what is drawn is found again where it was dragged to, whatever poses say."""
+    registration = pytest.importorskip("skimage.registration")
+    pane = browser_page.locator(".pane").first
+    browser_page.get_by_label("How the DRR lies over X-ray 1").select_option("drr")
+    until(lambda: cockpit.session._kept["drr 0"].header["fine"])
+    before, by = shown(browser_page, pane), (40.0, -25.0)
+    box = pane.bounding_box()
+    drag(browser_page, centre_in_pane(cockpit, box, 0)[0].tolist(), by)
+    until(lambda: cockpit.session.history.described()["undo"] is not None)
+    until(lambda: cockpit.session._kept["drr 0"].header["fine"])
+    after = shown(browser_page, pane)
+    down, right = registration.phase_cross_correlation(after, before, upsample_factor=10, normalization=None)[0]
+    assert (right, down) == pytest.approx(by, abs=0.5)
+
+
+def shown(page, pane):
+    """The middle of a pane in greys, once it changes no more."""
+    page.wait_for_timeout(300)
+    last = None
+    while (picture := pane.screenshot()) != last:
+        last = picture
+        page.wait_for_timeout(150)
+    grey = np.asarray(Image.open(io.BytesIO(picture)).convert("L"), dtype=np.float64)
+    return grey[30:-30, 30:-30]
 
 
 def test_a_drag_is_one_step_of_undo_and_is_drawn(browser_page, cockpit, until, expect):

@@ -27,11 +27,11 @@ def middle(locator):
 
 
 @pytest.fixture
-def scene(browser_page):
+def scene(browser_page, until):
     """The scene, drawn."""
     view = browser_page.locator(".scene-view")
     view.locator("canvas").wait_for()
-    browser_page.wait_for_function("document.querySelector('.scene-view canvas').width > 300")
+    until(lambda: view.locator("canvas").evaluate("canvas => canvas.width") > 300)
     browser_page.wait_for_timeout(300)
     return view
 
@@ -173,7 +173,7 @@ def test_right_is_at_the_left_and_has_its_name(cockpit, browser_page, expect):
         i = int(inside[len(inside) // 2])
         session.slices.look((i, j, k))
         browser_page.get_by_role("slider", name="axial slice").evaluate("(one) => one.blur()")
-        browser_page.wait_for_function(f"document.querySelector('[data-plane=axial] input').value === '{k}'")
+        expect(browser_page.get_by_role("slider", name="axial slice")).to_have_value(str(k))
         u, v = shape[0] - 0.5 - i, shape[1] - 0.5 - j
         browser_page.mouse.move(
             *place_of(browser_page.get_by_role("application", name="axial slice"), shape, spacing, 0, 1)(u, v)

@@ -17,6 +17,7 @@ from raygrad._errors import InputError
 from raygrad.cli import app
 from raygrad.cli._cockpit_inputs import Asked, plan
 from raygrad.formats import read_poses
+from raygrad.registration import SearchRanges, ViewRanges
 
 CAMERA = {"sdd": 1000.0, "height": None, "width": None, "delx": 4.0, "dely": None, "x0": None, "y0": None}
 TYPED = tuple(",".join(map(str, numbers)) for numbers in POSES.values())
@@ -58,13 +59,15 @@ def test_x_rays_are_opened_where_they_were_said_to_be(folder, opened):
     assert [xray.name for xray in session.xrays] == ["front.tif", "side.tif"]
     assert [xray.path for xray in session.xrays] == [folder / "front.tif", folder / "side.tif"]
     assert session.files.opened.options == {"search": "view"}
+    assert session.files.opened.ranges == ViewRanges()
+    assert session.state()["registering"]["typed"] == "view"
     for view in range(2):
         image = session.pictures.image(session.placement, view, None)
         assert session.compared(view, image)["similarity"] > 0.95
 
 
 def test_a_session_is_saved_opened_again_and_saved_the_same(folder, opened):
-    session = opened(asked(folder))
+    session = opened(asked(folder, search="60,100"))
     call(session, "step", {"view": 0, "axis": "yaw", "amount": 4.0})
     call(session, "take_snapshot", {"name": "here"})
     call(session, "simulate_xray", {"angle": 20.0})
@@ -73,6 +76,7 @@ def test_a_session_is_saved_opened_again_and_saved_the_same(folder, opened):
     again = opened(Asked(None, session=folder / "saved.json", camera=CAMERA))
     save(again, folder / "again.json")
     assert (folder / "again.json").read_text() == (folder / "saved.json").read_text()
+    assert again.files.opened.ranges == SearchRanges(degrees=60.0, mm=100.0)
     for one, other in zip(session.xrays, again.xrays, strict=True):
         torch.testing.assert_close(one.image, other.image)
 

@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_said_before_anything_is_opened(drr, images, change
 
 @pytest.mark.parametrize("change", [{"ct": 3}, {"xrays": [3]}, {"views": [3, 4]}])
 def test_other_types_are_refused(drr, images, change):
-    with pytest.raises((TypeError, ValueError), match="Expected"):
+    with pytest.raises(TypeError, match="Expected"):
         rg.cockpit(**{"ct": drr, "xrays": images, "views": POSES, **change}, wait=False)
 
 

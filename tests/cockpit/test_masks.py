@@ -43,3 +43,11 @@ def test_masks_that_fit_no_image_or_leave_nothing_are_refused(session, bits):
     with pytest.raises(InputError, match="Expected"):
         call(session, "mask", {"view": 0, "bits": bits})
     assert session.xrays[0].mask is None
+
+
+def test_the_page_learns_what_counts_of_an_x_ray_that_takes_the_place_of_another(session):
+    call(session, "mask", {"view": 0, "bits": packed(painted(session))})
+    call(session, "close_xray", {"view": 0})
+    assert session.n_views == 1
+    assert (session._kept["mask 0"].array == 255).all()  # of what was view 1
+    assert "mask 1" not in session._kept

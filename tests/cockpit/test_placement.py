@@ -21,20 +21,44 @@ def placement():
 
 def test_poses_of_a_registration_come_back_and_the_first_camera_stays(placement):
     poses = [pose(7, 2, 1, 3, 820, 4), pose(80, 5, 1, 3, 840, 2), pose(33, 2, 2, 5, 890, 1)]
-    found = placement.with_poses(poses)
+    lengths = [{"sdd": 1234.0}, {}, {"x0": 3.0}]
+    found = placement.with_poses((0, 1, 2), poses, lengths)
     for view, expected in enumerate(poses):
         same(found.pose(view), expected)
     same(found.cameras[0], placement.cameras[0])
+    assert [(one.sdd, one.x0) for one in found.intrinsics] == [
+        (1234.0, CAMERA.x0),
+        (CAMERA.sdd, CAMERA.x0),
+        (CAMERA.sdd, 3.0),
+    ]
+
+
+def test_poses_of_some_views_leave_the_others_as_they_stand(placement):
+    poses = [pose(80, 5, 1, 3, 840, 2), pose(33, 2, 2, 5, 890, 1)]
+    found = placement.with_poses((1, 2), poses)
+    same(found.pose(1), poses[0])
+    same(found.pose(2), poses[1])
+    same(found.cameras[0], placement.cameras[0])
+    assert found.intrinsics == placement.intrinsics
 
 
 def test_one_view_is_as_asked_and_cameras_stay(placement):
     wanted = pose(7, 2, 1, 3, 820, 4)
-    for body in (CT, "femur"):
-        found = placement.with_pose(1, wanted, body)
-        same(found.pose(1, body), wanted)
-        for view in range(3):
-            same(found.cameras[view], placement.cameras[view])
-    same(placement.with_pose(1, wanted, "femur").bodies[CT], placement.bodies[CT])
+    found = placement.with_pose(1, wanted)
+    same(found.pose(1), wanted)
+    for view in range(3):
+        same(found.cameras[view], placement.cameras[view])
+    before = placement.bodies["femur"].compose(placement.bodies[CT].inverse())
+    same(found.bodies["femur"].compose(found.bodies[CT].inverse()), before)
+
+
+def test_an_unlinked_view_is_as_asked_and_all_else_stays(placement):
+    wanted = pose(7, 2, 1, 3, 820, 4)
+    found = placement.linking(1, False).with_pose(1, wanted)
+    same(found.pose(1), wanted)
+    for view in (0, 2):
+        same(found.pose(view), placement.pose(view))
+    same(found.bodies[CT], placement.bodies[CT])
 
 
 def test_with_the_ct_go_all_bodies(placement):

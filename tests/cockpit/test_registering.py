@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from raygrad import registration
-from raygrad._cockpit import OpenXRay, Session
+from raygrad._cockpit import Opened, OpenXRay, Session
 from raygrad._cockpit import commands as commands
 from raygrad._cockpit._commands import COMMANDS
 from raygrad._cockpit._placement import CT
@@ -172,6 +172,20 @@ def test_an_ellipse_is_as_wide_as_the_image_magnifies(session):
     assert told["views"][1]["axes"][0] == pytest.approx(4.0 * pixels, rel=0.1)  # the other view sees that depth
 
 
+def test_a_search_goes_as_far_as_was_typed(opened, monkeypatch):
+    asked = []
+    monkeypatch.setattr("raygrad._cockpit._registering.search", lambda *given, **_: asked.append(given[2]) or 1 / 0)
+    ranges = registration.SearchRanges(degrees=7.0, mm=9.0)
+    session = Session(*opened, opened=Opened(ranges=ranges, options={"search": "7,9"}))
+    try:
+        assert session.state()["registering"]["typed"] == "7,9"
+        do(session, "search", ranges="typed")
+        ended(session)
+    finally:
+        session.close()
+    assert asked == [ranges]
+
+
 def test_mistakes_are_said(session):
     with pytest.raises(InputError, match="Expected unknowns among"):
         do(session, "register_by", unknowns=["depth"], response="auto")
@@ -179,6 +193,8 @@ def test_mistakes_are_said(session):
         do(session, "search", ranges="all")
     with pytest.raises(InputError, match="header"):
         do(session, "search", ranges="header")
+    with pytest.raises(InputError, match="--search"):
+        do(session, "search", ranges="typed")
     with pytest.raises(InputError, match="up to 180 degrees"):
         do(session, "search", ranges="range", degrees=400.0)
     with pytest.raises(InputError, match="Expected the number of one of 0"):

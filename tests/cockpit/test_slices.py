@@ -1,5 +1,8 @@
 """Slices show the voxels that they say, the right way round, and the beams where they cross them."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from cockpit_rigs import session_of
 
 from raygrad._cockpit._beams import outline
 from raygrad._cockpit._commands import call
+from raygrad._cockpit._frame import Frame
 from raygrad._cockpit._slices import colour_of, slice_of, structures_of
 from raygrad._errors import InputError
 from raygrad.data import Subject, Volume
@@ -64,7 +68,8 @@ def test_only_slices_that_are_new_are_sent(session):
     i, j, k = session.slices.indices
     session.slices.look((i, j, k + 1))
     stop()
-    assert [one.key for one in told if not isinstance(one, dict)] == ["slice axial", "labels axial"]
+    images = [one.key for one in told if not isinstance(one, dict)]
+    assert [key for key in images if not key.startswith("drr")] == ["slice axial", "labels axial"]
     assert {"type": "looked", "indices": [i, j, k + 1]} in told
 
 
@@ -151,15 +156,32 @@ def test_outlines_lie_on_the_edges_that_the_view_projects_to(session):
     assert seen == 4
 
 
-def test_outlines_are_told_when_something_moves(session):
-    told = []
-    stop = session.listen(told.append)
+NOTHING = Frame("nothing", np.zeros(0, np.uint8))
+
+
+def test_outlines_are_told_once_what_moved_rests(session):
+    """While a hand moves, time is the images'."""
+    told, rests = [], threading.Event()
+
+    def take(message):
+        if isinstance(message, dict) and message["type"] == "outlines":
+            told.append(message["outlines"])
+            rests.set()
+
+    end = time.monotonic() + 10
+    while not all(session._kept.get(f"drr {v}", NOTHING).header.get("fine") for v in range(session.n_views)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
     before = session.state()["outlines"]
-    call(session, "step", {"view": 0, "axis": "right", "amount": 5.0})
+    stop = session.listen(take)
+    for _ in range(5):
+        call(session, "step", {"view": 0, "axis": "right", "amount": 1.0})
+    assert told == []
+    assert rests.wait(10)
     stop()
-    last = [one for one in told if isinstance(one, dict) and one["type"] == "outlines"][-1]["outlines"]
-    assert last != before
-    assert last == session.state()["outlines"]
+    assert len(told) == 1
+    assert told[0] != before
+    assert told[0] == session.state()["outlines"]
 
 
 # --- handles of the scene

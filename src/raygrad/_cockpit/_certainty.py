@@ -24,7 +24,6 @@ WORDS = (
     "turn in the image",
 )
 """Of `AXES`, for people."""
-STEP_MM = 0.5
 
 
 def described(
@@ -110,9 +109,11 @@ def _slopes(placement: Placement, view: int, centre: Tensor, orientation: str | 
     """Where a view sees the centre (u, v), and how that changes with the centre, (2, 3) pixels a mm of the world."""
     intrinsics = placement.intrinsics[view].detached()
     to_camera = placement.camera_to_world(view, orientation).inverse()
-    steps = torch.cat([torch.zeros(1, 3), torch.eye(3), -torch.eye(3)]).double() * STEP_MM
-    in_camera = to_camera((centre.double() + steps)[None])
-    if not intrinsics.parallel and not bool((in_camera[..., 2] > 0).all()):
+    point = centre.double()
+    if not intrinsics.parallel and to_camera(point[None, None])[0, 0, 2] <= 0:
         return None
-    pixels = intrinsics.project(in_camera)[0]
-    return pixels[0], (pixels[1:4] - pixels[4:]).T / (2 * STEP_MM)
+
+    def seen(world: Tensor) -> Tensor:
+        return intrinsics.project(to_camera(world[None, None]))[0, 0]
+
+    return seen(point), torch.autograd.functional.jacobian(seen, point)

@@ -124,6 +124,8 @@ class Drawing(threading.Thread):
 
     def _draw(self, turn: Turn) -> None:
         session, began = self._session, time.perf_counter()
+        if turn.fine and turn.number != max(self._fine):  # the first one of this rest
+            session.rests()
         image = session.pictures.image(session.placement, turn.view, FINE if turn.fine else COARSE)
         if not turn.fine:  # so that the number does not change because the image has more pixels
             self._compared[turn.view] = session.compared(turn.view, image)

@@ -19,6 +19,7 @@ from raygrad._errors import InputError
 from raygrad._files import suffix_of
 from raygrad.formats import IMAGES
 from raygrad.pose import RigidTransform
+from raygrad.registration import SearchRanges, ViewRanges
 
 if TYPE_CHECKING:
     from raygrad._cockpit._session import Session
@@ -47,6 +48,7 @@ class Opened:
         out: files may be written to it.
         read: reads an X-ray.
         options: what else was said, of JSON: kept with a saved session.
+        ranges: how far Search looks, of "search" among the options.
     """
 
     ct: str = ""
@@ -56,6 +58,7 @@ class Opened:
     out: Path | None = None
     read: Read | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    ranges: SearchRanges | ViewRanges | None = None
 
 
 class Files:

@@ -88,6 +88,8 @@ def cockpit(
         TypeError: something else than these.
         MissingLibraryError: a library is not installed: `pip install "raygrad[cockpit]"`.
     """
+    if not isinstance(ct, Subject | DRR | str | os.PathLike):
+        raise TypeError(f"Expected the CT as a Subject, a DRR or a file. Got {type(ct).__name__}.")
     images = _images(xrays)
     drr = ct if isinstance(ct, DRR) else None
     given = _views(views, drr, images)
@@ -187,8 +189,6 @@ def _subject(ct: Any, labelmap: Any, views: Sequence[View]) -> Subject:
                 "Expected labelmap only with a CT that is a file. Got one with a Subject, which has its own."
             )
         return ct.subject if isinstance(ct, DRR) else ct
-    if not isinstance(ct, str | os.PathLike):
-        raise TypeError(f"Expected the CT as a Subject, a DRR or a file. Got {type(ct).__name__}.")
     return read(ct, labelmap=labelmap, orientation=views[0].orientation, remove_table=True)
 
 

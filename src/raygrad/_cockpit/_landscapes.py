@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from raygrad._cockpit._jobs import Job
-from raygrad._cockpit._likeness import SIMILARITY
+from raygrad._cockpit._likeness import SIMILARITY, scaled
 from raygrad._cockpit._placement import Placement, fitting
-from raygrad._cockpit._registering import led
 from raygrad._errors import InputError
 from raygrad.landscape import Landscape, compute_landscape
 from raygrad.types import Images, Scores
@@ -91,7 +90,7 @@ class Landscapes:
         for name, deviation in zip(names, (first, second), strict=True):
             values[truth.index(name)] += deviation
         before = self._session.placement
-        self._session.place(led(self.last.placement, (self.last.view,), truth.to_poses(values[None])))
+        self._session.place(self.last.placement.with_pose(self.last.view, truth.to_poses(values[None])))
         self._session.history.record("Go in the landscape", before)
 
     def described(self) -> dict[str, Any] | None:
@@ -118,10 +117,7 @@ class Landscapes:
         session = self._session
         xray, camera = session.xrays[view], fitting(now.intrinsics[view], PIXELS)
         drr = replace(xray.view, intrinsics=camera).make_drr(session.subject, renderer="joseph")
-        whole = torch.ones_like(xray.image) if xray.mask is None else xray.mask[None, None].to(xray.image)
-        size = (camera.height, camera.width)
-        weights = torch.nn.functional.interpolate(whole, size=size, mode="area")
-        image = torch.nn.functional.interpolate(xray.image * whole, size=size, mode="area") / weights.clamp_min(1e-6)
+        image, weights = scaled(xray, camera.shape)
         features = SIMILARITY.of_xrays(image, weights)
 
         def alike(_: Tensor, moving: Images) -> Scores:

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from raygrad._cockpit._xray import OpenXRay
 from raygrad.registration import ByFeatures, LocalCorrelation
 from raygrad.types import Images
 
@@ -14,6 +16,13 @@ if TYPE_CHECKING:
 
 SIMILARITY = ByFeatures(LocalCorrelation(9))
 """What the last stages of a registration make as large as they can."""
+
+
+def scaled(xray: OpenXRay, size: tuple[int, int]) -> tuple[Images, Images]:
+    """An X-ray in so many rows and columns, each pixel the mean of what counts in it, and how much of it counts."""
+    whole = torch.ones_like(xray.image) if xray.mask is None else xray.mask[None, None].to(xray.image)
+    weights, seen = (interpolate(one, size=size, mode="area") for one in (whole, xray.image * whole))
+    return seen / weights.clamp_min(1e-6), weights
 
 
 class Likeness:
@@ -32,13 +41,10 @@ class Likeness:
 
     def _of_xray(self, view: int, like: Images) -> tuple[Tensor, Tensor]:
         """The weights, and what is compared of the X-ray, at an image's size."""
-        xray, size = self._session.xrays[view], tuple(like.shape[-2:])
+        xray, size = self._session.xrays[view], (like.shape[-2], like.shape[-1])
         known = self._fixed.get((view, size))
         if known is None or known[0] is not xray:
-            whole = torch.ones_like(xray.image) if xray.mask is None else xray.mask[None, None].to(xray.image)
-            weights = torch.nn.functional.interpolate(whole, size=size, mode="area")
-            seen = torch.nn.functional.interpolate(xray.image * whole, size=size, mode="area")
-            image = seen / weights.clamp_min(1e-6)
-            known = xray, weights.to(like), SIMILARITY.of_xrays(image.to(like), weights.to(like))
+            image, weights = (one.to(like) for one in scaled(xray, size))
+            known = xray, weights, SIMILARITY.of_xrays(image, weights)
             self._fixed[view, size] = known
         return known[1], known[2]

@@ -10,7 +10,7 @@ from raygrad._cockpit._told import Message
 
 UNSEEN = 2
 """So many images are on their way at most; the next one waits, and is replaced by a newer one, until one was shown."""
-NEWEST_WINS = frozenset({"state", "placement", "job"})
+NEWEST_WINS = frozenset({"state", "placement", "job", "looked", "outlines"})
 """Types of messages of which each says all that those before it said."""
 MOST_TEXTS = 1000
 """With more than this a page does not read at all."""

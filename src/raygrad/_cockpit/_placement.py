@@ -33,22 +33,33 @@ class Placement:
         """The camera of a view as a body sees it: for the CT what `raygrad.DRR` takes."""
         return self.cameras[view].compose(self.bodies[body].inverse())
 
-    def with_pose(self, view: int, pose: RigidTransform, body: str = CT) -> "Placement":
-        """A body where the camera of this view has that pose; cameras stay."""
-        return self.with_body(body, _float64(pose).inverse().compose(self.cameras[view]))
+    def with_pose(self, view: int, pose: RigidTransform) -> "Placement":
+        """Everything moved so that a view has that pose, and linked views stand to each other as they do."""
+        pose, to_world = _float64(pose), self.bodies[CT]
+        if view in self.unlinked:
+            return self._with_camera(view, pose.compose(to_world))
+        there = pose.inverse().compose(self.cameras[view])
+        return self.moved(to_world.inverse().compose(there))
 
     def with_poses(
-        self, poses: Sequence[RigidTransform], intrinsics: Sequence[Intrinsics] | None = None
+        self,
+        views: Sequence[int],
+        poses: Sequence[RigidTransform],
+        intrinsics: Sequence[Mapping[str, float]] = (),
     ) -> "Placement":
-        """The CT as all views have it after a registration: the first camera stays, all else follows."""
-        moved = self.with_pose(0, poses[0])
-        to_world = moved.bodies[CT]
-        others = (_float64(pose).compose(to_world) for pose in poses[1:])
-        return replace(
-            moved,
-            cameras=(self.cameras[0], *others),
-            intrinsics=self.intrinsics if intrinsics is None else tuple(intrinsics),
-        )
+        """Everything as a registration of some views has it: the first one's camera stays, all else follows.
+
+        Args:
+            views: that were registered.
+            poses: of each.
+            intrinsics: what was found of each one's, by name.
+        """
+        found = self.with_pose(views[0], poses[0])
+        for view, pose in zip(views[1:], poses[1:], strict=True):
+            found = found._with_camera(view, _float64(pose).compose(found.bodies[CT]))
+        lengths = dict(zip(views, intrinsics, strict=False))
+        changed = (one.replaced(**lengths.get(view, {})) for view, one in enumerate(found.intrinsics))
+        return replace(found, intrinsics=tuple(changed) if intrinsics else found.intrinsics)
 
     def with_body(self, body: str, body_to_world: RigidTransform) -> "Placement":
         """The same with one body elsewhere."""
@@ -89,6 +100,9 @@ class Placement:
         """The same where this view stands to the others as it does now, or as nobody knows."""
         return replace(self, unlinked=self.unlinked - {view} if linked else self.unlinked | {view})
 
+    def _with_camera(self, view: int, camera: RigidTransform) -> "Placement":
+        return replace(self, cameras=(*self.cameras[:view], camera, *self.cameras[view + 1 :]))
+
     def _with_cameras(self, motions: Mapping[int, RigidTransform]) -> "Placement":
         moved = (
             camera.compose(motions[view]) if view in motions else camera for view, camera in enumerate(self.cameras)
@@ -115,4 +129,4 @@ def fitting(intrinsics: Intrinsics, largest: int | None) -> Intrinsics:
 
 
 def _float64(pose: RigidTransform) -> RigidTransform:
-    return RigidTransform(pose.matrix.detach().to("cpu", torch.float64))
+    return pose.detach().to("cpu", torch.float64)

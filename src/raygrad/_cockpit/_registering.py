@@ -187,7 +187,7 @@ class Registering:
         if not 0 <= number < len(others):
             raise InputError(f"Expected the number of one of {len(others)} other poses. Got {number}.")
         (found, pose), before = others[number], self._session.placement
-        self._session.place(led(before, found.views, pose))
+        self._session.place(before.with_pose(found.views[0], pose))
         self._session.history.record("Another pose", before)
 
     # --- what the page shows
@@ -198,6 +198,7 @@ class Registering:
         return {
             "unknowns": list(self.options.unknowns),
             "response": self.options.response,
+            "typed": self._session.files.opened.options.get("search"),
             "found": [self._told(one, now) for one in self.found],
         }
 
@@ -306,9 +307,8 @@ class Registering:
                 share = min(1.0, (iteration.stage + min(iteration.number / 10, 1.0)) / last)
                 text = f"{rows} × {columns} pixels, similarity {score:.3f}"
                 job.tell(text=text, share=(number + share) / count, stage=iteration.stage, score=score)
-                if not job.cancelled and not self._show(
-                    led(before, views, RigidTransform(iteration.pose.matrix[best : best + 1]))
-                ):
+                pose = RigidTransform(iteration.pose[best])
+                if not job.cancelled and not self._show(before.with_pose(views[0], pose)):
                     return True
             return job.cancelled
 
@@ -368,39 +368,18 @@ def _others(result: RegistrationResult) -> list[tuple[str, float, RigidTransform
     best = result.best
     rivals = [(rival.name, rival.score, rival.pose) for rival in (result.rivals[best] if result.rivals else ())]
     more = [
-        (
-            f"pose {start + 1} of the search",
-            result.score[start].item(),
-            RigidTransform(result.poses[0].matrix[start][None]),
-        )
+        (f"pose {start + 1} of the search", result.score[start].item(), RigidTransform(result.poses[0][start]))
         for start in range(len(result.status))
         if start != best
     ]
     return rivals + more
 
 
-def led(placement: Placement, views: Sequence[int], pose: RigidTransform) -> Placement:
-    """Everything moved so that the first of these views has that pose, and they stand to each other as they do."""
-    first = views[0]
-    pose = RigidTransform(pose.matrix.detach().to("cpu", torch.float64))
-    if first in placement.unlinked:
-        cameras = {first: pose.compose(placement.bodies[CT])}
-        return replace(placement, cameras=tuple(cameras.get(v, one) for v, one in enumerate(placement.cameras)))
-    to_world = pose.inverse().compose(placement.cameras[first])
-    return placement.moved(placement.bodies[CT].inverse().compose(to_world), CT)
-
-
 def _ended(placement: Placement, views: Sequence[int], result: RegistrationResult) -> Placement:
     """Everything as a result has it, intrinsics and relative poses included."""
-    best = result.best
-    found = led(placement, views, RigidTransform(result.poses[0].matrix[best][None]))
-    cameras, intrinsics = list(found.cameras), list(found.intrinsics)
-    for number, view in enumerate(views[1:], 1):
-        pose = RigidTransform(result.poses[number].matrix[best][None].detach().to("cpu", torch.float64))
-        cameras[view] = pose.compose(found.bodies[CT])
-    for view, lengths in zip(views, result.intrinsics, strict=False):
-        intrinsics[view] = intrinsics[view].replaced(**{name: float(value[best]) for name, value in lengths.items()})
-    return replace(found, cameras=tuple(cameras), intrinsics=tuple(intrinsics))
+    poses = [RigidTransform(pose[result.best]) for pose in result.poses]
+    lengths = [{name: float(value[result.best]) for name, value in one.items()} for one in result.intrinsics]
+    return placement.with_poses(views, poses, lengths)
 
 
 def _lengths(result: RegistrationResult, best: int) -> list[str]:

@@ -114,7 +114,6 @@ class Session(Told):
         with self.lock:
             self.placement = placement
             self.tell({"type": "placement", **self.described_placement()})
-            self.slices.tell_outlines()
         self.drawing.ask(view, client)
 
     def change_views(self, xrays: Sequence[OpenXRay], edit: Callable[[Placement], Placement]) -> None:
@@ -122,7 +121,7 @@ class Session(Told):
         self.jobs.cancel()
         with self.lock:
             for number in range(max(len(xrays), self.n_views)):
-                for kind in ("xray", "drr"):
+                for kind in ("xray", "drr", "mask"):
                     self.forget(f"{kind} {number}")
             self.history.change(edit)
             self.snapshots.change(edit)
@@ -132,6 +131,10 @@ class Session(Told):
             self.tell_state()
             self._show_xrays()
         self.drawing.ask()
+
+    def rests(self) -> None:
+        """Nothing moved for a moment: what is told at leisure is told now."""
+        self.slices.tell_outlines()
 
     def exchange(self, view: int, xray: OpenXRay) -> None:
         """The same X-ray with something else about it: another mask."""
@@ -154,8 +157,7 @@ class Session(Told):
     def _show_xrays(self) -> None:
         for number, xray in enumerate(self.xrays):
             self.show(grey_frame(f"xray {number}", _picture(xray.image)[0, 0].numpy(), view=number))
-            if xray.mask is not None:
-                show_mask(self, number)
+            show_mask(self, number)  # also where all counts: the view may have been another X-ray's
 
     @property
     def n_views(self) -> int:

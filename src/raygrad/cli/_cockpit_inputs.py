@@ -53,11 +53,9 @@ def plan(asked: Asked) -> Reading:
         InputError, FileNotFoundError: something is not there, or does not fit.
     """
     from raygrad.cli._loading import EXAMPLES
-    from raygrad.cli._register_inputs import parse_search
 
     if asked.session is not None:
         return _plan_saved(asked, asked.session)
-    parse_search(asked.search)
     ct = str(asked.ct)
     if ct not in EXAMPLES and not Path(ct).exists():
         raise InputError(f"There is no file or folder '{ct}' (or write 'example' for the built-in CT).")
@@ -65,11 +63,12 @@ def plan(asked: Asked) -> Reading:
         raise InputError(f"There is no file or folder '{asked.labelmap}'.")
     if not asked.xrays and (typed := _said_of_xrays(asked)):
         raise InputError(f"{typed} is said of X-rays. Name at least one.")
+    opened = _opened(asked, ct)
     if ct == "example" and not asked.xrays:
-        return lambda say: _example(_opened(asked, ct), say)
+        return lambda say: _example(opened, say)
     xrays = _read(asked, asked.xrays) if asked.xrays else []
     orientation = (xrays[0].view.orientation or "none") if xrays else (asked.orientation or "AP")
-    return lambda say: _session(_opened(asked, ct), xrays, orientation, say)
+    return lambda say: _session(opened, xrays, orientation, say)
 
 
 def _plan_saved(asked: Asked, path: Path) -> Reading:
@@ -80,11 +79,17 @@ def _plan_saved(asked: Asked, path: Path) -> Reading:
     files, part = saved.files(), saved.part
     labelmap = files["labelmap"][0] if files["labelmap"] else None
     ct = str(files["ct"][0]) if files["ct"] else str(part["ct"])
-    options = dict(part["options"])
-    if asked.search is not None:
-        options["search"] = asked.search
-    again = replace(asked, ct=ct, labelmap=labelmap, series_uid=part["series"], orientation=part["orientation"])
-    opened = replace(_opened(again, ct), options=options)
+    said_before = dict(part["options"])
+    again = replace(
+        asked,
+        ct=ct,
+        labelmap=labelmap,
+        series_uid=part["series"],
+        orientation=part["orientation"],
+        search=asked.search or said_before.get("search"),
+    )
+    opened = _opened(again, ct)
+    opened = replace(opened, options={**said_before, **opened.options})
     xrays, left = [], list(files["xrays"])
     for said, view in zip(part["xrays"], saved.views, strict=True):
         one = left.pop(0) if said["from_file"] else None
@@ -149,11 +154,11 @@ def _further(asked: Asked, orientation: str | None) -> "Read":
 
 def _opened(asked: Asked, ct: str) -> "Opened":
     from raygrad._cockpit import Opened
+    from raygrad.cli._register_inputs import parse_search
 
     options = {name: value for name, value in (("search", asked.search), ("values", asked.values)) if value is not None}
-    return Opened(
-        ct, asked.labelmap, asked.series_uid, asked.folder, asked.out, _further(asked, asked.orientation), options
-    )
+    further, ranges = _further(asked, asked.orientation), parse_search(asked.search)
+    return Opened(ct, asked.labelmap, asked.series_uid, asked.folder, asked.out, further, options, ranges)
 
 
 def _session(opened: "Opened", xrays: "Sequence[OpenXRay]", orientation: str, say: Say) -> "Session":

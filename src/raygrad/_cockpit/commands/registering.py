@@ -31,9 +31,17 @@ def snap(session: Session) -> None:
 
 @command
 def search(session: Session, ranges: str, degrees: float = 20.0, mm: float = 50.0) -> None:
-    """Search poses about where everything is: "view", "sphere", "header", or "range" for so many degrees and mm."""
+    """Search poses about where everything is: "view", "sphere", "header", "typed", or "range" for degrees and mm.
+
+    "typed" is what `--search` said.
+    """
     if ranges in KNOWN:
         session.registering.search(KNOWN[ranges]())
+        return
+    if ranges == "typed":
+        if (typed := session.files.opened.ranges) is None:
+            raise InputError("Nothing was said of how far to search: start the cockpit with --search.")
+        session.registering.search(typed)
         return
     if ranges == "header":
         known = [xray.header for xray in session.xrays if xray.header is not None]
@@ -42,7 +50,7 @@ def search(session: Session, ranges: str, degrees: float = 20.0, mm: float = 50.
         degrees = 2 * max(max(header.pose_deg) for header in known)
         mm = 2 * max(max(header.pose_mm) for header in known)
     elif ranges != "range":
-        raise InputError(f"Expected ranges as view, sphere, header or range. Got {ranges!r}.")
+        raise InputError(f"Expected ranges as view, sphere, header, typed or range. Got {ranges!r}.")
     if not 0 < degrees <= WIDEST_DEG or not 0 < mm <= WIDEST_MM:
         raise InputError(f"Expected up to {WIDEST_DEG:g} degrees and {WIDEST_MM:g} mm. Got {degrees:g} and {mm:g}.")
     session.registering.search(SearchRanges(degrees=degrees, mm=mm))

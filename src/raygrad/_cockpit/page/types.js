@@ -75,7 +75,7 @@
  *
  * @typedef {Object} State
  * @property {Landscape | null} landscape the one that was computed last
- * @property {{unknowns: string[], response: string, found: FoundState[]}} registering
+ * @property {{unknowns: string[], response: string, typed: string | null, found: FoundState[]}} registering `typed`: of --search
  * @property {Certainty | null} certainty of where everything is now, where that is known
  * @property {{name: string, shape: number[], voxel_to_world: Matrix, orientation: string | null}} ct
  * @property {ViewState[]} views

@@ -162,6 +162,14 @@ function searchControls(app) {
   const range = element("span", { class: "row" }, degrees, "°", mm, "mm");
   kind.addEventListener("change", () => range.classList.toggle("hidden", kind.value !== "range"));
   kind.setAttribute("aria-label", "How far to search");
+  let typed = "";
+  app.store.on("state", ({ registering }) => {
+    if (!registering.typed || registering.typed === typed) return;
+    typed = registering.typed;
+    kind.prepend(element("option", { value: "typed" }, `as typed: ${typed}`));
+    kind.value = "typed";
+    range.classList.add("hidden");
+  });
   const go = button("Search", () => ask(app, "search", { ranges: kind.value, degrees: Number(degrees.value), mm: Number(mm.value) }), { id: "search" });
   describe(go, "Try many poses about where everything is, and register the best. It takes some seconds.");
   return element("div", { class: "row search" }, go, kind, range);

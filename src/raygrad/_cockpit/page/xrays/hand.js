@@ -25,6 +25,12 @@ export class Hand {
     frame.addEventListener("pointerleave", () => pane.read(null));
     frame.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     frame.addEventListener("contextmenu", (event) => event.preventDefault());
+    pane.app.store.on("connection", (there) => {
+      if (there) return;
+      this.waiting = null; // for the server, who comes back is somebody else, who holds nothing
+      this.tool = "";
+      this.pointers.clear();
+    });
     frame.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.tool) this.put_back(event);
     });

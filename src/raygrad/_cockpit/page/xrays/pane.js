@@ -37,10 +37,10 @@ export class Pane {
     if (!(this.mode in MODES)) this.mode = "blend";
     this.setting = MODES[this.mode].first;
     this.turn = false;
-    this.windowed = "both";
     /** @type {number[] | null} where a person points, in the world */
     this.pointed = null;
     this.asked = 0;
+    this.flickering = 0;
     this.name = element("span", { class: "view-name" });
     this.said = element("span", { class: "likeness" });
     this.canvas = element("canvas");
@@ -75,7 +75,6 @@ export class Pane {
       this.draw();
     });
     new ResizeObserver(() => this.draw()).observe(this.frame);
-    setInterval(() => this.flicker(), 50);
   }
 
   /** What there is to do with a mask, while one is painted. */
@@ -189,6 +188,8 @@ export class Pane {
     this.slider.hidden = MODES[mode].slider === null;
     this.slider.setAttribute("aria-label", `${MODES[mode].slider ?? "Nothing to set"}, X-ray ${this.view + 1}`);
     keep(`mode ${this.view}`, mode);
+    clearInterval(this.flickering);
+    if (mode === "flicker") this.flickering = setInterval(() => this.flicker(), 50);
     this.draw();
   }
 
@@ -238,11 +239,14 @@ export class Pane {
 
   /** @param {string | null} bits */
   tellMask(bits) {
-    this.app.connection.call("mask", { view: this.view, bits }).catch((error) => tell(error.message, { id: "trouble mask" }));
+    this.app.connection.call("mask", { view: this.view, bits }).catch((error) => {
+      tell(error.message, { id: "trouble mask" });
+      const kept = this.app.store.frames.get(`mask ${this.view}`);
+      if (kept) this.mask.show(kept); // what the server goes by
+    });
   }
 
   flicker() {
-    if (this.mode !== "flicker") return;
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const turn = !still && Math.floor(performance.now() / (SLOWEST_MS * (1.1 - this.setting))) % 2 === 1;
     if (turn === this.turn) return;
