@@ -54,6 +54,13 @@ def cube(half=1.0, centre=(0.0, 0.0, 0.0)):
     return corners, np.array(faces)
 
 
+def write_stl(path, corners, faces):
+    """A mesh as a binary STL file."""
+    stl = np.zeros(len(faces), dtype=[("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("rest", "<u2")])
+    stl["corners"] = corners[faces]
+    path.write_bytes(bytes(80) + np.uint32(len(faces)).tobytes() + stl.tobytes())
+
+
 def icosphere(radius=1.0, rounds=2):
     """A ball of 20 * 4^rounds triangles whose corners lie on the sphere."""
     golden = (1 + 5**0.5) / 2

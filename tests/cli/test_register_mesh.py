@@ -2,12 +2,11 @@
 
 import json
 
-import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 from cli_cases import save_lopsided_ct
-from scene_cases import icosphere, shifted
+from scene_cases import icosphere, shifted, write_stl
 from typer.testing import CliRunner
 
 from raygrad._errors import InputError
@@ -38,9 +37,7 @@ def folder(tmp_path_factory):
     save_lopsided_ct(folder / "ct.nii.gz", spacing=(4.0, 5.0, 6.0))
     vertices, faces = icosphere(1.0, rounds=2)
     vertices = vertices * [9.0, 7.0, 14.0] * (1 + 0.35 * vertices[:, 2:] + 0.2 * vertices[:, :1] * vertices[:, 1:2])
-    stl = np.zeros(len(faces), dtype=[("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("rest", "<u2")])
-    stl["corners"] = (vertices + MIDDLE[0, 0].numpy())[faces]
-    (folder / "cup.stl").write_bytes(bytes(80) + np.uint32(len(faces)).tobytes() + stl.tobytes())
+    write_stl(folder / "cup.stl", vertices + MIDDLE[0, 0].numpy(), faces)
     subject = read(folder / "ct.nii.gz")
     in_file = RigidTransform(torch.from_numpy(subject.file_to_world))
     scene = Scene([Body(subject, name="ct"), Mesh(folder / "cup.stl", name="cup", pose=in_file)])

@@ -45,6 +45,29 @@ def test_a_pose_moves_a_body_as_moving_the_views_the_other_way_does():
     assert (moved - Scene([rod]).render(views)).abs().max() > 1
 
 
+def test_the_same_bodies_elsewhere_share_what_is_prepared():
+    views, pose = cone_views(24, delx=2.0), shifted(7, -3, 4, turn=(0.5, 0.2, 0.9))
+    scene = Scene([Body(water(), name="block"), Mesh(cube(5.0), name="cup", parent="block")])
+    elsewhere = scene.with_poses({"cup": pose})
+    assert elsewhere.prepared is scene.prepared
+    torch.testing.assert_close(elsewhere.render(views), scene.render(views, poses={"cup": pose}))
+    assert scene.bodies[1].pose is None
+    assert elsewhere.rest("cup") is not None
+    with pytest.raises(ValueError, match=r"block, cup\. Got 'rod'"):
+        scene.with_poses({"rod": pose})
+    with pytest.raises(ValueError, match="one finite pose"):
+        scene.with_poses({"cup": RigidTransform(torch.cat([pose.matrix, pose.matrix]))})
+
+
+def test_a_body_is_put_elsewhere_and_hung_on_another_without_being_read_again():
+    cup = Mesh(cube(5.0), name="cup")
+    moved = cup.at(shifted(3.0)).hung("pelvis", "shell")
+    assert (moved.name, moved.parent, cup.name, cup.parent, cup.pose) == ("shell", "pelvis", "cup", None, None)
+    assert moved.vertices is cup.vertices
+    assert moved.pose.translation[0, 0] == 3.0
+    assert cup.hung("pelvis").name == "cup"
+
+
 def test_poses_and_joints_may_be_one_for_each_view():
     views = cone_views(24, delx=2.0, angles=((0.0, 0.0, 0.0), (0.2, 0.3, 0.1)))
     poses = RigidTransform(torch.cat([shifted(5).matrix, shifted(-5).matrix]))

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -87,6 +88,25 @@ class Scene:
         volumes = iter(prepare_volumes(bodies, self.energy_kev, self.device))
         parts: list[Prepared | Solid] = [body if isinstance(body, Solid) else next(volumes) for body in self.bodies]
         return PreparedBodies(parts, self.energy_kev, self.displace, self.device)
+
+    def with_poses(self, poses: Poses) -> "Scene":
+        """The same bodies, some of them elsewhere; what is prepared of them is theirs together.
+
+        Args:
+            poses: body_to_world by name, one each.
+
+        Raises:
+            ValueError: a name that is no body's, or several poses.
+            TypeError: something that is no pose.
+        """
+        for name in poses:
+            self.place_of(name)
+        bodies = [
+            body.at(poses[name]) if name in poses else body for name, body in zip(self.names, self.bodies, strict=True)
+        ]
+        made = copy(self)
+        object.__setattr__(made, "bodies", tuple(bodies))
+        return made
 
     def joint(self, name: str) -> Joint:
         """The joint of a body: its own, or that of a body that moves freely."""

@@ -1,7 +1,9 @@
 """Bodies that have a surface and are of one material inside."""
 
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -11,6 +13,8 @@ from raygrad.pose import RigidTransform
 from raygrad.scene._crossings import Crossings, Rays, Rows
 from raygrad.scene._joints import Joint
 from raygrad.scene._materials import Material, attenuation_of
+
+_Placed = TypeVar("_Placed", bound="Placed")
 
 
 class SceneWarning(UserWarning):
@@ -39,12 +43,36 @@ class Placed:
 
     def __post_init__(self) -> None:
         if self.pose is not None:
-            if not isinstance(self.pose, RigidTransform):
-                raise TypeError(f"Expected a body's pose as a RigidTransform. Got {type(self.pose).__name__}.")
-            if len(self.pose) != 1 or not bool(torch.isfinite(self.pose.matrix).all()):
-                raise ValueError(f"Expected one finite pose of a body. Got {self.pose.matrix}.")
+            _check_pose(self.pose)
         if self.joint is not None and not isinstance(self.joint, Joint):
             raise TypeError(f"Expected a joint such as Hinge(point, axis). Got {type(self.joint).__name__}.")
+
+    def at(self: _Placed, pose: RigidTransform) -> _Placed:
+        """The same body elsewhere; its shape is not looked at again.
+
+        Args:
+            pose: body_to_world.
+
+        Raises:
+            ValueError, TypeError: it is none, or several.
+        """
+        _check_pose(pose)
+        return self._changed(pose=pose)
+
+    def hung(self: _Placed, parent: str, name: str | None = None) -> _Placed:
+        """The same body, where it is, moving along with another one; its shape is not looked at again.
+
+        Args:
+            parent: the name of that one.
+            name: by which the scene knows this one, by default the one that it has.
+        """
+        return self._changed(parent=parent, name=name or self.name)
+
+    def _changed(self: _Placed, **fields: object) -> _Placed:
+        made = copy(self)
+        for field, value in fields.items():
+            object.__setattr__(made, field, value)
+        return made
 
     @property
     def kind(self) -> str:
@@ -55,6 +83,13 @@ class Placed:
     def unseen(self) -> Float[Tensor, "twist 6"]:
         """Twists [v | w] in the body's own frame that leave it as it is, so that no image shows them; float64."""
         return torch.zeros(0, 6, dtype=torch.float64)
+
+
+def _check_pose(pose: object) -> None:
+    if not isinstance(pose, RigidTransform):
+        raise TypeError(f"Expected a body's pose as a RigidTransform. Got {type(pose).__name__}.")
+    if len(pose) != 1 or not bool(torch.isfinite(pose.matrix).all()):
+        raise ValueError(f"Expected one finite pose of a body. Got {pose.matrix}.")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
