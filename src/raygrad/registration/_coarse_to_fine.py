@@ -20,6 +20,8 @@ from raygrad.registration._problem.absorbing import Absorbing
 from raygrad.registration._problem.belonging import CORRELATED, Belonging
 from raygrad.registration._problem.coverage import Beyond, counting, covered, show_its_end
 from raygrad.registration._problem.ct import AS_GIVEN, CTs
+from raygrad.registration._problem.differences import Steps
+from raygrad.registration._problem.edges import Edges
 from raygrad.registration._problem.model import Model, models_of_cts
 from raygrad.registration._problem.nearby import cut_out, near_shadows
 from raygrad.registration._problem.polychromatic import Polychromatic
@@ -37,6 +39,7 @@ from raygrad.registration._solver.batches import Batch
 from raygrad.registration._solver.candidates import choose_distinct, distances, leaders, moved_by, rows_of_starts
 from raygrad.registration._solver.levenberg_marquardt import Linearisation, minimise
 from raygrad.registration._task import Task
+from raygrad.scene import PreparedBodies
 from raygrad.types import Matrices
 
 LEAST_COST = 1e-3
@@ -363,10 +366,19 @@ class CoarseToFine:
             side = 1 if max(shrunk.height, shrunk.width) >= FINE_ENOUGH else 2
             radii = [self.model.radius_of(body) for body in range(len(self.model.names))]
             bodies = Absorbing(bodies, side, pixel, radii, distance)
-        elif factor > 1:
-            bodies = bodies.coarser(pixel)
-            longest = max(shrunk.height, shrunk.width)
-            if (side := min(factor, self.model.subpixels, max(2, FINE_ENOUGH // longest))) > 1:
+        else:
+            bodies, longest = bodies.coarser(pixel) if factor > 1 else bodies, max(shrunk.height, shrunk.width)
+            side = min(factor, self.model.subpixels, max(2, FINE_ENOUGH // longest))
+            # Derivatives by intrinsics are those of rays, whatever these see of edges.
+            if (
+                isinstance(bodies, PreparedBodies)
+                and bodies.solids
+                and bodies.volumes
+                and not self.task.unknowns.columns
+            ):
+                steps = {place: Steps(pixel, self.model.radius_of(place), distance) for place in bodies.solids}
+                bodies = Edges.among_volumes(bodies, steps, side)
+            elif side > 1:
                 bodies = Subpixels(bodies, side)
         rig = xray.init.matrix[candidates.start]
         return ScaledXRay(shrunk, marching, bodies, rig, *shrink_image(xray.image, xray.weights[None, None], factor))

@@ -8,6 +8,7 @@ from raygrad.drr import DRR
 from raygrad.geometry import ConeViews, UnknownGeometry
 from raygrad.physics import Physics
 from raygrad.pose import RigidTransform
+from raygrad.registration._each_body import can_be_looked_for, each_looked_for
 from raygrad.registration._exposure import Estimate, checked_estimate
 from raygrad.registration._inputs import Image, as_list, prepare_xrays
 from raygrad.registration._left_out import telling_what_counted
@@ -19,7 +20,7 @@ from raygrad.registration._problem.bodies import Structures
 from raygrad.registration._progress import Callback, watched
 from raygrad.registration._result import RegistrationResult
 from raygrad.registration._rigid import Rigid, labels_of
-from raygrad.registration._scene_inputs import prepare_scene
+from raygrad.registration._scene_inputs import models_like, prepare_scene
 from raygrad.registration._search import search
 from raygrad.registration._solver.candidates import SearchRanges
 from raygrad.registration._task import Task
@@ -87,7 +88,9 @@ def register(
             `search` is returned. Or the scene: its bodies start at their own poses.
         free: names of the scene's bodies that move, with joints in the way of these; by default all that have neither
             parent nor joint. The others stay where they are in the world, or to their parents. At first what is free
-            moves as one, about the largest body; from the first stage that is `apart` on each moves by itself.
+            moves as one, about the largest body; from the first stage that is `apart` on each moves by itself. From one
+            start, and where no body is on a joint, each but the largest is then looked for once more, alone, from poses
+            around it.
         ranges: search so far about `init`, see `search`.
         mask: weights of the pixels, 0 for those that do not count: a table, metal.
         auto_mask: leave out, beside the mask, what the X-rays themselves show not to count: what lies beyond an
@@ -140,7 +143,14 @@ def register(
     if scene is not None:
         seen, models = prepare_scene(xray, cameras, scene, free, mask, auto_mask)
         with watched(callback, progress, f"register ({chosen.name})") as watch:
-            return telling_what_counted(chosen(Task(seen, {}, geometry, seed, watch, began, models)), seen)
+
+            def run(scene: Scene, free: Sequence[str], method: Method) -> RegistrationResult:
+                return method(Task(seen, {}, geometry, seed, watch, began, models_like(seen, scene, free)))
+
+            found = chosen(Task(seen, {}, geometry, seed, watch, began, models))
+            if geometry.is_none and can_be_looked_for(scene, chosen, len(seen[0].init)):
+                found = each_looked_for(found, scene, models.together, cast(LevenbergMarquardt, chosen), run)
+            return telling_what_counted(found, seen)
     drr, init = cast(DRR | Sequence[DRR], drr), cast(RigidTransform | Sequence[RigidTransform] | None, init)
     if init is None or ranges is not None:
         found = search(

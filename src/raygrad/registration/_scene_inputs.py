@@ -70,8 +70,20 @@ def prepare_scene(
         prepared.append(leave_out(one) if auto_mask else one)
     for one, name in zip(prepared, names, strict=True):
         inspect_start(one, name)
-    device = prepared[0].init.matrix.device
-    return tuple(prepared), models.on(device, prepared[0].init.matrix.dtype)
+    like = prepared[0].init.matrix
+    return tuple(prepared), models.on(like.device, like.dtype)
+
+
+def models_like(prepared: Sequence[PreparedXRay], scene: Scene, free: Iterable[str]) -> Models:
+    """The models of a scene whose bodies have been moved, with X-rays that were prepared for it.
+
+    Args:
+        prepared: by `prepare_scene`.
+        scene: the same bodies.
+        free: names of those that move.
+    """
+    like = prepared[0].init.matrix
+    return models_of_scene(scene, bodies_that_move(scene, free), len(prepared)).on(like.device, like.dtype)
 
 
 def _check_views(views: Any, name: str) -> None:
