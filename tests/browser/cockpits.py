@@ -10,6 +10,7 @@ from raygrad.formats import View
 from raygrad.geometry import Intrinsics
 from raygrad.phantoms import load_example_ct
 from raygrad.pose import RigidTransform, convert
+from raygrad.scene import Placed
 
 CAMERA = Intrinsics(sdd=1100.0, height=200, width=200, delx=2.0, dely=2.0)
 TRUTHS = {"front": (4.0, 3.0, -2.0, 8.0, 862.0, -12.0), "side": (86.0, 2.0, 1.0, -10.0, 848.0, -6.0)}
@@ -50,10 +51,11 @@ class Case:
     subject: Subject
     xrays: tuple[OpenXRay, ...]
     truths: tuple[RigidTransform, ...]
+    bodies: tuple[Placed, ...] = ()
 
     def serving(self) -> tuple[Serving, Cockpit]:
         """A new session of it on any free port; whoever starts it closes it."""
-        session = Session(self.subject, self.xrays, "thorax")
+        session = Session(self.subject, self.xrays, "thorax", bodies=self.bodies)
         serving = Serving(session)
         return serving, Cockpit(session, serving.url, self.truths)
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from cockpit_work import POSES, write_files
+from cockpit_work import AFFINE, POSES, write_files
 from dicom_xrays import save_dicom
 from real_files import real_data
+from scene_cases import cube, write_stl
 from typer.testing import CliRunner
 
 from raygrad._cockpit import Serving
@@ -16,6 +17,7 @@ from raygrad._cockpit._saved import save
 from raygrad._errors import InputError
 from raygrad.cli import app
 from raygrad.cli._cockpit_inputs import Asked, plan
+from raygrad.data import Volume, read, write_volume
 from raygrad.formats import read_poses
 from raygrad.registration import SearchRanges, ViewRanges
 
@@ -79,6 +81,25 @@ def test_a_session_is_saved_opened_again_and_saved_the_same(folder, opened):
     assert again.files.opened.ranges == SearchRanges(degrees=60.0, mm=100.0)
     for one, other in zip(session.xrays, again.xrays, strict=True):
         torch.testing.assert_close(one.image, other.image)
+
+
+def test_implants_and_structures_are_opened_saved_and_opened_again(folder, opened):
+    write_stl(folder / "pin.stl", *cube(5.0))
+    voxels = read(folder / "ct.nii.gz").volume.voxels
+    write_volume(Volume((voxels > 500).to(torch.uint8), AFFINE), folder / "labels.nii.gz")
+    bodies = {"meshes": [f"pin={folder}/pin.stl:steel"], "at": ["pin=60,10,530"], "structures": ["core=1"]}
+    session = opened(asked(folder, labelmap=folder / "labels.nii.gz", **bodies))
+    kinds = {one["name"]: one["kind"] for one in session.state()["bodies"]["list"]}
+    assert kinds == {"CT": "ct", "core": "structure", "pin": "implant"}
+    in_file = session.subject.file_to_world @ [60.0, 10.0, 530.0, 1.0]
+    assert session.centre("pin").tolist() == pytest.approx(in_file[:3].tolist())
+    call(session, "select", {"body": "pin"})
+    call(session, "step", {"view": 0, "axis": "yaw", "amount": 4.0})
+    save(session, folder / "saved.json")
+    again = opened(Asked(None, session=folder / "saved.json", camera=CAMERA))
+    save(again, folder / "again.json")
+    assert (folder / "again.json").read_text() == (folder / "saved.json").read_text()
+    assert again.selected == "pin"
 
 
 def test_register_starts_from_a_saved_session(folder, opened):
@@ -145,6 +166,10 @@ def test_frames_become_views_and_come_back(folder, opened):
         (["example", "--out", "{f}/ct.nii.gz"], "--out takes a folder"),
         (["example", "--labelmap", "{f}/none.nii.gz"], "There is no file or folder"),
         (["example", "--session", "{f}/x.json"], "A saved session says"),
+        (["example", "--mesh", "cup.stl"], "--mesh takes a name, a file and a material"),
+        (["example", "--mesh", "cup={f}/none.stl:steel"], "There is no file"),
+        (["example", "--at", "cup=1,2,3"], "--at takes the name of a --mesh"),
+        (["{f}/ct.nii.gz", "--structure", "core=1"], "--structure needs --labelmap"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_read(folder, arguments, sentence, monkeypatch):

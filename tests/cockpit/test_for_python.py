@@ -10,12 +10,14 @@ import torch
 pytest.importorskip("uvicorn", reason="needs raygrad[cockpit]")
 
 from cockpit_cases import CAMERA, motion, pose, small_subject
+from scene_cases import cube
 
 import raygrad as rg
 from raygrad._cockpit import _for_python as for_python
 from raygrad._cockpit._placement import CT
 from raygrad._errors import InputError
 from raygrad.formats import View, write_image, write_poses
+from raygrad.scene import Body, Mesh
 
 POSES = rg.RigidTransform(torch.cat([pose(0, 0, 0, 0, 800, 0).matrix, pose(90, 0, 0, 0, 800, 0).matrix]).float())
 
@@ -75,6 +77,19 @@ def test_files_and_a_pose_file_are_opened(opened, drr, images, tmp_path):
     cockpit = opened(drr.subject, paths, tmp_path / "start.json")
     assert [xray.name for xray in cockpit.session.xrays] == ["one.tif", "two.tif"]
     torch.testing.assert_close(cockpit.session.xrays[1].image, images[1:], rtol=1e-3, atol=1e-3)
+
+
+def test_an_implant_is_opened_with_the_ct(opened, drr, images):
+    pin = Mesh(cube(6.0), material="steel", name="pin")
+    session = opened(drr, images, POSES, bodies=[pin]).session
+    assert list(session.placement.bodies) == [CT, "pin"]
+    image = session.pictures.image(session.placement, 0, None)
+    session.bodies.put_in("pin")
+    session.jobs.wait(20.0)
+    assert image.max() > 2  # 12 mm of steel
+    assert list(session.placement.bodies) == [CT]
+    with pytest.raises(InputError, match="of another CT"):
+        opened(drr, images, POSES, bodies=[Body(small_subject(), name="another")])
 
 
 @pytest.mark.parametrize(

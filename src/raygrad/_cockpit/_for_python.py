@@ -19,6 +19,7 @@ from raygrad.data import Subject, read
 from raygrad.drr import DRR
 from raygrad.formats import View, XRayGeometry, line_integrals, read_poses, read_xray, read_xray_geometry
 from raygrad.pose import RigidTransform
+from raygrad.scene import Placed
 
 if TYPE_CHECKING:
     from raygrad._cockpit._widget import CockpitWidget
@@ -55,6 +56,7 @@ def cockpit(
     views: Views | None = None,
     *,
     labelmap: File | None = None,
+    bodies: Sequence[Placed] = (),
     name: str = "CT",
     port: int = 0,
     wait: bool = True,
@@ -75,6 +77,8 @@ def cockpit(
         views: where the X-rays were taken from, roughly: one `View` an X-ray, or with a `DRR` one pose an X-ray, or a
             pose file. By default what the header of each file says.
         labelmap: of a CT that is a file: the structures' labels.
+        bodies: what moves by itself beside the CT: implants as `raygrad.scene.Mesh`, whose poses are in the CT's world,
+            and structures as `raygrad.scene.Body` with labels of a CT that is a `Subject` or of a `DRR`.
         name: of the CT, for people.
         port: of 127.0.0.1, 0 for any that is free.
         wait: serve until Ctrl-C; False to go on at once, until `close` or the end of Python. Not in a notebook.
@@ -83,8 +87,8 @@ def cockpit(
         The open cockpit with its `session`, `poses()` and `close()`; in a notebook a widget that has them, too.
 
     Raises:
-        InputError: other numbers of views and X-rays, sizes or orientations that do not fit, no view of a file, or a
-            port that is taken.
+        InputError: other numbers of views and X-rays, sizes or orientations that do not fit, no view of a file, bodies
+            of another kind or of another CT, or a port that is taken.
         TypeError: something else than these.
         MissingLibraryError: a library is not installed: `pip install "raygrad[cockpit]"`.
     """
@@ -102,7 +106,7 @@ def cockpit(
         if view.orientation != subject.orientation:
             raise InputError(f"Expected views of orientation {subject.orientation}. Got {view.orientation}.")
         opened.append(OpenXRay(view.xray or _name_of(said, number), image, view, header=_header_of(said)))
-    session = Session(subject, opened, name)
+    session = Session(subject, opened, name, bodies=bodies)
     try:
         if in_notebook():
             require("anywidget", "the cockpit in a notebook", extra="cockpit")

@@ -33,6 +33,10 @@ class Placement:
         """The camera of a view as a body sees it: for the CT what `raygrad.DRR` takes."""
         return self.cameras[view].compose(self.bodies[body].inverse())
 
+    def relative(self, body: str) -> RigidTransform:
+        """Where a body is in the CT: body_to_ct."""
+        return self.bodies[body].compose(self.bodies[CT].inverse())
+
     def with_pose(self, view: int, pose: RigidTransform) -> "Placement":
         """Everything moved so that a view has that pose, and linked views stand to each other as they do."""
         pose, to_world = _float64(pose), self.bodies[CT]

@@ -14,11 +14,13 @@ import torch
 from raygrad._cockpit._certainty import described
 from raygrad._cockpit._jobs import Job
 from raygrad._cockpit._placement import CT, Placement
+from raygrad._cockpit._registering_bodies import on_the_way, placed_by, register_bodies
 from raygrad._errors import InputError
 from raygrad.drr import DRR
 from raygrad.pose import RigidTransform
 from raygrad.registration import (
     WHAT_TO_DO,
+    BodyResult,
     Iteration,
     LevenbergMarquardt,
     LocalCorrelation,
@@ -29,12 +31,15 @@ from raygrad.registration import (
     Status,
     ViewRanges,
     default_schedule,
+    few_steps,
     search,
 )
 
 if TYPE_CHECKING:
     from raygrad._cockpit._session import Session
 
+ByViews = Callable[[tuple[int, ...], list[RigidTransform], Callable[..., Any]], RegistrationResult]
+"""Registers views that belong together, from poses, followed by a callback."""
 UNKNOWNS = ("sdd", "x0", "y0", "pixel_size", "poses")
 RESPONSES = ("auto", "log", "transmission", "curve")
 SHOWN_S = 0.05
@@ -75,7 +80,7 @@ class Found:
         result: what it is.
         placement: where it put everything.
         warned: what the verb warned of.
-        certainty: as `raygrad._cockpit._certainty.described` has it.
+        certainty: of each body, as `raygrad._cockpit._certainty.described` has it.
     """
 
     name: str
@@ -83,7 +88,7 @@ class Found:
     result: RegistrationResult
     placement: Placement
     warned: list[str] = field(default_factory=list)
-    certainty: dict[str, Any] | None = None
+    certainty: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Registering:
@@ -109,7 +114,7 @@ class Registering:
     def prepare(self) -> None:
         """Prepare X-rays and CT while nobody waits for it, so that the first snap is as quick as the others; once."""
         with self._session.lock:
-            if self._prepared:
+            if self._prepared or self._session.bodies.scene is not None:
                 return
             self._prepared = True
 
@@ -129,11 +134,17 @@ class Registering:
 
     def register(self) -> None:
         """Start a whole registration."""
-        self._start("Register", lambda refiner, init, watch: refiner.register(init, callback=watch))
+        if self._session.bodies.scene is not None:
+            self._start("Register", None, self._of_bodies(None))
+        else:
+            self._start("Register", lambda refiner, init, watch: refiner.register(init, callback=watch))
 
     def snap(self) -> None:
         """Start a few steps."""
-        self._start("Snap", lambda refiner, init, watch: refiner.refine(init, callback=watch))
+        if self._session.bodies.scene is not None:
+            self._start("Snap", None, self._of_bodies(few_steps()))
+        else:
+            self._start("Snap", lambda refiner, init, watch: refiner.refine(init, callback=watch))
 
     def search(self, ranges: SearchRanges | ViewRanges) -> None:
         """Start a search of poses so far from here."""
@@ -155,9 +166,14 @@ class Registering:
         def work(job: Job) -> None:
             job.tell(text="how well it is determined")
             now, found = self._session.placement, []
-            for views in self._groups(now):
+            by_bodies = None if self._session.bodies.scene is None else self._of_bodies(LOOK)
+            for views in self._groups(now, together_only=by_bodies is not None):
+                init = [now.pose(view) for view in views]
                 with self._busy:
-                    result = self.refiner(views).refine([now.pose(view) for view in views], LOOK)
+                    if by_bodies is not None:
+                        result = by_bodies(views, init, lambda _: job.cancelled)
+                    else:
+                        result = self.refiner(views).refine(init, LOOK)
                 found.append(self._finished("Look", views, result, now, []))
             for one in found:
                 self._keep(one)
@@ -205,7 +221,8 @@ class Registering:
     def certainty(self) -> dict[str, Any] | None:
         """Of the last result, while everything is where that has put it."""
         now = self._session.placement
-        fresh = [one.certainty for one in self.found if one.placement is now and one.certainty]
+        selected = self._session.selected
+        fresh = [one.certainty[selected] for one in self.found if one.placement is now and selected in one.certainty]
         if not fresh:
             return None
         views = [next((one["views"][v] for one in fresh if one["views"][v]), None) for v in range(len(now.cameras))]
@@ -243,27 +260,52 @@ class Registering:
         cameras = session.placement.intrinsics
         return [replace(session.xrays[v].view, intrinsics=cameras[v]).make_drr(session.subject) for v in views]
 
-    def _groups(self, placement: Placement) -> list[tuple[int, ...]]:
+    def _of_bodies(self, stages: Sequence[Stage] | None) -> ByViews:
+        """What registers the bodies that are free, by stages of a few steps or by all."""
+
+        def work(views: tuple[int, ...], _: list[RigidTransform], watch: Callable[..., Any]) -> RegistrationResult:
+            session, options = self._session, self.options
+            images, masks = self._images(views)
+            scene, placement = session.bodies.scene, self._last or session.placement
+            assert scene is not None
+            return register_bodies(
+                scene, session.bodies.free, placement, views, images, masks, session.subject.orientation,
+                options.unknowns, options.response, watch, stages,
+            )  # fmt: skip
+
+        return work
+
+    def _groups(self, placement: Placement, together_only: bool = False) -> list[tuple[int, ...]]:
+        """Which views are registered together; bodies are found by those alone that stand to each other as is known.
+
+        Raises:
+            InputError: there is none such.
+        """
         together = tuple(view for view in range(len(placement.cameras)) if view not in placement.unlinked)
+        if together_only:
+            if not together:
+                raise InputError("Bodies are found in views that are linked. Link at least one.")
+            return [together]
         return [*([together] if together else []), *((view,) for view in sorted(placement.unlinked))]
 
     def _start(
         self,
         name: str,
         by_refiner: Callable[[Refiner, list[RigidTransform], Any], RegistrationResult] | None,
-        by_views: Callable[[tuple[int, ...], list[RigidTransform], Any], RegistrationResult] | None = None,
+        by_views: ByViews | None = None,
     ) -> None:
         session = self._session
 
         def work(job: Job) -> None:
+            of_bodies = session.bodies.scene is not None and name != "Search"
+            groups, found = self._groups(session.placement, of_bodies), []
             before = self._last = session.placement
-            groups, found = self._groups(before), []
             job.tell(text="Preparing X-rays and CT …")
             try:
                 for number, views in enumerate(groups):
                     placed = self._last
                     init = [placed.pose(view) for view in views]
-                    watch = self._watch(job, placed, views, number, len(groups))
+                    watch = self._watch(job, placed, views, number, len(groups), of_bodies)
                     with self._busy, warnings.catch_warnings(record=True) as caught:
                         warnings.simplefilter("always")
                         if by_refiner is not None:
@@ -288,7 +330,7 @@ class Registering:
         session.jobs.start(name, work)
 
     def _watch(
-        self, job: Job, before: Placement, views: tuple[int, ...], number: int, count: int
+        self, job: Job, before: Placement, views: tuple[int, ...], number: int, count: int, of_bodies: bool
     ) -> Callable[[Iteration], bool]:
         """What follows a registration, and ends it."""
         last = len(default_schedule())
@@ -307,12 +349,15 @@ class Registering:
                 share = min(1.0, (iteration.stage + min(iteration.number / 10, 1.0)) / last)
                 text = f"{rows} × {columns} pixels, similarity {score:.3f}"
                 job.tell(text=text, share=(number + share) / count, stage=iteration.stage, score=score)
-                pose = RigidTransform(iteration.pose[best])
-                if not job.cancelled and not self._show(before.with_pose(views[0], pose)):
+                placed = self._on_the_way(before, views[0], RigidTransform(iteration.pose[best]), of_bodies)
+                if placed is not None and not job.cancelled and not self._show(placed):
                     return True
             return job.cancelled
 
         return watch
+
+    def _on_the_way(self, before: Placement, view: int, pose: RigidTransform, of_bodies: bool) -> Placement | None:
+        return on_the_way(before, self._session.bodies.free, view, pose) if of_bodies else before.with_pose(view, pose)
 
     def _show(self, placement: Placement) -> bool:
         """Put everything there, unless somebody else has moved it meanwhile; whether that was done."""
@@ -327,10 +372,16 @@ class Registering:
     def _finished(
         self, name: str, views: tuple[int, ...], result: RegistrationResult, placement: Placement, warned: list[str]
     ) -> Found:
-        session, certainty = self._session, None
-        if result.uncertainty is not None:
-            centre, orientation = session.centre(CT, placement), session.subject.orientation
-            certainty = described(result.uncertainty, result.best, placement, centre, views, orientation)
+        session, known = self._session, {CT: result.uncertainty}
+        if CT in result.bodies:
+            known = {body: one.uncertainty for body, one in result.bodies.items()}
+        certainty = {
+            body: described(
+                one, result.best, placement, session.centre(body, placement), views, session.subject.orientation
+            )
+            for body, one in known.items()
+            if one is not None
+        }
         return Found(name, views, result, placement, warned, certainty)
 
     def _keep(self, found: Found) -> None:
@@ -359,6 +410,7 @@ class Registering:
             "advice": None if advice is None else advice.summary(),
             "lengths": _lengths(result, best),
             "response": str(result.responses[0]["name"]) if result.responses else None,
+            "bodies": [{"name": body, "text": one.summary(best)} for body, one in _beside(result).items()],
             "warned": found.warned,
         }
 
@@ -375,8 +427,15 @@ def _others(result: RegistrationResult) -> list[tuple[str, float, RigidTransform
     return rivals + more
 
 
+def _beside(result: RegistrationResult) -> Mapping[str, BodyResult]:
+    """What a registration of several bodies says of each."""
+    return result.bodies if CT in result.bodies else {}
+
+
 def _ended(placement: Placement, views: Sequence[int], result: RegistrationResult) -> Placement:
     """Everything as a result has it, intrinsics and relative poses included."""
+    if CT in result.bodies:
+        return placed_by(placement, views, result)
     poses = [RigidTransform(pose[result.best]) for pose in result.poses]
     lengths = [{name: float(value[result.best]) for name, value in one.items()} for one in result.intrinsics]
     return placement.with_poses(views, poses, lengths)

@@ -19,9 +19,11 @@ import torch
 
 from raygrad._cockpit._placement import CT, Placement
 from raygrad._errors import InputError
+from raygrad.data import Subject
 from raygrad.formats import View, content_of_poses, read_content, read_poses, write_content
 from raygrad.geometry import Intrinsics
 from raygrad.pose import RigidTransform
+from raygrad.scene import Body, Mesh, Placed
 
 if TYPE_CHECKING:
     from raygrad._cockpit._session import Session
@@ -54,6 +56,28 @@ class Saved:
             InputError: one is missing, or another than it was.
         """
         return {kind: [self._found(one) for one in self.part["files"][kind]] for kind in ("ct", "labelmap", "xrays")}
+
+    def bodies(self, subject: Subject) -> list[Placed]:
+        """The bodies that moved by themselves beside the CT.
+
+        Raises:
+            InputError: a mesh's file is missing or another than it was, or the session is damaged.
+        """
+        made: list[Placed] = []
+        try:
+            for said in self.part.get("bodies", ()):
+                name = str(said["name"])
+                if said["kind"] == "structure":
+                    made.append(Body(subject, tuple(int(label) for label in said["labels"]), name=name))
+                else:
+                    path, material = self._found(said["file"]), said["material"]
+                    one = Mesh(path, material=material, unit=said["unit"], repair=said["repair"], name=name)
+                    made.append(one)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"'{self.path}' is damaged: of its bodies it says {error}.") from error
+        return made
 
     def _found(self, said: Mapping[str, Any]) -> Path:
         beside = self.path.parent / said["relative"] if said.get("relative") else None
@@ -123,6 +147,8 @@ def described(session: "Session", folder: Path) -> dict[str, Any]:
             }
             for xray in session.xrays
         ],
+        "bodies": [_body(body, folder) for body in session.bodies],
+        "free": sorted(session.bodies.free),
         "placement": _placement(session.placement),
         "start": _placement(session.start),
         "selected": session.selected,
@@ -151,6 +177,9 @@ def restore(session: "Session", saved: Saved) -> None:
         taken = [(one["name"], _placed(one["placement"])) for one in part["snapshots"]]
         if len(placement.cameras) != session.n_views:
             raise ValueError(f"it places {len(placement.cameras)} views")
+        for one in (placement, start, *(one for _, one in taken)):
+            if one.bodies.keys() != session.placement.bodies.keys():
+                raise ValueError(f"it places {', '.join(one.bodies)}")
         session.locked = frozenset(part["locked"])
         if part["selected"] in placement.bodies:
             session.selected = part["selected"]
@@ -158,6 +187,8 @@ def restore(session: "Session", saved: Saved) -> None:
         raise InputError(f"'{saved.path}' is damaged: {error}.") from error
     session.xrays, session.start = tuple(xrays), start
     session.place(placement)
+    if free := session.placement.bodies.keys() & set(part.get("free", ())):
+        session.bodies.let_move(free)
     for name, one in taken:
         session.snapshots.take(name, one)
     session.tell_state()
@@ -219,7 +250,8 @@ class Saving:
     def _now(self) -> tuple[Any, ...]:
         session = self._session
         with session.lock:
-            return (session.placement, session.xrays, session.locked, session.selected, *session.snapshots)
+            free = session.bodies.free
+            return (session.placement, session.xrays, session.locked, session.selected, free, *session.snapshots)
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -256,6 +288,21 @@ def _file(path: Path, folder: Path) -> dict[str, Any]:
     except OSError:  # it went meanwhile, and what a person did is kept all the same
         said = {"size": None, "sha256": None}
     return {"path": str(path), "relative": relative, **said}
+
+
+def _body(body: Placed, folder: Path) -> dict[str, Any]:
+    """What is needed to have a body again.
+
+    Raises:
+        InputError: it was made of triangles in a program, which no session holds.
+    """
+    if isinstance(body, Body):
+        return {"kind": "structure", "name": body.name, "labels": list(body.labels)}
+    assert isinstance(body, Mesh)
+    if not isinstance(body.triangles, str | Path) or not isinstance(body.material, str | float | int):
+        raise InputError(f"The body {body.name!r} is no file: a session of it cannot be kept. Make it of an STL file.")
+    one = {"material": body.material, "unit": body.unit, "repair": body.repair}
+    return {"kind": "mesh", "name": body.name, "file": _file(Path(body.triangles), folder), **one}
 
 
 def _made(view: View, seed: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from raygrad._cockpit._bodies import Bodies
 from raygrad._cockpit._client import Client
 from raygrad._cockpit._downloads import Downloads
 from raygrad._cockpit._drawing import Drawing
@@ -22,7 +23,6 @@ from raygrad._cockpit._jobs import Jobs
 from raygrad._cockpit._landscapes import Landscapes
 from raygrad._cockpit._likeness import Likeness
 from raygrad._cockpit._masks import show_mask
-from raygrad._cockpit._pictures import Pictures, PicturesOfCT
 from raygrad._cockpit._placement import CT, Placement
 from raygrad._cockpit._registering import Registering
 from raygrad._cockpit._saved import Saving
@@ -33,7 +33,7 @@ from raygrad._cockpit._told import Told
 from raygrad._cockpit._xray import OpenXRay
 from raygrad.data import Subject
 from raygrad.formats import View
-from raygrad.pose import RigidTransform
+from raygrad.scene import Placed
 from raygrad.types import Images
 
 CLOSING_S = 10.0
@@ -50,15 +50,17 @@ class Session(Told):
         xrays: those that are open at first.
         name: of the CT, for people.
         opened: what was named to be opened and written.
+        bodies: what moves by itself beside the CT, see `Bodies`.
 
     Attributes:
+        bodies: the CT and what moves by itself beside it.
         placement: where everything is; `place` changes it.
         history: what undo and redo go through.
         jobs: what takes long: one at a time.
         registering: what the machine finds where a person says so.
         landscapes: the similarity about where everything is.
         drawing: the thread that renders.
-        pictures: how an image of everything is made; after replacing it, `drawing.ask()`.
+        pictures: how an image of everything is made.
         locked: axes of `raygrad._cockpit._moves.AXES` that hands do not move along.
         selected: the body that hands move.
         files: which are open, and which may be opened and written.
@@ -71,14 +73,20 @@ class Session(Told):
     """
 
     def __init__(
-        self, subject: Subject, xrays: Sequence[OpenXRay], name: str = "CT", opened: Opened | None = None
+        self,
+        subject: Subject,
+        xrays: Sequence[OpenXRay],
+        name: str = "CT",
+        opened: Opened | None = None,
+        bodies: Sequence[Placed] = (),
     ) -> None:
         super().__init__()
         self.subject, self.xrays, self.name = subject, tuple(xrays), name
+        self.bodies = Bodies(self, bodies)
         self.placement = Placement(
             tuple(xray.view.pose.to(torch.float64) for xray in xrays),
             tuple(xray.view.intrinsics for xray in xrays),
-            {CT: _identity()},
+            {name: pose.to(torch.float64) for name, pose in self.bodies.given().items()},
         )
         self.start = self.placement
         self.locked: frozenset[str] = frozenset()
@@ -89,7 +97,7 @@ class Session(Told):
         self.registering = Registering(self)
         self.landscapes = Landscapes(self)
         self._likeness = Likeness(self)
-        self.pictures: Pictures = PicturesOfCT(subject)
+        self.pictures = self.bodies.pictures()
         self.files = Files(self, opened or Opened())
         self.downloads = Downloads()
         self.snapshots = Snapshots(self)
@@ -98,6 +106,7 @@ class Session(Told):
         self._show_xrays()
         self.slices = Slices(self)
         self.surfaces = Surfaces(self)
+        self.bodies.show()
         self.drawing.start()
         atexit.register(self.close)  # threads that still render when Python ends take the process down
 
@@ -123,14 +132,26 @@ class Session(Told):
             for number in range(max(len(xrays), self.n_views)):
                 for kind in ("xray", "drr", "mask"):
                     self.forget(f"{kind} {number}")
-            self.history.change(edit)
-            self.snapshots.change(edit)
-            self.start, self.placement = edit(self.start), edit(self.placement)
+            self._edit(edit)
             self.xrays, self.hands = tuple(xrays), Hands()
             self.drawing.recount()
             self.tell_state()
             self._show_xrays()
         self.drawing.ask()
+
+    def change_bodies(self, edit: Callable[[Placement], Placement], selected: str) -> None:
+        """Other bodies move by themselves: everything that was placed before is edited to have these."""
+        with self.lock:
+            self._edit(edit)
+            self.pictures, self.selected = self.bodies.pictures(), selected
+            self.hands = Hands()
+            self.tell_state()
+        self.drawing.ask()
+
+    def _edit(self, edit: Callable[[Placement], Placement]) -> None:
+        self.history.change(edit)
+        self.snapshots.change(edit)
+        self.start, self.placement = edit(self.start), edit(self.placement)
 
     def rests(self) -> None:
         """Nothing moved for a moment: what is told at leisure is told now."""
@@ -146,9 +167,7 @@ class Session(Told):
     def centre(self, body: str | None = None, placement: Placement | None = None) -> Tensor:
         """The middle of a body in the world (3,), by default of the selected one now: what turns turn about."""
         name, placement = body or self.selected, placement or self.placement
-        shape = torch.tensor(self.subject.volume.spatial_shape, dtype=torch.float64)
-        middle = self.subject.volume.voxel_to_world @ torch.cat([(shape - 1) / 2, shape.new_ones(1)])
-        return placement.bodies[name](middle[None, None, :3])[0, 0]
+        return placement.bodies[name](self.bodies.middle(name)[None, None])[0, 0]
 
     def compared(self, view: int, image: Images) -> dict[str, Any]:
         """How much a DRR is like the X-ray of the view, for the header of its frame."""
@@ -229,10 +248,6 @@ class Session(Told):
             "locked": sorted(self.locked),
             **super().state(),
         }
-
-
-def _identity() -> RigidTransform:
-    return RigidTransform(torch.eye(4, dtype=torch.float64)[None])
 
 
 def _picture(image: Images) -> Images:

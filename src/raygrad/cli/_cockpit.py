@@ -72,6 +72,9 @@ def cockpit(
     x0: of_xrays.X0 = None,
     y0: of_xrays.Y0 = None,
     labelmap: given.Labelmap = None,
+    structure: of_xrays.Structures = None,
+    mesh: of_xrays.Meshes = None,
+    at: of_xrays.At = None,
     series_uid: given.SeriesUid = None,
     sweep: SweepImages = None,
     geometry: SweepGeometry = None,
@@ -92,6 +95,10 @@ def cockpit(
 
     raygrad cockpit ct.nii.gz run.dcm --out results
 
+    An implant that is found by itself, and a vertebra:
+
+    raygrad cockpit ct.nii.gz xray.dcm --mesh cup=cup.stl:titanium --labelmap labels.nii.gz --structure L1=20
+
     Where you left off:
 
     raygrad cockpit results/session.json --out results
@@ -109,7 +116,9 @@ def cockpit(
         session, ct = Path(ct), None
     if ct is None and session is None:
         raise InputError("Which CT? Name one, or a saved session; `raygrad cockpit example` shows how it works.")
-    if session is not None and (ct or xrays or labelmap or pose or init or rotation or translation or relative):
+    if session is not None and (
+        ct or xrays or labelmap or pose or init or rotation or translation or relative or mesh or structure
+    ):
         raise InputError("A saved session says which CT and X-rays it has, and where: leave these out.")
     for name, given_folder in (("--folder", folder), ("--out", out)):
         if given_folder is not None and given_folder.exists() and not given_folder.is_dir():
@@ -135,6 +144,9 @@ def cockpit(
         {"sdd": sdd, "height": None, "width": None, "delx": delx, "dely": dely, "x0": x0, "y0": y0},
         labelmap,
         series_uid,
+        tuple(structure or ()),
+        tuple(mesh or ()),
+        tuple(at or ()),
     )
     read = plan(asked)
     if out is not None:

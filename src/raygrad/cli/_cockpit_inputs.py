@@ -13,9 +13,12 @@ from raygrad._errors import InputError
 if TYPE_CHECKING:
     from raygrad._cockpit import Opened, OpenXRay, Read, Session
     from raygrad.cli._register_inputs import Task
+    from raygrad.scene import Placed
 
 Say = Callable[[str], None]
 Reading = Callable[[Say], "Session"]
+Bodies = Callable[[Any], "Sequence[Placed]"]
+"""Makes of the CT what moves by itself beside it."""
 
 # Of the example: where its X-rays were taken from, and how far from there the anatomy is at first (degrees, mm).
 _TRUTHS = {"front": (4.0, 3.0, -2.0, 8.0, 862.0, -12.0), "side": (86.0, 2.0, 1.0, -10.0, 848.0, -6.0)}
@@ -44,6 +47,9 @@ class Asked:
     camera: Mapping[str, float | int | None] | None = None
     labelmap: Path | None = None
     series_uid: str | None = None
+    structures: Sequence[str] = ()
+    meshes: Sequence[str] = ()
+    at: Sequence[str] = ()
 
 
 def plan(asked: Asked) -> Reading:
@@ -63,12 +69,15 @@ def plan(asked: Asked) -> Reading:
         raise InputError(f"There is no file or folder '{asked.labelmap}'.")
     if not asked.xrays and (typed := _said_of_xrays(asked)):
         raise InputError(f"{typed} is said of X-rays. Name at least one.")
+    if asked.structures and asked.labelmap is None and ct not in EXAMPLES:
+        raise InputError("--structure needs --labelmap, the image that says which voxel belongs to which structure.")
+    bodies = _bodies(asked)
     opened = _opened(asked, ct)
     if ct == "example" and not asked.xrays:
-        return lambda say: _example(opened, say)
+        return lambda say: _example(opened, bodies, say)
     xrays = _read(asked, asked.xrays) if asked.xrays else []
     orientation = (xrays[0].view.orientation or "none") if xrays else (asked.orientation or "AP")
-    return lambda say: _session(opened, xrays, orientation, say)
+    return lambda say: _session(opened, xrays, orientation, bodies, say)
 
 
 def _plan_saved(asked: Asked, path: Path) -> Reading:
@@ -106,7 +115,7 @@ def _plan_saved(asked: Asked, path: Path) -> Reading:
                 pose, camera, seed = made_of(said)
                 xray = taken(subject, pose, seed, said["name"], camera)
             there.append(xray)
-        session = Session(subject, there, part["name"], opened)
+        session = Session(subject, there, part["name"], opened, saved.bodies(subject))
         restore(session, saved)
         session.saving.start()
         return session
@@ -161,17 +170,30 @@ def _opened(asked: Asked, ct: str) -> "Opened":
     return Opened(ct, asked.labelmap, asked.series_uid, asked.folder, asked.out, further, options, ranges)
 
 
-def _session(opened: "Opened", xrays: "Sequence[OpenXRay]", orientation: str, say: Say) -> "Session":
+def _bodies(asked: Asked) -> Bodies:
+    """What was typed of bodies that move by themselves; what is returned makes them of the CT.
+
+    Raises:
+        InputError, FileNotFoundError: no such mesh, structure or start.
+    """
+    from raygrad.cli._register_inputs import parse_structures
+    from raygrad.cli._register_scene import bodies_beside, parse_meshes
+
+    structures, meshes = parse_structures(asked.structures), parse_meshes(asked.meshes, asked.at)
+    return lambda subject: bodies_beside(subject, structures, meshes)
+
+
+def _session(opened: "Opened", xrays: "Sequence[OpenXRay]", orientation: str, bodies: Bodies, say: Say) -> "Session":
     from raygrad._cockpit import Session
 
     subject = _subject(opened, orientation, say)
     say("Opening X-rays ...")
-    session = Session(subject, xrays, Path(opened.ct).name, opened)
+    session = Session(subject, xrays, Path(opened.ct).name, opened, bodies(subject))
     session.saving.start()
     return session
 
 
-def _example(opened: "Opened", say: Say) -> "Session":
+def _example(opened: "Opened", bodies: Bodies, say: Say) -> "Session":
     """The built-in thorax and two X-rays of it, which start away from where they were taken."""
     from raygrad._cockpit import pose_of, taken
 
@@ -184,7 +206,7 @@ def _example(opened: "Opened", say: Say) -> "Session":
         xrays.append(replace(xray, view=replace(xray.view, pose=xray.view.pose.compose(off))))
     from raygrad._cockpit import Session
 
-    session = Session(subject, xrays, "example", opened)
+    session = Session(subject, xrays, "example", opened, bodies(subject))
     session.saving.start()
     return session
 

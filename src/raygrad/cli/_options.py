@@ -11,7 +11,7 @@ POSE, CAMERA, CT_PART, IMAGE = (
     "What of the CT is rendered",
     "Image file",
 )
-XRAY, HOW = "The X-rays' pixels", "How it is done"
+XRAY, HOW, UNKNOWN = "The X-rays' pixels", "How it is done", "What is found beside the pose"
 
 CT = Annotated[
     str,

@@ -10,9 +10,7 @@ from raygrad._errors import InputError
 from raygrad.cli import _options as given
 from raygrad.cli import _register_physics as system
 from raygrad.cli import _xray_options as of_xrays
-from raygrad.cli._options import CT_PART, HOW, POSE, XRAY
-
-UNKNOWN = "What is found beside the pose"
+from raygrad.cli._options import CT_PART, HOW, POSE, UNKNOWN, XRAY
 
 
 def register(
@@ -82,14 +80,7 @@ def register(
             rich_help_panel=CT_PART,
         ),
     ] = False,
-    structure: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=LABELS",
-            help="Labels of the labelmap that move by themselves: spine=34-36,46-61. Once for every structure.",
-            rich_help_panel=UNKNOWN,
-        ),
-    ] = None,
+    structure: of_xrays.Structures = None,
     rigid: Annotated[
         str | None,
         typer.Option(
@@ -99,24 +90,8 @@ def register(
             rich_help_panel=UNKNOWN,
         ),
     ] = None,
-    mesh: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FILE:MATERIAL",
-            help="An implant or instrument that is found with the CT: cup=cup.stl:titanium, as STL, PLY or OBJ in mm, "
-            "RAS+. Once for every mesh. Tissue is attenuation at 60 keV then.",
-            rich_help_panel=UNKNOWN,
-        ),
-    ] = None,
-    at: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=POSE.JSON|X,Y,Z",
-            help="Look for that mesh where this registration found it, or with its middle at a point of the CT file's "
-            "world (RAS+ mm). Else it is where its own coordinates say in that world.",
-            rich_help_panel=UNKNOWN,
-        ),
-    ] = None,
+    mesh: of_xrays.Meshes = None,
+    at: of_xrays.At = None,
     calibrate: Annotated[
         str | None,
         typer.Option(

@@ -18,7 +18,7 @@ from raygrad.formats import read_body_poses
 from raygrad.geometry import ConeViews
 from raygrad.pose import RigidTransform
 from raygrad.registration import BodyResult, BodyStatus, RegistrationResult
-from raygrad.scene import Body, Mesh, Scene, SceneWarning, Solid, attenuation_of
+from raygrad.scene import Body, Mesh, Placed, Scene, SceneWarning, Solid, attenuation_of
 from raygrad.types import Images
 
 CT = "ct"
@@ -94,7 +94,14 @@ def parse_meshes(texts: Sequence[str] | None, starts: Sequence[str] | None) -> t
 
 
 def scene_of(subject: Subject, structures: Mapping[str, Sequence[int]], meshes: Sequence[MeshFile]) -> Scene:
-    """The CT, its structures and the meshes, each where it is before anything is found.
+    """The CT, its structures and the meshes, each where it is before anything is found; errors of `bodies_beside`."""
+    return Scene([Body(subject, name=CT), *bodies_beside(subject, structures, meshes)])
+
+
+def bodies_beside(
+    subject: Subject, structures: Mapping[str, Sequence[int]], meshes: Sequence[MeshFile]
+) -> list[Placed]:
+    """A CT's structures and the meshes in it, each where it is before anything is found.
 
     Raises:
         InputError: a mesh that is none, or a name twice.
@@ -102,8 +109,7 @@ def scene_of(subject: Subject, structures: Mapping[str, Sequence[int]], meshes: 
     in_file = STILL if subject.file_to_world is None else RigidTransform(torch.from_numpy(subject.file_to_world))
     if twice := [mesh.name for mesh in meshes if mesh.name in structures] + [CT] * (CT in structures):
         raise InputError(f"Expected meshes and structures of different names, none of them '{CT}'. Got '{twice[0]}'.")
-    bodies: list[Any] = [Body(subject, name=CT)]
-    bodies += [Body(subject, tuple(labels), name=name) for name, labels in structures.items()]
+    bodies: list[Placed] = [Body(subject, tuple(labels), name=name) for name, labels in structures.items()]
     for mesh in meshes:
         pose = in_file if mesh.start is None else mesh.start
         solid = Mesh(mesh.path, material=mesh.material, name=mesh.name, pose=pose)
@@ -112,7 +118,7 @@ def scene_of(subject: Subject, structures: Mapping[str, Sequence[int]], meshes: 
             shift[:3, 3] = torch.tensor(mesh.middle, dtype=torch.float64) - solid.ball[0].double()
             solid = replace(solid, pose=RigidTransform(shift).compose(in_file))
         bodies.append(solid)
-    return Scene(bodies)
+    return bodies
 
 
 def register_scene(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from raygrad.cli._options import CAMERA, POSE, XRAY
+from raygrad.cli._options import CAMERA, POSE, UNKNOWN, XRAY
 
 Rotations = Annotated[
     list[str] | None,
@@ -103,4 +103,30 @@ X0 = Annotated[
 Y0 = Annotated[
     float | None,
     typer.Option(help="Offset of the detector along y in mm.", show_default="0", rich_help_panel=CAMERA),
+]
+Structures = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=LABELS",
+        help="Labels of the labelmap that move by themselves: spine=34-36,46-61. Once for every structure.",
+        rich_help_panel=UNKNOWN,
+    ),
+]
+Meshes = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE:MATERIAL",
+        help="An implant or instrument that is found with the CT: cup=cup.stl:titanium, as STL, PLY or OBJ in mm, "
+        "RAS+. Once for every mesh. Tissue is attenuation at 60 keV then.",
+        rich_help_panel=UNKNOWN,
+    ),
+]
+At = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=POSE.JSON|X,Y,Z",
+        help="Look for that mesh where this registration found it, or with its middle at a point of the CT file's "
+        "world (RAS+ mm). Else it is where its own coordinates say in that world.",
+        rich_help_panel=UNKNOWN,
+    ),
 ]

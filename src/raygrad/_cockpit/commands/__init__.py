@@ -1,5 +1,6 @@
 """The commands of pages, a file a subject. Importing one makes its commands known."""
 
+from raygrad._cockpit.commands import bodies as bodies
 from raygrad._cockpit.commands import files as files
 from raygrad._cockpit.commands import geometry as geometry
 from raygrad._cockpit.commands import history as history

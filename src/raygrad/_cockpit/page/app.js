@@ -1,4 +1,5 @@
 import { Connection } from "./socket.js";
+import { mountBodies } from "./bodies/bodies.js";
 import { mountScene } from "./scene/scene.js";
 import { mountSlices } from "./slices/slices.js";
 import { Store } from "./store.js";
@@ -38,6 +39,7 @@ const PARTS = [
   ["xrays", mountXrays],
   ["side", mountRegistration],
   ["side", mountCertainty],
+  ["side", mountBodies],
   ["side", mountSnapshots],
   ["side", mountFiles],
   ["side", mountExport],

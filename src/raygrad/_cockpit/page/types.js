@@ -44,7 +44,16 @@
  * @property {string | null} advice
  * @property {string[]} lengths what was found of the geometry, a line a view
  * @property {string | null} response
+ * @property {{name: string, text: string}[]} bodies what became of each, where there are several
  * @property {string[]} warned
+ *
+ * @typedef {Object} BodyState
+ * @property {string} name
+ * @property {"ct" | "structure" | "implant"} kind
+ * @property {boolean} free whether a registration moves it
+ * @property {[number, number, number]} middle in its own frame, mm
+ * @property {[number, number] | null} moved in the CT from where it was at first: mm, degrees
+ * @property {string} [of] its material
  *
  * @typedef {Object} Motion
  * @property {string} name
@@ -82,6 +91,8 @@
  * @property {Placement} placement
  * @property {number[]} centre of the selected body in the world
  * @property {string} selected
+ * @property {{list: BodyState[], structures: Record<string, string>}} bodies all of them; and by their labels those structures that can be
+ *   taken out of the CT
  * @property {string[]} locked
  * @property {{undo: string | null, redo: string | null}} history
  * @property {JobState | null} job

@@ -140,6 +140,7 @@ function outcome(one, state, app, first) {
     { class: one.fresh ? "found" : "found stale" },
     element("p", {}, element("strong", { class: one.kind }, heading[0].toUpperCase() + heading.slice(1)), ` ${one.text}${where}`),
     element("p", { class: "note" }, numbers),
+    ...one.bodies.map(({ name, text }) => element("p", { class: "note" }, element("strong", {}, name), `: ${text}`)),
     ...one.lengths.map((line, number) => element("p", { class: "note" }, `Found of ${state.views[one.views[number]].name}: ${line}`)),
     ...one.warned.map((line) => element("p", { class: "warn" }, line)),
     one.advice ? element("p", { class: "note advice" }, one.advice) : null,

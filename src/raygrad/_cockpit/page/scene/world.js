@@ -160,12 +160,8 @@ export class World {
    * @param {string} name
    */
   middleOf(name) {
-    const { state } = this.app.store;
-    const mesh = this.bodies.meshes.get(name);
-    if (mesh?.geometry.boundingSphere) return mesh.geometry.boundingSphere.center.clone();
-    if (!state) return null;
-    const [x, y, z] = state.ct.shape.map((n) => (n - 1) / 2);
-    return new Vector3(x, y, z).applyMatrix4(matrixOf(state.ct.voxel_to_world));
+    const found = this.app.store.state?.bodies.list.find((one) => one.name === name);
+    return found ? new Vector3(...found.middle) : null;
   }
 
   /**
@@ -205,6 +201,8 @@ export class World {
     const things = [...inPatient, ...this.beams.map((beam) => beam.detector)];
     const hit = caster.intersectObjects(things.filter(isShown), false)[0];
     if (!hit) return;
+    const body = [...this.bodies.meshes].find(([, mesh]) => mesh === hit.object)?.[0];
+    if (goThere && body) this.app.connection.send("select", { body });
     const { view } = hit.object.userData;
     if (view !== undefined && hit.uv) {
       const { width, height } = state.views[view].intrinsics;

@@ -17,7 +17,7 @@ import { showTab, tabHost } from "./tabs.js";
 /** The tabs at the side, and the panels in them from above. A panel that is not named here goes to the end of the first. */
 export const TABS = [
   { id: "align", title: "Align", panels: ["registration", "certainty", "landscape", "sweep", "reconstruction"] },
-  { id: "patient", title: "Bodies", panels: ["bodies", "structures", "implants", "masks", "layers"] },
+  { id: "patient", title: "Bodies", panels: ["bodies"] },
   { id: "geometry-tab", title: "Geometry", panels: ["geometry", "unknowns", "response"] },
   { id: "files-tab", title: "Files", panels: ["snapshots", "history", "files", "export", "open"] },
 ];
