@@ -36,6 +36,17 @@ def test_a_file_is_replaced_at_the_end_and_kept_if_that_fails(tmp_path):
     assert names(tmp_path) == ["a.NPZ"]
 
 
+def test_whoever_reads_the_old_file_goes_on_reading_it(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old" * 1000)
+    with path.open("rb", buffering=0) as reader:
+        assert reader.read(3) == b"old"
+        with written_whole(path) as unfinished:
+            unfinished.write_bytes(b"new")
+        assert path.read_bytes() == b"new"
+        assert reader.read() == b"old" * 999
+
+
 def test_a_folder_takes_its_name_at_the_end(tmp_path):
     path = tmp_path / "views.of.today"
     with pytest.raises(KeyboardInterrupt), folder_written_whole(path) as unfinished:

@@ -74,6 +74,15 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
             _flush(path.absolute().parent)
 
 
+def check_room(path: Path, n_bytes: int) -> None:
+    """Raise an OSError if there is no room for so much at `path`: some libraries break where they meet a full disk."""
+    with open(path, "wb") as file:
+        file.write(bytes(n_bytes))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+
+
 def save_array(path: Path, array: Any) -> None:
     """Write a NumPy array as .npy. (`numpy.save` to a file by its name says nothing where the disk is full.)
 

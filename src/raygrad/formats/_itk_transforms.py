@@ -8,14 +8,17 @@ import numpy as np
 import torch
 
 from raygrad._errors import InputError, WritingError
-from raygrad._files import suffix_of, written_whole
+from raygrad._files import check_room, suffix_of, written_whole
 from raygrad._optional import require
 from raygrad._simpleitk import name_for_itk, quiet
 from raygrad.data import LPS_TO_RAS
 from raygrad.formats._views import View, right_handed
 from raygrad.pose import AffineTransform, RigidTransform
 
-_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".hdf")
+_HDF5 = (".h5", ".hdf5", ".hdf")
+_HDF5_BYTES = 2**16
+"""More than such a file has. HDF5 that could not write all of it brings the process down at its end."""
+_SUFFIXES = (".tfm", ".txt", *_HDF5)
 _FLIP = torch.from_numpy(LPS_TO_RAS)
 
 
@@ -103,6 +106,8 @@ def write_transform(path: str | os.PathLike[str], transform: RigidTransform) -> 
     affine.SetMatrix(in_lps[:3, :3].ravel().tolist())
     affine.SetTranslation(in_lps[:3, 3].tolist())
     with written_whole(path) as unfinished:
+        if suffix_of(path, _HDF5) is not None:
+            check_room(unfinished, _HDF5_BYTES)
         try:
             with quiet():
                 sitk.WriteTransform(affine, name_for_itk(unfinished))
