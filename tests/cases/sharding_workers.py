@@ -94,7 +94,7 @@ def by_the_verb(processes):
 
 def directly(projector, images):
     """What the methods make that do not iterate."""
-    return {"fdk": METHODS["fdk"]()(projector, images)}
+    return {"fdk": METHODS["fdk"](extend=True)(projector, images)}
 
 
 def operator(processes):

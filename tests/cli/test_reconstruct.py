@@ -25,7 +25,7 @@ from raygrad.geometry._views import ConeViews
 from raygrad.geometry.trajectories import circular
 from raygrad.pose import RigidTransform, convert
 from raygrad.projector import Projector
-from raygrad.reconstruction import METHODS, OsSart, Sirt
+from raygrad.reconstruction import METHODS, OsSart, ReconstructionWarning, Sirt
 from raygrad.reconstruction._methods.sirt import SirtSolver
 
 SYSTEM = {"sdd": 600.0, "sid": 400.0, "height": 20, "width": 24, "delx": 10.0}
@@ -491,5 +491,5 @@ def test_what_a_header_hides_is_left_out_or_told(sweep, given, tmp_path):
     found, right = (read_volume(tmp_path / f"{name}.nii.gz").voxels for name in "ab")
     assert "count" not in whole
     assert (found - right).norm() < 0.1 * right.norm()
-    with pytest.warns(UserWarning, match="some pixels do not count"):
+    with pytest.warns(UserWarning, match="some pixels do not count"), pytest.warns(ReconstructionWarning):
         run(tmp_path / "run.dcm", given[1], "-o", tmp_path / "c.nii.gz", "--air", 4000, "--method", "fdk", *GRID)

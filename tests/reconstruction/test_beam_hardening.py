@@ -131,6 +131,7 @@ def test_what_a_mask_hides_may_be_anything(physics, place, images):
     assert spoiled.line_integrals.isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore::raygrad.reconstruction.ReconstructionWarning")
 def test_bad_arguments_are_refused(physics, place):
     views, grid = place
     images = torch.ones(views_shape(views), dtype=torch.float64)

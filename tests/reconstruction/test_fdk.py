@@ -117,6 +117,7 @@ def test_float64_and_groups_of_views_change_nothing():
     assert (single - whole).abs().max() < 1e-5 * whole.abs().max()
 
 
+@pytest.mark.filterwarnings("ignore::raygrad.reconstruction.ReconstructionWarning")
 def test_windows_trade_noise_for_detail():
     views = trajectories.circular(60, **SYSTEM)
     noise = torch.randn(60, 48, 56)

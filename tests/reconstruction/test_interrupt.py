@@ -25,6 +25,7 @@ class Asked:
         return self.times >= self.at
 
 
+@pytest.mark.filterwarnings("ignore::raygrad.reconstruction.ReconstructionWarning")
 @pytest.mark.parametrize("method", ["fdk", "sirt", "os_sart", "cgls", "osem", "tv", "adam"])
 def test_it_ends_at_once(method):
     asked = Asked(1)

@@ -104,6 +104,7 @@ def test_a_checkpoint_knows_its_mask(scene, tmp_path):
             reconstruct(images, views, GRID, mask=other, method="cgls", iterations=4, **kept)
 
 
+@pytest.mark.filterwarnings("ignore::raygrad.reconstruction.ReconstructionWarning")
 def test_masks_that_do_not_fit_are_refused(scene):
     views, images, mask, _ = scene
     for wrong, said in (

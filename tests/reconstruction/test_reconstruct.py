@@ -102,7 +102,7 @@ def test_a_method_of_ones_own_runs_as_all_others(scene, tmp_path):
 REFUSED = [
     ("os_sart", {"filter": "hann"}, "os_sart has no option 'filter'. It has n_subsets, relaxation, decay"),
     ("tv", {"patience": 3}, "tv has no option 'patience'"),
-    ("fdk", {"iterations": 5}, "fdk has no option 'iterations'. It has filter, cutoff, nonnegative."),
+    ("fdk", {"iterations": 5}, "fdk has no option 'iterations'. It has filter, cutoff, nonnegative, extend."),
     ("fdk", {"checkpoint": "file"}, "fdk has no option 'checkpoint'"),
     ("fdk", {"start": torch.zeros(16, 16, 16)}, "fdk has no option 'start'"),
     (Sirt(), {"n_subsets": 3}, "sirt has no option 'n_subsets'. It has relaxation, nonnegative, start, iterations,"),

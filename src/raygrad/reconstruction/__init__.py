@@ -30,12 +30,14 @@ from raygrad.reconstruction._polychromatic.method import Polychromatic as Polych
 from raygrad.reconstruction._polychromatic.model import PolychromaticProjector as PolychromaticProjector
 from raygrad.reconstruction._reconstruct import reconstruct as reconstruct
 from raygrad.reconstruction._result import ReconstructionResult as ReconstructionResult
+from raygrad.reconstruction._result import ReconstructionWarning as ReconstructionWarning
 from raygrad.reconstruction._solver import Solver as Solver
 from raygrad.reconstruction._solver import Step as Step
 
 __all__ = [
     "reconstruct",
     "ReconstructionResult",
+    "ReconstructionWarning",
     "Interrupted",
     "Status",
     "Iteration",

@@ -14,6 +14,10 @@ from raygrad.projector import Projector
 from raygrad.reconstruction._calibration.calibrate import Calibration
 
 
+class ReconstructionWarning(UserWarning):
+    """Images that do not show all that the volume is made of."""
+
+
 @dataclass(frozen=True, eq=False)
 class ReconstructionResult:
     """A volume, and how it came about.

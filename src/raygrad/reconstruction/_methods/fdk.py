@@ -2,12 +2,14 @@
 
 import math
 import time
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from raygrad import kernels
 from raygrad._processes import Processes
@@ -18,8 +20,13 @@ from raygrad.reconstruction._checks import check_constraint, check_images
 from raygrad.reconstruction._method import Held, Method
 from raygrad.reconstruction._methods import scan_weights
 from raygrad.reconstruction._methods.filters import check_filter, filter_rows, frequency_response
-from raygrad.reconstruction._result import ReconstructionResult
+from raygrad.reconstruction._methods.truncation import continued, share_cut_off
+from raygrad.reconstruction._result import ReconstructionResult, ReconstructionWarning
 
+ABOUT_CENTRED = 0.8
+"""A detector on a short scan is off centre where one side sees less than this share of the other."""
+MANY_CUT_OFF = 0.05
+"""Of the rows of all images."""
 PARALLEL_GAP_DEG = 10.0
 """A widest gap between directions of parallel beams up to which they count as lying all around."""
 
@@ -38,7 +45,9 @@ class Fdk(Method):
     - Angles may be unequal: each view counts for half the gaps on its two sides.
     - A short scan, over less than a full turn, gets Parker's weights. It has to measure every line through the volume
       (or through what the detector sees): 180 degrees and the fan's angle, but for one step between views.
-    - A detector off centre that sees the volume on one side only gets Wang's weights, on a full turn.
+    - A detector off centre that sees the volume on one side only gets Wang's weights, on a full turn. On a short scan
+      it may be off by a tenth of what it sees; the rim is then measured in part only.
+    - Rows that end within the patient are told of, and continued on request.
     - Parallel beams have to go around 180 degrees; with a detector off centre, 360.
 
     Poses come from the views one by one, so a C-arm's are used as they were measured. Sources may leave the circle by
@@ -49,6 +58,7 @@ class Fdk(Method):
             detail.
         cutoff: frequency along the rows above which nothing passes, in units of the Nyquist frequency, in (0, 1].
         nonnegative: set negative voxels to 0 at the end.
+        extend: continue rows that are cut off within the patient, as if he were an ellipse there.
 
     Raises:
         ValueError: an unknown filter, or a cutoff out of range.
@@ -59,6 +69,7 @@ class Fdk(Method):
     filter: str = "ram-lak"
     cutoff: float | int = 1.0
     nonnegative: bool = False
+    extend: bool = False
 
     def __post_init__(self) -> None:
         check_filter(self.filter, self.cutoff)
@@ -78,6 +89,9 @@ class Fdk(Method):
             ValueError: images or support that do not fit the projector, views that see nothing of the volume, or that
                 no analytic method can reconstruct from: too few, not on a circle (such as a helix), not around far
                 enough.
+
+        Warns:
+            ReconstructionWarning: many rows are cut off within the patient, and are not to be extended.
         """
         began = time.perf_counter()
         if projector.mask is not None:
@@ -91,9 +105,13 @@ class Fdk(Method):
         rotation = find_rotation(views, sources, own, projector.volume_geometry)
         weight, near, far = _weights_of_columns(rotation, own)
         before, after = _columns_to_add(rotation.fan, far if near < far else 0.0)
+        if self.extend:
+            before, after = (max(added, images.shape[-1]) for added in (before, after))
         response = frequency_response(images.shape[-1] + before + after, self.filter, self.cutoff).to(images)
         voxel_to_pixel = views.world_to_pixel.detach() @ projector.volume_geometry.voxel_to_world
         _check_sight(voxel_to_pixel, projector)
+        if not self.extend:
+            _warn_of_truncation(images, weight)
         voxel_to_pixel[:, 0] += before * voxel_to_pixel[:, 2]
 
         distance = torch.full_like(weight[:, 0], rotation.radius or 1.0)
@@ -103,10 +121,12 @@ class Fdk(Method):
         for first in range(0, len(images), at_once):
             projector.check_interrupt()
             some = slice(first, first + at_once)
-            rows = images[some] * weight[some, None].to(images)
+            rows, added = images[some], (before, after)
+            rows = continued(rows, *added) if self.extend else pad(rows, added)
+            rows = rows * pad(weight[some, None].to(images), added, mode="replicate")
             if isinstance(views, ConeViews):
-                rows *= _cosine(pixel_to_ray(views[some]), rotation.towards_axis[some], rows)
-            rows = filter_rows(torch.nn.functional.pad(rows, (before, after)) if before or after else rows, response)
+                rows *= _cosine(pixel_to_ray(views[some]), rotation.towards_axis[some], rows, before)
+            rows = filter_rows(rows, response)
             placed = (geometry[some].to(images.device) for geometry in (voxel_to_pixel, distance))
             kernels.add_voxel_driven_(volume, rows, *placed, backend=projector.backend)
         volume = constraint.apply_(processes.sum(volume))
@@ -139,6 +159,8 @@ def _weights_of_columns(rotation: Rotation, own: slice) -> tuple[Float[Tensor, "
     step = (left + right) / max(1, fan.shape[1] - 1)
     one_sided = near < min(far, rotation.reach) - step
     turn = scan_weights.sample_angles(rotation.angle, 2 * math.pi)
+    if one_sided and not turn.is_closed and not parallel and near >= ABOUT_CENTRED * far:
+        one_sided, far = False, near
     if one_sided:
         if not turn.is_closed:
             raise ValueError(
@@ -179,14 +201,29 @@ def _columns_to_add(fan: Tensor, far: float) -> tuple[int, int]:
     return max(0, math.ceil(float(before) - 1e-6)), max(0, math.ceil(float(after) - 1e-6))
 
 
-def _cosine(to_ray: Tensor, towards_axis: Tensor, rows: Tensor) -> Tensor:
+def _warn_of_truncation(images: Tensor, weight: Float[Tensor, "view column"]) -> None:
+    """Say where rows end within the patient, at ends that no opposite view makes up for."""
+    left, right = (bool(weight[:, end].mean() > 0.25 * weight.mean()) for end in (0, -1))
+    share = share_cut_off(images, left, right)
+    if share > MANY_CUT_OFF:
+        warnings.warn(
+            f"{share:.0%} of the rows of the images end within what they show: what is reconstructed comes out too "
+            "high, most of all at its rim. extend=True (--extend) continues them as if the patient were an ellipse.",
+            ReconstructionWarning,
+            stacklevel=4,
+        )
+
+
+def _cosine(to_ray: Tensor, towards_axis: Tensor, rows: Tensor, first: int = 0) -> Tensor:
     """Cosines (view, height, width) of the angles between every pixel's ray and the line from the source to the axis.
+
+    The first of the columns comes so many before that of the image.
 
     |ray|^2 and the product with that line are polynomials in column and row, worked out in the dtype of `rows`, and
     where those are.
     """
     height, width = rows.shape[1:]
-    column = torch.arange(width, dtype=torch.float64)
+    column = torch.arange(width, dtype=torch.float64) - first
     row = torch.arange(height, dtype=torch.float64)[:, None]
     squares = to_ray.mT @ to_ray
     s = [[squares[:, i, j, None, None] for j in range(3)] for i in range(3)]

@@ -106,7 +106,7 @@ class PolychromaticSolver(Solver):
         corrected = correction(self.images)
         if self.projector.mask is None:
             try:
-                return Fdk(filter="hann")(self.projector, corrected, support=support).volume
+                return Fdk(filter="hann", extend=True)(self.projector, corrected, support=support).volume
             except (TypeError, ValueError):
                 pass  # views that no analytic method can reconstruct from
         quick = OsSart(n_subsets=method.n_subsets)
