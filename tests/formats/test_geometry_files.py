@@ -8,15 +8,18 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import roma
+import SimpleITK as sitk
 import torch
 from other_projects import import_peer
 
+from raygrad._errors import InputError
 from raygrad.data import make_reorient
 from raygrad.formats import (
     Frames,
     View,
     read_geometry,
     read_poses,
+    read_stack,
     views_of_matrices,
     write_geometry,
     write_poses,
@@ -142,6 +145,41 @@ def test_points_are_seen_where_rtk_projects_them(tmp_path, origin):
     expected = (expected - torch.tensor([first_u, first_v])) / torch.tensor([4.0, 3.0])
     torch.testing.assert_close(seen, expected, atol=1e-4, rtol=0)
     assert (ras @ views.world_to_pixel[0, 2] > 0).all()
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+@pytest.mark.parametrize("turn", [((-1.0, 0.0), (0.0, 1.0)), ((-1.0, 0.0), (0.0, -1.0)), ((0.0, 1.0), (1.0, 0.0))])
+def test_a_stack_lies_on_rtks_detector_as_its_header_says(tmp_path, suffix, turn):
+    """The same X-rays with their columns and rows told the other way round are the same measurement."""
+    (tmp_path / "geometry.xml").write_text(rtk_xml())
+    (width, height), (columns, rows), first = (4.0, 3.0), (9, 6), (-20.0, 3.0)
+    plain = read_geometry(tmp_path / "geometry.xml", Frames((rows, columns), (width, height), first))
+    images = torch.rand(2, rows, columns)
+    ways = torch.tensor(turn, dtype=torch.float64)  # of the columns and the rows that are written, on the detector
+    transposed = bool(ways[0, 0] == 0)
+    written = images.mT if transposed else images
+    written = written.flip([2 - axis for axis in range(2) if ways[axis].sum() < 0])
+    steps = (height, width) if transposed else (width, height)
+    far = torch.tensor([(columns - 1) * width, (rows - 1) * height], dtype=torch.float64)
+    origin = torch.tensor(first, dtype=torch.float64) + far * (ways.sum(0) < 0)
+    picture = sitk.GetImageFromArray(written.numpy())
+    picture.SetSpacing([*steps, 1.0])
+    picture.SetOrigin([*origin.tolist(), 0.0])
+    picture.SetDirection([*ways[:, 0].tolist(), 0, *ways[:, 1].tolist(), 0, 0, 0, 1])
+    sitk.WriteImage(picture, str(tmp_path / f"stack{suffix}"))
+    stack = read_stack(tmp_path / f"stack{suffix}")
+    views = read_geometry(tmp_path / "geometry.xml", stack.frames)
+    ours, theirs = (one.rays()[1].unflatten(1, one.image_shape) for one in (views, plain))
+    ours = ours.flip([2 - axis for axis in range(2) if ways[axis].sum() < 0])
+    torch.testing.assert_close(ours.transpose(1, 2) if transposed else ours, theirs, atol=1e-4, rtol=0)
+    torch.testing.assert_close(views.rays()[0], plain.rays()[0])
+
+
+def test_a_stack_that_lies_across_rtks_detector_is_refused(tmp_path):
+    (tmp_path / "geometry.xml").write_text(rtk_xml())
+    frames = Frames((6, 9), (4.0, 3.0), (0.0, 0.0), ((0.8, 0.0), (0.0, 1.0)))
+    with pytest.raises(InputError, match=r"Got images that go along \(0\.8, 0\) and \(0, 1\)"):
+        read_geometry(tmp_path / "geometry.xml", frames)
 
 
 RTK_DAMAGES = {

@@ -18,12 +18,14 @@ class Frames:
     Attributes:
         image_shape: rows and columns.
         spacing: width and height of a pixel on the detector in mm, None if unknown.
-        origin: centre of the first pixel along columns and rows in mm, None for a detector in the middle of (0, 0).
+        origin: centre of the first pixel in mm, on the detector's two axes, None for an image in the middle of (0, 0).
+        directions: the way along columns and that along rows on these axes; (1, 0) and (0, 1) if None.
     """
 
     image_shape: tuple[int, int]
     spacing: tuple[float, float] | None = None
     origin: tuple[float, float] | None = None
+    directions: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from raygrad.formats._views import View
 
 _DICOM = ".dcm"
 Lengths = tuple[float, float]
+Directions = tuple[Lengths, Lengths]
 Measures = tuple[Lengths | None, float | None, float | None]
 """A pixel's width and height, the distances from the source to the detector and to the patient, all in mm."""
 Writer = Callable[[Path, np.ndarray, Lengths, Lengths | None], None]
@@ -29,7 +30,8 @@ class Pixels:
     Attributes:
         images: float32 (..., row, column), with the rescaling that the header asks for.
         spacing: width and height of a pixel on the detector in mm.
-        origin: centre of the first pixel along columns and rows in mm.
+        origin: centre of the first pixel in mm, on the detector's two axes.
+        directions: the way along columns and that along rows on these axes; (1, 0) and (0, 1) if None.
         sdd: source-to-detector distance in mm.
         source_to_patient: distance in mm.
         values: one of `raygrad.formats.VALUES`: what the numbers are.
@@ -42,6 +44,7 @@ class Pixels:
     images: Float[Tensor, "*frames height width"]
     spacing: Lengths | None = None
     origin: Lengths | None = None
+    directions: Directions | None = None
     sdd: float | None = None
     source_to_patient: float | None = None
     values: str | None = None

@@ -12,7 +12,7 @@ from raygrad._errors import InputError
 from raygrad._optional import require
 from raygrad._simpleitk import name_for_itk, quiet, write_simpleitk
 from raygrad._text_headers import check_gzip, check_text_header
-from raygrad.formats._images import IMAGES, ImageFormat, Lengths, Pixels, full_scale_of
+from raygrad.formats._images import IMAGES, Directions, ImageFormat, Lengths, Pixels, full_scale_of
 
 
 def _itk_reader_of(path: Path) -> str:
@@ -79,17 +79,20 @@ def grey_and_alpha(array: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarra
     return array[..., 0], alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
 
 
-def _origin_of(image: Any) -> Lengths | None:
-    """Where the first pixel's centre is, if columns and rows follow the first two axes."""
+def _placed(image: Any) -> tuple[Lengths, Directions | None]:
+    """Where the first pixel's centre is, and which way columns and rows go, if not along the first two axes."""
     direction = np.array(image.GetDirection()).reshape(image.GetDimension(), -1)[:2, :2]
     u, v = image.GetOrigin()[:2]
-    return (u, v) if np.allclose(direction, np.eye(2)) else None
+    (along_u, rows_u), (along_v, rows_v) = direction.tolist()
+    plain = np.allclose(direction, np.eye(2))
+    return (u, v), None if plain else ((along_u, along_v), (rows_u, rows_v))
 
 
 def _read_in_mm(path: Path) -> Pixels:
     found, image = _pixels(path)
     delx, dely = image.GetSpacing()[:2]
-    return replace(found, spacing=(delx, dely), origin=_origin_of(image))
+    origin, directions = _placed(image)
+    return replace(found, spacing=(delx, dely), origin=origin, directions=directions)
 
 
 def read_picture(path: Path) -> Pixels:

@@ -5,7 +5,8 @@ the volume's file in ITK, LPS+ mm. Ours is the same file's RAS+, so x and y chan
 tube's frame, which is turned by Rz(-InPlaneAngle) Rx(-OutOfPlaneAngle) Ry(-GantryAngle), the source is at
 (SourceOffsetX, SourceOffsetY, SourceToIsocenterDistance), and the detector's point (u, v) at
 (u + ProjectionOffsetX, v + ProjectionOffsetY, SourceToIsocenterDistance - SourceToDetectorDistance).
-Columns follow u and rows v; the images' file says where the first pixel's centre is and how far apart they are.
+The images' file says where on it the first pixel's centre is, which way columns and rows go, and how far apart they
+are; where it says nothing, columns follow u and rows v.
 
 Distances may be negative. Where columns, rows and the way *to* the detector are a right-handed frame, as in images that
 show the patient as radiologists look at them, both are: then the tube's z axis leads from the source to the detector.
@@ -77,15 +78,18 @@ def _read(path: Path, frames: Frames | None) -> ConeViews:
     no_shift = torch.zeros(1, 3, dtype=torch.float64)
     fixed_to_tube = convert(angles, no_shift, parameterization="euler_angles", convention="ZXY", degrees=True).rotation
     _check_matrices(path, views, fixed_to_tube, values)
-    middle_u, middle_v = (0.0, 0.0)
+    directions = torch.tensor(frames.directions or ((1.0, 0.0), (0.0, 1.0)), dtype=torch.float64)
+    steps = directions * torch.tensor(spacing, dtype=torch.float64)[:, None]
+    _check_directions(path, directions)
+    middle_u, middle_v = 0.0, 0.0
     if origin is not None:
-        middle_u, middle_v = origin[0] + (columns - 1) / 2 * spacing[0], origin[1] + (rows - 1) / 2 * spacing[1]
+        way = torch.tensor([(columns - 1) / 2, (rows - 1) / 2], dtype=torch.float64) @ steps
+        middle_u, middle_v = (torch.tensor(origin, dtype=torch.float64) + way).tolist()
     zero, one = torch.zeros_like(sid), torch.ones_like(sid)
     parts = [
         (source_x, source_y, sid),
         (middle_u + offset_x, middle_v + offset_y, sid - sdd),
-        (spacing[0] * one, zero, zero),
-        (zero, spacing[1] * one, zero),
+        *((u * one, v * one, zero) for u, v in steps.tolist()),
     ]
     in_tube = torch.stack([torch.stack(vector, dim=-1) for vector in parts], dim=1)
     vectors = in_tube @ fixed_to_tube @ _FLIP  # as rows, from the tube's frame to the fixed one
@@ -93,6 +97,16 @@ def _read(path: Path, frames: Frames | None) -> ConeViews:
         return views_of_cone_vectors(vectors.flatten(1), rows, columns)
     except ValueError as error:
         raise InputError(f"'{path}': {error}") from error
+
+
+def _check_directions(path: Path, directions: Float[Tensor, "2 2"]) -> None:
+    """Raise InputError unless columns and rows of the images lie in the detector, across one another."""
+    if (directions @ directions.mT - torch.eye(2).to(directions)).abs().max() > 1e-3:
+        across, down = (", ".join(f"{number:.4g}" for number in way) for way in directions.tolist())
+        raise InputError(
+            f"Expected images whose columns and rows lie along the detector's two axes, as RTK has it for '{path}'. "
+            f"Got images that go along ({across}) and ({down})."
+        )
 
 
 def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> None:

@@ -79,7 +79,7 @@ def read_stack(
             raise InputError(f"Expected finite pixels. Got NaN or infinity in {name}.")
     kind = choose_values(values, pixels.values)
     images = of_many_images(pixels.images, kind, pixels.bone_is_low, pixels.full_scale, air, names)
-    frames = Frames((images.shape[1], images.shape[2]), pixels.spacing, pixels.origin)
+    frames = Frames((images.shape[1], images.shape[2]), pixels.spacing, pixels.origin, pixels.directions)
     mask = None if pixels.mask is None else pixels.mask > 0
     return Stack(images, frames, names, pixels.values, pixels.full_scale, pixels.bone_is_low, mask)
 
