@@ -21,6 +21,7 @@ from raygrad._simpleitk import quiet
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+_MOST_FRAMES = 10_000_000
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _IMAGE_PIXEL_MODULE = (  # PS3.3, C.7.6.3, as far as pixels cannot be decoded without it
     "SamplesPerPixel",
@@ -105,9 +106,12 @@ def count_frames(dataset: "Dataset", path: Path) -> int:
         InputError: what it says is no whole number.
     """
     try:
-        return int(dataset.get("NumberOfFrames") or 1)
+        count = int(dataset.get("NumberOfFrames") or 1)
     except (TypeError, ValueError) as error:
         raise InputError(f"Expected a number of frames. Got '{path}', which does not say it ({error}).") from error
+    if count > _MOST_FRAMES:
+        raise InputError(f"Expected at most {_MOST_FRAMES} frames. Got '{path}', which says that it has {count}.")
+    return count
 
 
 def stored_pixels(dataset: "Dataset", path: Path, chosen: Sequence[int] | None = None) -> np.ndarray:
@@ -209,6 +213,8 @@ def _without_unused_bits(array: np.ndarray, dataset: "Dataset", path: Path) -> n
     if array.dtype.kind not in "iu" or not 1 < stored < allocated:
         return array
     low = max(0, int(dataset.get("HighBit", stored - 1)) + 1 - stored)
+    if low + stored > allocated:
+        raise InputError(f"Cannot read '{path}': it has {stored} bits below bit {low + stored} of {allocated}.")
     unused = allocated - stored
     # Up to the top and down again: an arithmetic shift brings the sign along.
     cut = (array << (unused - low)) >> unused

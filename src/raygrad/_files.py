@@ -1,17 +1,21 @@
 """Files and folders that are written whole, or not at all, and the endings of their names."""
 
 import errno
+import math
 import os
 import shutil
 import tempfile
 import time
+import tokenize
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zipfile import BadZipFile
 
-from raygrad._errors import WritingError
+from raygrad._errors import InputError, WritingError
 
 try:
     import fcntl
@@ -21,6 +25,11 @@ except ImportError:  # Windows
 NAMES_AS_BYTES = "surrogateescape"
 """What becomes of file names in text files where the locale does not know their letters: the bytes that they are."""
 _DISK = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_DAMAGED = (
+    ValueError, OSError, EOFError, BadZipFile, zlib.error, SyntaxError, tokenize.TokenError, KeyError, TypeError,
+    OverflowError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What NumPy and zipfile raise of files that are none of theirs any more."""
 _PREFIX = ".raygrad-"
 _BEGINNING_S = 5.0  # s, between the making of a folder and its lock, by far
 
@@ -93,6 +102,40 @@ def save_array(path: Path, array: Any) -> None:
 
     with open(path, "wb") as file:
         np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)  # by Python, as no file of its own
+
+
+def load_arrays(path: Path, alone: str) -> dict[str, Any]:
+    """The arrays of a NPY or NPZ file by their names; the one of a NPY file has the name `alone`.
+
+    Raises:
+        InputError: the file is damaged, holds objects, or less than its arrays' sizes.
+    """
+    import numpy as np  # the command line's help does without
+
+    try:
+        with path.open("rb") as file:
+            is_array = file.read(6) == b"\x93NUMPY"
+        if is_array:
+            return {alone: np.array(np.load(path, mmap_mode="r"))}  # which compares the size with the header's
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as loaded:
+            for info in loaded.zip.infolist():
+                with loaded.zip.open(info) as member:
+                    _check_array(member, info.file_size, info.filename)
+            return dict(loaded)
+    except _DAMAGED as error:
+        raise InputError(f"Cannot read '{path}': it is damaged or holds no numbers ({error}).") from error
+
+
+def _check_array(member: Any, size: int, name: str) -> None:
+    """Raise a ValueError if an array has not as many bytes as it says."""
+    from numpy.lib import format as npy
+
+    version = npy.read_magic(member)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(member)
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > size:
+        raise ValueError(f"{name} has {size} bytes for {needed} bytes of numbers")
 
 
 def readable(name: str | os.PathLike[str]) -> str:

@@ -12,6 +12,9 @@ from raygrad._errors import InputError, WritingError
 from raygrad._files import written_whole
 from raygrad._optional import require
 
+ITK_ERRORS = (RuntimeError, UnicodeDecodeError)
+"""SimpleITK's only kind, and what comes of it where the message quotes a damaged file."""
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -52,7 +55,7 @@ def write_simpleitk(image: Any, path: Path, compressed: bool = False) -> None:
             with quiet():
                 sitk.WriteImage(image, name_for_itk(unfinished), useCompression=compressed)
                 same = _has_voxels_of(sitk.ReadImage(name_for_itk(unfinished)), image)
-        except RuntimeError as error:  # SimpleITK's only kind
+        except ITK_ERRORS as error:
             raise WritingError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error
         if not same:
             raise WritingError(f"Could not write '{path}': it does not read back as it was. Is the disk full?")

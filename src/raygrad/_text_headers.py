@@ -13,6 +13,8 @@ from raygrad._errors import InputError
 
 _LONGEST = 1 << 22  # bytes of a header
 _MOST_KEYS = 20_000  # of a NRRD: ITK's time grows with their square
+_LONGEST_WORD, _LONGEST_VALUE = 200, 1000  # letters in fields of a NRRD
+_FREE_TEXT = ("content", "data file", "datafile", "comment")
 _MOST_DIMENSIONS, _MOST_VALUES = 10, 1 << 40
 _LEAST, _MOST = 1e-9, 1e9  # mm, of steps and places
 _META_GEOMETRY = {  # as many numbers as there are dimensions to this power, and the least of their magnitudes
@@ -101,6 +103,11 @@ def _check_nrrd(path: Path, content: bytes) -> None:
     _require(len(lines) <= _MOST_KEYS, f"more than {_MOST_KEYS} lines of header")
     pairs = [line.partition(": ") for line in lines if ":=" not in line and not line.startswith("#")]
     fields = {key.strip().lower(): value.strip() for key, _, value in pairs}
+    for key, _, value in pairs:  # ITK crashes as it tells of what is longer
+        free = key.strip().lower() in _FREE_TEXT
+        words = [key] if free else [key, *value.split()]
+        right = max(map(len, words), default=0) <= _LONGEST_WORD and (free or len(value) <= _LONGEST_VALUE)
+        _require(right, f"its header has something of {len(value)} letters as {key[:40]!r}")
     dimension = _whole(fields.get("dimension", ""), 1, _MOST_DIMENSIONS, "dimension")
     shape = [_whole(size, 1, _MOST_VALUES, "sizes") for size in fields.get("sizes", "").split()]
     _require(len(shape) == dimension, f"sizes has {len(shape)} numbers for {dimension} dimensions")

@@ -12,7 +12,7 @@ from raygrad._dicom import is_dicom
 from raygrad._errors import InputError
 from raygrad._files import suffix_of
 from raygrad._optional import require
-from raygrad._simpleitk import name_for_itk
+from raygrad._simpleitk import ITK_ERRORS, name_for_itk
 from raygrad._text_headers import check_text_header
 from raygrad.data._dicom import begins_without_preamble, read_multiframe, read_series
 from raygrad.data._simpleitk import from_simpleitk, without_float64
@@ -71,7 +71,11 @@ def from_nibabel(image: Any) -> Volume:
         raise ValueError(f"Expected one real number per voxel. Got the type {image.get_data_dtype()}.")
     affine = np.array(image.affine, dtype=np.float64)
     if hasattr(image.header, "get_xyzt_units"):
-        affine[:3] *= _MM_PER_UNIT.get(image.header.get_xyzt_units()[0], 1.0)
+        try:
+            unit = image.header.get_xyzt_units()[0]
+        except KeyError as error:
+            raise ValueError(f"Expected a unit of length that NIfTI knows. Got the code {error}.") from error
+        affine[:3] *= _MM_PER_UNIT.get(unit, 1.0)
     return Volume(_nibabel_voxels(image.dataobj).reshape(shape[:3], order="F"), affine)
 
 
@@ -129,7 +133,7 @@ def read_with_simpleitk(path: Path) -> Any:
     check_text_header(path)
     try:
         return sitk.ReadImage(name_for_itk(path))
-    except RuntimeError as error:
+    except ITK_ERRORS as error:
         raise InputError(
             "It is damaged or in no known format (NIfTI, NRRD, MHA, MHD, a folder of DICOM files). "
             f"SimpleITK says: {str(error).strip().splitlines()[-1]}"

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from raygrad._errors import InputError
 from raygrad._memory import extremes, x_fastest
 from raygrad.data._resample import resample
 from raygrad.data._volume import Volume
@@ -36,11 +37,11 @@ def on_grid_of(volume: Volume, *labelmaps: Volume) -> list[Volume]:
     """The labels at the voxel centres of a volume, by the nearest label voxel; 0 outside of the labelmap.
 
     Raises:
-        ValueError: the labelmaps have labels, but none of them lies in the volume.
+        InputError: the labelmaps have labels, but none of them lies in the volume.
     """
     on_grid = [_on_grid_of(volume, labelmap) for labelmap in labelmaps]
     if any(labelmap.data.any() for labelmap in labelmaps) and not any(labels.data.any() for labels in on_grid):
-        raise ValueError(
+        raise InputError(
             "Expected a labelmap that overlaps the volume. "
             f"Got labels within {labelmaps[0].get_bounds()} mm for a volume within {volume.get_bounds()} mm."
         )

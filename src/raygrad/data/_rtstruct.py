@@ -23,6 +23,8 @@ _ROUNDED = 1e-3  # of the distance between contours, so that of two planes at it
 Contours = dict[float, list[np.ndarray]]
 """Polygons (point, 2) in voxels, by the plane that they are in."""
 
+LARGEST_ROI = 2**31 - 1
+
 
 def segments_of(dataset: "Dataset", path: Path, grid: Volume, labels: int | Sequence[int] | None) -> Segments:
     """The structures by their ROI numbers, on the grid of a CT in whose frame of reference they were drawn.
@@ -47,6 +49,8 @@ def segments_of(dataset: "Dataset", path: Path, grid: Volume, labels: int | Sequ
     points = {roi: polygons for roi, polygons in points.items() if polygons and roi > 0}
     if not points:
         raise InputError(f"Expected closed contours. {path.name} has none.")
+    if (largest := max(points)) > LARGEST_ROI:
+        raise InputError(f"Expected ROI numbers up to {LARGEST_ROI}. {path.name} has {largest}.")
     thickness = sum(np.ptp(polygon, axis=0) for polygons in points.values() for polygon in polygons)
     across = int(np.argmin(thickness))
     planes = {roi: _by_plane(polygons, across, names.get(roi, ""), path) for roi, polygons in points.items()}

@@ -64,7 +64,7 @@ def slices_of(dataset: "Dataset", path: Path) -> list[Slice]:
     Raises:
         InputError: a slice has no place, or an impossible one; or its numbers are not to be had by slope and intercept.
     """
-    kind = dataset.SOPClassUID.name if "SOPClassUID" in dataset else "no SOP class"
+    kind = getattr(dataset.get("SOPClassUID"), "name", "no SOP class")
     if "Rows" not in dataset:
         raise InputError(f"Expected an image. {path.name} is none ({kind}).")
     frames = int(number(dataset, "NumberOfFrames") or 1)

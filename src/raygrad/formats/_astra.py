@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from raygrad._errors import InputError
-from raygrad._files import save_array, written_whole
+from raygrad._files import load_arrays, save_array, written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat, detector_size
-from raygrad.formats._numpy import is_numpy, load_arrays, shapes_in
+from raygrad.formats._numpy import is_numpy, shapes_in
 from raygrad.formats._text import remarks_of, rows_of, text_of, write_rows
 from raygrad.geometry import ConeViews, cone_vectors_of, views_of_cone_vectors
 

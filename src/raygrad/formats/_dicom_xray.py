@@ -109,12 +109,12 @@ def _by_modality(
     if stored.dtype.kind == "f":
         return stored.astype(np.float32), None
     signed = stored.dtype.kind == "i"
-    bits = int(number(dataset, "BitsStored") or 8 * stored.dtype.itemsize)
+    bits = min(int(number(dataset, "BitsStored") or 64), 8 * stored.dtype.itemsize)
     greatest = float(2 ** (bits - signed) - 1)
     if dataset.get("ModalityLUTSequence") and not meaning.of_stored:
         pydicom = require("pydicom.pixels", "reading DICOM")
         descriptor = numbers(dataset.ModalityLUTSequence[0], "LUTDescriptor")
-        output_bits = descriptor[2] if len(descriptor) == 3 else 16
+        output_bits = min(descriptor[2], 16) if len(descriptor) == 3 else 16
         return pydicom.apply_modality_lut(stored, dataset).astype(np.float32), float(2**output_bits - 1)
     images = stored.astype(np.float32)
     steps = [_rescaling(dataset, frame) for frame in frames]

@@ -1,5 +1,6 @@
 """The geometry of a sweep, from files and to them: where every image of a stack was taken from, and with what."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,10 @@ def read_geometry(path: str | os.PathLike[str], frames: Frames | None = None) ->
     if frames is not None and views.image_shape != frames.image_shape:
         sizes = [f"{columns} x {rows}" for rows, columns in (frames.image_shape, views.image_shape)]
         raise InputError(f"Expected the geometry of images of {sizes[0]} pixels. Got '{path}', of {sizes[1]}.")
+    for what, numbers in (("places", views.pose.matrix), ("detectors", views.calibrations)):
+        wrong = (~numbers.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+        if wrong:
+            raise InputError(f"Expected {what} of finite numbers. View {wrong[0] + 1} of '{path}' has none.")
     return views
 
 
@@ -159,6 +164,8 @@ def detector_size(
     """
     shape = None if frames is None else frames.image_shape
     if height is not None and width is not None:
+        if not math.isfinite(height) or not math.isfinite(width):
+            raise InputError(f"Expected whole numbers of rows and columns. Got {height} and {width} in '{path}'.")
         shape = (int(height), int(width))
         if shape != (height, width):
             raise InputError(f"Expected whole numbers of rows and columns. Got {height} and {width} in '{path}'.")

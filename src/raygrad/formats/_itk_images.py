@@ -10,7 +10,7 @@ import torch
 
 from raygrad._errors import InputError
 from raygrad._optional import require
-from raygrad._simpleitk import name_for_itk, quiet, write_simpleitk
+from raygrad._simpleitk import ITK_ERRORS, name_for_itk, quiet, write_simpleitk
 from raygrad._text_headers import check_gzip, check_text_header
 from raygrad.formats._images import IMAGES, Directions, ImageFormat, Lengths, Pixels, full_scale_of
 
@@ -42,7 +42,7 @@ def read_itk(path: Path, name: Path | None = None) -> tuple[np.ndarray, Any]:
     try:
         with quiet():
             image = sitk.ReadImage(name_for_itk(path))
-    except RuntimeError as error:  # SimpleITK's only kind
+    except ITK_ERRORS as error:
         known, reason = ", ".join(map(str, IMAGES)), str(error).strip().splitlines()[-1]
         raise InputError(
             f"Cannot read '{name or path}': it is damaged, or of none of these formats: {known} ({reason})."

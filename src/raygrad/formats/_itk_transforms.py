@@ -1,6 +1,9 @@
 """ITK's transforms, as .tfm, .txt and .h5 files: rigid and affine maps of points, in LPS there and in RAS here."""
 
 import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import torch
 from raygrad._errors import InputError, WritingError
 from raygrad._files import check_room, suffix_of, written_whole
 from raygrad._optional import require
-from raygrad._simpleitk import name_for_itk, quiet
+from raygrad._simpleitk import ITK_ERRORS, name_for_itk, quiet
 from raygrad.data import LPS_TO_RAS
 from raygrad.formats._views import View, right_handed
 from raygrad.pose import AffineTransform, RigidTransform
@@ -19,6 +22,8 @@ _HDF5 = (".h5", ".hdf5", ".hdf")
 _HDF5_BYTES = 2**16
 """More than such a file has. HDF5 that could not write all of it brings the process down at its end."""
 _SUFFIXES = (".tfm", ".txt", *_HDF5)
+_CONVERT = "import sys, SimpleITK; SimpleITK.WriteTransform(SimpleITK.ReadTransform(sys.argv[1]), sys.argv[2])"
+_CONVERTING_S = 60
 _FLIP = torch.from_numpy(LPS_TO_RAS)
 
 
@@ -38,11 +43,9 @@ def read_transform(path: str | os.PathLike[str]) -> RigidTransform:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"There is no transform '{path}'.")
-    sitk = require("SimpleITK", "reading transforms")
     try:
-        with quiet():
-            transform = sitk.ReadTransform(name_for_itk(path))
-    except RuntimeError as error:  # SimpleITK's only kind
+        transform = _read_apart(path) if suffix_of(path, _HDF5) or _is_hdf5(path) else _read_here(path)
+    except ITK_ERRORS as error:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"Expected a transform of ITK's. Got '{path}', which cannot be read: {reason}") from error
     if transform.GetDimension() != 3 or not transform.IsLinear():
@@ -61,6 +64,37 @@ def read_transform(path: str | os.PathLike[str]) -> RigidTransform:
     deviation = (rotation @ rotation.T - torch.eye(3, dtype=torch.float64)).abs().max()
     is_rigid = deviation < 1e-6 and torch.linalg.det(rotation) > 0
     return RigidTransform(in_ras) if is_rigid else AffineTransform(in_ras)
+
+
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
+def _read_here(path: Path) -> Any:
+    sitk = require("SimpleITK", "reading transforms")
+    with quiet():
+        return sitk.ReadTransform(name_for_itk(path))
+
+
+def _read_apart(path: Path) -> Any:
+    """Read by a process of its own, which writes what it finds as text: HDF5 ends a process where a file is damaged.
+
+    Raises:
+        RuntimeError: it cannot be read.
+    """
+    require("SimpleITK", "reading transforms")
+    with tempfile.TemporaryDirectory(prefix="raygrad-") as folder:
+        text = Path(folder) / "transform.tfm"
+        command = [sys.executable, "-c", _CONVERT, name_for_itk(path.absolute()), str(text)]
+        try:
+            ended = subprocess.run(command, capture_output=True, timeout=_CONVERTING_S, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"reading it took more than {_CONVERTING_S} s") from error
+        if ended.returncode or not text.exists():
+            said = ended.stderr.decode(errors="replace").strip() or f"reading it ended with code {ended.returncode}"
+            raise RuntimeError(said)
+        return _read_here(text)
 
 
 def write_camera(path: str | os.PathLike[str], view: View) -> None:
@@ -112,5 +146,5 @@ def write_transform(path: str | os.PathLike[str], transform: RigidTransform) -> 
             with quiet():
                 sitk.WriteTransform(affine, name_for_itk(unfinished))
                 sitk.ReadTransform(name_for_itk(unfinished))  # what a full disk cut short cannot be read
-        except RuntimeError as error:
+        except ITK_ERRORS as error:
             raise WritingError(f"Could not write '{path}': {str(error).strip().splitlines()[-1]}") from error

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from raygrad._errors import InputError
-from raygrad._files import written_whole
+from raygrad._files import load_arrays, written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
-from raygrad.formats._numpy import is_numpy, load_arrays, shapes_in
+from raygrad.formats._numpy import is_numpy, shapes_in
 from raygrad.formats._pinholes import pixel_size_of
 from raygrad.formats._text import text_of
 from raygrad.geometry import ConeViews, cone_vectors_of, views_of_cone_vectors

@@ -1,13 +1,12 @@
 """NPY and NPZ files: arrays of numbers, such as the images of a sweep."""
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
 from raygrad._errors import InputError
-from raygrad._files import save_array, written_whole
+from raygrad._files import load_arrays, save_array, written_whole
 from raygrad.formats._images import IMAGES, ImageFormat, Pixels, full_scale_of
 
 _MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # an array; a ZIP file of arrays, and one of none
@@ -24,29 +23,9 @@ def shapes_in(path: Path, alone: str) -> dict[str, tuple[int, ...]]:
     if not is_numpy(path):
         return {}
     try:
-        loaded = np.load(path, allow_pickle=False, mmap_mode="r")
-        if isinstance(loaded, np.ndarray):
-            return {alone: loaded.shape}
-        with loaded:
-            return {name: loaded[name].shape for name in loaded.files}
-    except (ValueError, OSError, EOFError, BadZipFile):
+        return {name: array.shape for name, array in load_arrays(path, alone).items()}
+    except InputError:
         return {}
-
-
-def load_arrays(path: Path, alone: str) -> dict[str, np.ndarray]:
-    """The arrays of a file by their names; the one of a NPY file has the name `alone`.
-
-    Raises:
-        InputError: the file is damaged, or holds objects.
-    """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {alone: loaded}
-        with loaded:
-            return dict(loaded)
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise InputError(f"Cannot read '{path}': it is damaged or holds no numbers ({error}).") from error
 
 
 def _read(path: Path) -> Pixels:

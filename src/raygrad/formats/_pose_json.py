@@ -163,7 +163,7 @@ def read_content(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"There is no pose file '{path}'.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"Expected a pose file. Got '{path}', which is not JSON ({error}).") from error
     if not _is_ours(content):
         raise InputError(f'Expected a pose file, which begins with "format": "{FORMAT}". Got \'{path}\'.')

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from raygrad._errors import InputError
-from raygrad._files import save_array, written_whole
+from raygrad._files import load_arrays, save_array, written_whole
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat, detector_size
-from raygrad.formats._numpy import load_arrays, shapes_in
+from raygrad.formats._numpy import shapes_in
 from raygrad.formats._pinholes import matrices_of, pixel_width_of
 from raygrad.formats._registry import json_in
 from raygrad.geometry import ConeViews, Detector, Intrinsics
@@ -101,14 +101,17 @@ def views_of_matrices(matrices: Float[Tensor, "view 3 4"], height: int, width: i
         ValueError: a matrix (whose number from 1 on is said) is singular or not finite, or only some are mirrored.
     """
     for number, matrix in enumerate(matrices, start=1):
-        if not matrix.isfinite().all() or torch.linalg.cond(matrix[:, :3]) > 1e9:
+        if not matrix.isfinite().all() or not torch.linalg.cond(matrix[:, :3]) <= 1e9:
             raise ValueError(f"View {number} has a matrix of no camera: {matrix.tolist()}.")
     if not delx > 0:
         raise ValueError(f"Expected a positive width of a pixel in mm. Got {delx}.")
-    source = -torch.linalg.solve(matrices[:, :, :3], matrices[:, :, 3:])[..., 0]
-    middle = torch.tensor([width / 2, height / 2, 1.0], dtype=torch.float64)
-    direction = torch.nn.functional.normalize(torch.linalg.solve(matrices[:, :, :3], middle), dim=-1)
-    depth = (matrices @ torch.cat([_point_looked_at(source, direction), torch.ones(1).double()]))[:, 2]
+    try:
+        source = -torch.linalg.solve(matrices[:, :, :3], matrices[:, :, 3:])[..., 0]
+        middle = torch.tensor([width / 2, height / 2, 1.0], dtype=torch.float64)
+        direction = torch.nn.functional.normalize(torch.linalg.solve(matrices[:, :, :3], middle), dim=-1)
+        depth = (matrices @ torch.cat([_point_looked_at(source, direction), torch.ones(1).double()]))[:, 2]
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(f"Expected matrices of cameras that look at something. Got none: {error}.") from error
     if (depth == 0).any():
         raise ValueError(f"View {int((depth == 0).nonzero()[0]) + 1} does not look at what the others do.")
     matrices = matrices * depth.sign()[:, None, None]

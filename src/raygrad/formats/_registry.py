@@ -35,7 +35,7 @@ def json_in(path: Path) -> Any:
             return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

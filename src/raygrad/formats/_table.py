@@ -36,8 +36,11 @@ def _write(path: Path, views: ConeViews, names: Sequence[str | None] | None) -> 
 
 
 def _read(path: Path, frames: Frames | None) -> ConeViews:
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"Expected a table in UTF-8. Got '{path}', which is damaged: {error}.") from error
     if not lines:
         raise InputError(f"Expected a table with a line for each view. Got '{path}', which has none.")
     return join_views([_view(line, f"View {number} of '{path}'") for number, line in enumerate(lines, 1)], f"'{path}'")

@@ -16,7 +16,7 @@ import torch
 
 from raygrad._errors import InputError
 from raygrad._optional import require
-from raygrad._simpleitk import name_for_itk, quiet
+from raygrad._simpleitk import ITK_ERRORS, name_for_itk, quiet
 from raygrad.formats._images import IMAGES, ImageFormat, Pixels
 from raygrad.formats._itk_images import grey_and_alpha, write_itk
 
@@ -123,7 +123,7 @@ def _by_itk(page: Any, path: Path) -> np.ndarray:
         copy.write_bytes(content)
         try:
             return sitk.GetArrayFromImage(sitk.ReadImage(name_for_itk(copy)))
-        except RuntimeError as error:  # SimpleITK's only kind
+        except ITK_ERRORS as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"Cannot read '{path}': it is damaged or of an unknown kind ({reason}).") from error
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from raygrad._errors import InputError
+from raygrad._files import load_arrays
 from raygrad.formats._geometry import GEOMETRIES, Frames, GeometryFormat
-from raygrad.formats._numpy import load_arrays, shapes_in
+from raygrad.formats._numpy import shapes_in
 from raygrad.geometry import ConeViews, views_of_cone_vectors
 from raygrad.pose import euler_angles_to_matrix
 

@@ -51,6 +51,9 @@ class View:
         return DRR(subject, **camera, **options)
 
 
+FARTHEST_MM = 1e9
+
+
 def rigid_matrix(numbers: Any) -> torch.Tensor:
     """The 4 x 4 matrix of a rigid map that a file holds, float64.
 
@@ -58,8 +61,8 @@ def rigid_matrix(numbers: Any) -> torch.Tensor:
         TypeError, ValueError: it is none.
     """
     matrix = torch.tensor(numbers, dtype=torch.float64)
-    if matrix.shape != (4, 4) or not matrix.isfinite().all():
-        raise ValueError(f"Expected a pose of 4 x 4 finite numbers. Got {numbers}.")
+    if matrix.shape != (4, 4) or not matrix.isfinite().all() or matrix.abs().max() > FARTHEST_MM:
+        raise ValueError(f"Expected a pose of 4 x 4 finite numbers, none over {FARTHEST_MM:g}. Got {numbers}.")
     rotation, last_row = matrix[:3, :3], matrix[3].tolist()
     deviation = (rotation @ rotation.T - torch.eye(3)).abs().max().item()
     if last_row != [0, 0, 0, 1] or deviation > 1e-3 or torch.linalg.det(rotation) < 0:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from raygrad._files import written_whole
+from raygrad._errors import InputError
+from raygrad._files import load_arrays, written_whole
 from raygrad.landscape._measures import Measures, measure_slice
 from raygrad.landscape._parameters import SYMBOLS, PoseParameters
 from raygrad.landscape._slices import Slice
@@ -163,25 +164,25 @@ class Landscape:
         """Read what `save` wrote as .npz.
 
         Raises:
-            ValueError: the file holds no landscape.
-            OSError: it cannot be read.
+            InputError: the file holds no landscape, or is damaged.
+            FileNotFoundError: there is no such file.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no landscape '{path}'.")
+        file = load_arrays(Path(path), "")
         try:
-            with np.load(path) as file:
-                about = json.loads(str(file["about"]))
-                slices = []
-                for piece in about["slices"]:
-                    names, key = tuple(piece["names"]), "_".join(piece["names"])
-                    deviations = tuple(file[f"{key}/{name}"] for name in names)
-                    slices.append(Slice(names, tuple(piece["units"]), deviations, file[f"{key}/loss"]))
-                kind = about["parameterization"]
-                degrees = about["degrees"] and find_parameterization(kind).has_angles  # the command wrote it of all
-                truth = PoseParameters(torch.from_numpy(file["truth"]), kind, about["convention"], degrees)
-                return cls(tuple(slices), truth, float(file["loss_at_truth"]), about["metric"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"Expected a landscape saved as .npz. Got '{path}', which lacks {error}.") from error
+            about = json.loads(str(file["about"]))
+            slices = []
+            for piece in about["slices"]:
+                names, key = tuple(piece["names"]), "_".join(piece["names"])
+                deviations = tuple(file[f"{key}/{name}"] for name in names)
+                slices.append(Slice(names, tuple(piece["units"]), deviations, file[f"{key}/loss"]))
+            kind = about["parameterization"]
+            degrees = about["degrees"] and find_parameterization(kind).has_angles  # the command wrote it of all
+            truth = PoseParameters(torch.from_numpy(file["truth"]), kind, about["convention"], degrees)
+            return cls(tuple(slices), truth, float(file["loss_at_truth"]), about["metric"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"Expected a landscape saved as .npz. Got '{path}', which lacks {error}.") from error
 
 
 _PARAMETER_HEAD = ["parameter", "minimum at", "curvature", f"loss + {_RISE} at", "convex", "falls to the minimum"]

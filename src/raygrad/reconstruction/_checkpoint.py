@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from raygrad._errors import InputError
 from raygrad._files import written_whole
 from raygrad._progress import Iteration
 from raygrad.distributed import Group
@@ -205,4 +206,4 @@ def _read(path: Path, mmap: bool) -> dict[str, Any]:
         return {"problem": dict(kept["problem"]), "state": kept["state"], "history": list(kept["history"])}
     except Exception as error:  # whatever unpickling a file of another kind raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ValueError(f"Expected a checkpoint of a reconstruction. '{path}' is none ({reason}).") from error
+        raise InputError(f"Expected a checkpoint of a reconstruction. '{path}' is none ({reason}).") from error
