@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find src -type f -not -name '*.pyc' -not -name '*.so' -not -path '*/__pycache__/*')
 
-.PHONY: help demo cockpit test test-quick test-slow test-peers test-browser docs lint sanitize clean
+.PHONY: help demo cockpit test test-quick test-slow test-peers test-browser docs lint sanitize fuzz clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list.
@@ -84,6 +84,12 @@ sanitize: $(VENV)-sanitize/.with-test ## Run kernels, laws and projector under A
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	    $(VENV)-sanitize/bin/python -m pytest --capture=sys -m "not slow and not interpreter" \
 	    $(SANITIZE_TESTS) $(PYTEST_ARGS)
+
+FUZZ_ARGS ?= --files 300
+
+# What is found is kept in fuzz/found. fuzz/kills.py, which takes long, is run by hand.
+fuzz: $(VENV)/.with-test ## Damage files of every format, and read them: no crash, no hang, nothing read wrong in silence.
+	OMP_NUM_THREADS=1 $(BIN)/python fuzz $(FUZZ_ARGS)
 
 clean: ## Remove the virtual environments and everything that was built.
 	rm -rf $(VENV) $(VENV)-sanitize $(VENV)-peers build docs/_build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
