@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 MOST_BYTES = 3 * 2**30
 """Of memory beyond what a process has when it begins: no small file needs as much."""
-SECONDS = 10.0
+SECONDS = 40.0
 
 
 class Outcome(NamedTuple):

@@ -23,7 +23,7 @@ _HDF5_BYTES = 2**16
 """More than such a file has. HDF5 that could not write all of it brings the process down at its end."""
 _SUFFIXES = (".tfm", ".txt", *_HDF5)
 _CONVERT = "import sys, SimpleITK; SimpleITK.WriteTransform(SimpleITK.ReadTransform(sys.argv[1]), sys.argv[2])"
-_CONVERTING_S = 60
+_CONVERTING_S = 30
 _FLIP = torch.from_numpy(LPS_TO_RAS)
 
 
