@@ -219,6 +219,7 @@ def test_channels_of_the_labels_present_only(backend):
     torch.testing.assert_close(drr(pose, mask_to_channels="present"), expected)
     drr.mask = torch.tensor([0, 7, 60_000], dtype=torch.int32)[drr.mask.int()]
     torch.testing.assert_close(drr(pose, mask_to_channels="present"), expected)
+    torch.testing.assert_close(drr(pose, mask_to_channels=True), expected)  # not 60,001 channels
     drr.mask[drr.mask == 0] = 7
     channels = drr(pose, mask_to_channels="present")
     torch.testing.assert_close(channels, torch.stack([expected[:, :2].sum(1), expected[:, 2]], 1))

@@ -21,6 +21,9 @@ __all__ = ["DRR"]
 
 T = TypeVar("T")
 
+MOST_CHANNELS = 256
+"""Of labels from 0 to the largest; where there would be more, those that no voxel has are left out."""
+
 
 class DRR(nn.Module):
     """Renders X-ray images of a CT, differentiable in the pose, the volume and the camera's intrinsics.
@@ -216,8 +219,8 @@ class DRR(nn.Module):
             parameterization, convention, degrees: see `raygrad.pose.convert`.
             calibration: another map from pixel units to the camera frame, see `Detector.forward`.
             mask_to_channels: one channel for every label of the mask from 0 to the largest; they add up to the image.
-                "present" leaves out labels that no voxel has, so the channels are those of `mask.unique()`: for masks
-                with large numbers.
+                "present" leaves out labels that no voxel has, so the channels are those of `mask.unique()`; so does
+                True where a label is over 255, as in atlases that count structures in thousands.
             kwargs: `n_points` of the trilinear renderer.
 
         Returns:
@@ -389,12 +392,11 @@ class DRR(nn.Module):
         if mask_to_channels:
             if self.mask is None:
                 raise ValueError("Expected a subject with a mask for mask_to_channels. Got one without.")
-            if mask_to_channels == "present":
-                labels, n_channels = self._present(self.mask)
-            elif isinstance(mask_to_channels, str):
+            if isinstance(mask_to_channels, str) and mask_to_channels != "present":
                 raise ValueError(f"Expected mask_to_channels True, False or 'present'. Got {mask_to_channels!r}.")
-            else:
-                labels, n_channels = self.mask, self._n_channels(self.mask)
+            labels, n_channels = self.mask, self._n_channels(self.mask)
+            if mask_to_channels == "present" or n_channels > MOST_CHANNELS:
+                labels, n_channels = self._present(self.mask)
         constant = density is self.density and not density.requires_grad
         # A compiled graph would keep the occupancy of the volume at the time of its compilation.
         if constant and not torch.compiler.is_compiling() and not density.is_inference():
