@@ -14,7 +14,7 @@ from raygrad._cockpit._placement import CT
 from raygrad._cockpit._saved import save
 from raygrad._errors import InputError
 from raygrad.data import load_example_ct
-from raygrad.formats import View
+from raygrad.formats import View, read_body_poses
 from raygrad.geometry import Intrinsics, views_from
 from raygrad.march import Marching
 from raygrad.pose import RigidTransform, convert, se3_exp_map
@@ -266,6 +266,9 @@ def test_a_session_keeps_them(opened, subject, tmp_path):
     do(session, "let_move", bodies=["nail", "vertebra T10"])
     save(session, tmp_path / "mine.json")
     saved = read_saved(tmp_path / "mine.json")
+    places = read_body_poses(saved.path)  # which `raygrad register --at nail=mine.json` takes
+    for name in ("nail", "vertebra T10"):
+        same(places[name], session.placement.relative(name), atol=1e-6)
     again = opened(saved.bodies(subject))
     restore(again, saved)
     assert again.bodies.free == {"nail", "vertebra T10"}

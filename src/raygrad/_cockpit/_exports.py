@@ -128,7 +128,7 @@ def _prepared(
         lambda: session.subject,
         files if len(files) == len(chosen) else (),
         [xray.image[0, 0] for xray in xrays],
-        {"status": "placed in the cockpit"},
+        session.placement.outcome(),
         overlay,
     )
     return prepare_export(path, kind, source)

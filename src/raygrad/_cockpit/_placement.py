@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -36,6 +37,11 @@ class Placement:
     def relative(self, body: str) -> RigidTransform:
         """Where a body is in the CT: body_to_ct."""
         return self.bodies[body].compose(self.bodies[CT].inverse())
+
+    def outcome(self) -> dict[str, Any]:
+        """How everything came to be there, for files: of bodies beside the CT where in it they are."""
+        beside = {name: {"body_to_world": self.relative(name).matrix[0].tolist()} for name in self.bodies if name != CT}
+        return {"status": "placed in the cockpit"} | ({"bodies": beside} if beside else {})
 
     def with_pose(self, view: int, pose: RigidTransform) -> "Placement":
         """Everything moved so that a view has that pose, and linked views stand to each other as they do."""

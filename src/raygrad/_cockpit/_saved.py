@@ -116,7 +116,7 @@ def save(session: "Session", path: Path) -> None:
         replace(xray.view, pose=session.placement.pose(number), intrinsics=session.placement.intrinsics[number])
         for number, xray in enumerate(session.xrays)
     ]
-    content = content_of_poses(views, None, session.subject.file_to_world)
+    content = content_of_poses(views, session.placement.outcome(), session.subject.file_to_world)
     write_content(path, {**content, "cockpit": described(session, path.absolute().parent)})
 
 

@@ -64,8 +64,9 @@ class Told:
                 listener(message)
 
     def tell_state(self) -> None:
-        """Send the whole state to all pages."""
-        self.tell({"type": "state", "state": self.state()})
+        """Send the whole state to all pages, as it is between two changes."""
+        with self.lock:
+            self.tell({"type": "state", "state": self.state()})
 
     def forget(self, key: str) -> None:
         """Send an image to no page that comes."""

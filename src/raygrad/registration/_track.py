@@ -1,6 +1,5 @@
 """A sequence of X-rays: each is registered from where the last one's bodies were found."""
 
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,13 +117,9 @@ def _placed(scene: Scene, poses: dict[str, RigidTransform]) -> Scene:
         parent = scene.parents[place]
         return place if parent is None else root(parent)
 
-    rest, bodies = scene.poses(), []
-    for place, (name, body) in enumerate(zip(scene.names, scene.bodies, strict=True)):
+    rest, placed = scene.poses(), {}
+    for place, name in enumerate(scene.names):
         above = scene.names[root(place)]
         motion = poses[above].matrix.double().cpu() @ rest[above].inverse().matrix.double().cpu()
-        moved = copy.copy(body)
-        object.__setattr__(moved, "pose", RigidTransform(motion @ rest[name].matrix.detach().double().cpu()))
-        bodies.append(moved)
-    placed = copy.copy(scene)  # what is prepared of it knows of no poses
-    object.__setattr__(placed, "bodies", tuple(bodies))
-    return placed
+        placed[name] = RigidTransform(motion @ rest[name].matrix.detach().double().cpu())
+    return scene.with_poses(placed)
