@@ -1,5 +1,6 @@
 """Structures and implants one by one: seen, moved, registered, kept, and put back."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -151,8 +152,15 @@ def test_all_are_found_together_as_one_step_of_undo(opened, way):
     do(session, "select", body=CT)
     for axis, amount in (("right", 6.0), ("depth", 8.0), ("yaw", 3.0)):
         do(session, "step", view=0, axis=axis, amount=amount)
-    begun = session.placement
+    begun, told = session.placement, []
+    session.listen(told.append)
     do(session, way)
+    on_the_way = [one["bodies"][CT] for one in told if isinstance(one, dict) and one["type"] == "placement"]
+    turns = [
+        torch.tensor(matrix, dtype=torch.float64)[:3, :3] @ true.bodies[CT].matrix[0, :3, :3].T for matrix in on_the_way
+    ]
+    assert turns
+    assert min(turn.trace().item() for turn in turns) > 1 + 2 * math.cos(math.radians(10))  # the nail is turned by 21
     limit = {"snap": 0.5, "register": 0.1}[way]
     for name in (CT, *names):
         assert away(session, name, true) < limit, name

@@ -333,26 +333,25 @@ class Registering:
         self, job: Job, before: Placement, views: tuple[int, ...], number: int, count: int, of_bodies: bool
     ) -> Callable[[Iteration], bool]:
         """What follows a registration, and ends it."""
-        last = len(default_schedule())
+        last, furthest = len(default_schedule()), 0
 
         def watch(iteration: Iteration) -> bool:
-            now = time.monotonic()
-            if job.cancelled or iteration.pose is None or iteration.score is None or iteration.pixels is None:
-                due = job.cancelled
-            else:
-                due = now - self._shown > SHOWN_S
-            if due and iteration.pose is not None and iteration.score is not None and iteration.pixels is not None:
-                self._shown = now
-                best = int(iteration.score.argmax())
-                rows, columns = iteration.pixels
-                score = iteration.score[best].item()
-                share = min(1.0, (iteration.stage + min(iteration.number / 10, 1.0)) / last)
-                text = f"{rows} × {columns} pixels, similarity {score:.3f}"
-                job.tell(text=text, share=(number + share) / count, stage=iteration.stage, score=score)
-                placed = self._on_the_way(before, views[0], RigidTransform(iteration.pose[best]), of_bodies)
-                if placed is not None and not job.cancelled and not self._show(placed):
-                    return True
-            return job.cancelled
+            nonlocal furthest
+            pose, score, pixels = iteration.pose, iteration.score, iteration.pixels
+            goes_on = iteration.stage >= furthest  # else one of several bodies is looked for by itself, once more
+            furthest = max(furthest, iteration.stage)
+            if pose is None or score is None or pixels is None or time.monotonic() - self._shown <= SHOWN_S:
+                return job.cancelled
+            self._shown = time.monotonic()
+            best = int(score.argmax())
+            share = min(1.0, (furthest + min(iteration.number / 10, 1.0) * goes_on) / last)
+            alike = score[best].item()
+            text = f"{pixels[0]} × {pixels[1]} pixels, similarity {alike:.3f}"
+            job.tell(text=text, share=(number + share) / count, stage=iteration.stage, score=alike)
+            if job.cancelled or not goes_on:
+                return job.cancelled
+            placed = self._on_the_way(before, views[0], RigidTransform(pose[best]), of_bodies)
+            return placed is not None and not self._show(placed)
 
         return watch
 
