@@ -310,6 +310,7 @@ def test_an_iteration_waits_for_nothing_and_uploads_nothing(scene, name):
 
 
 @pytest.mark.parametrize("views", ["circle", "beams"])
+@pytest.mark.filterwarnings("ignore::raygrad.reconstruction.ReconstructionWarning")
 def test_fdk_is_where_its_images_are(scene, views):
     projector, truth, images = scene
     geometry, views = projector.volume_geometry, projector.views

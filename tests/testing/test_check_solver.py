@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.filterwarnings("ignore::raygrad.reconstruction.ReconstructionWarning")
 def test_raygrads_methods_are_methods(name):
     check_solver(name)
 
@@ -28,6 +29,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("method", OTHERS.values(), ids=OTHERS)
+@pytest.mark.filterwarnings("ignore::raygrad.reconstruction.ReconstructionWarning")
 def test_methods_with_other_options_are_methods(method):
     check_solver(method)
 
