@@ -27,6 +27,9 @@ CAMERA = Intrinsics(sdd=1020.0, height=200, width=200, delx=2.0, dely=2.0)
 OFF = torch.tensor([12.0, 25.0, 12.0, 0.12, 0.12, 0.12], dtype=torch.float64)
 """Standard deviations of where registrations begin: mm, and radians about the world's axes."""
 
+STRETCHES = torch.tensor([0.85, 1.0, 1.18], dtype=torch.float64)
+"""Of another patient along the axes of the world."""
+
 Spoil = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
@@ -81,7 +84,7 @@ def case(kind: str, number: int, subject: rg.Subject) -> str:
     truth = convert(turn, shift, parameterization="euler_angles", convention="ZXY", degrees=True)
     seen = subject
     if kind == "another patient":
-        seen = _stretched(subject, 1 + 0.18 * torch.randn(3, generator=draw).sign().double())
+        seen = _stretched(subject, STRETCHES[torch.randperm(3, generator=draw)])  # not all alike: that is another depth
     image = _drr(seen, CAMERA)(truth.to(torch.float32)).detach()
     image = image + 0.01 * image.max() * torch.randn(image.shape, generator=draw)
     image = SPOILT.get(kind, SPOILT["as it is (control)"])(image, draw)
